@@ -1,0 +1,131 @@
+// Package sinks is the contract between delivery and destinations.
+//
+// A sink is a thin driver: it frames events as its service wants them and hands
+// one batch at a time to the service. Retry, batching, order, cursors and dead
+// letters live once, in package consumer; a sink never retries, never sleeps and
+// never drops. It either says that events are durably taken, or returns an [Error]
+// whose [Class] says what has to happen to them.
+package sinks
+
+import (
+	"context"
+	"time"
+)
+
+// Sink delivers the events of one revision of one stream. It is used by many lanes
+// at once, so every method is safe for concurrent use.
+type Sink interface {
+	// Frame appends e as the destination reads it to dst and returns the longer slice.
+	// It does no I/O and keeps nothing of e. An event that this destination can never
+	// take (too large for it, say) is an *Error of class Rejected; dst is then returned
+	// as it was. It is the same for the same event, whenever it is called.
+	Frame(dst []byte, e *Event) ([]byte, error)
+
+	// Deliver hands b to the destination and returns when the destination has durably
+	// taken it, when it has refused it, or when ctx ends. The receipt counts even when
+	// an error is returned: its first Settled events are durable and must not be sent
+	// again. Without an error every event of b is. An error that is not an *Error is of
+	// class Unavailable. Deliver makes one attempt and keeps neither b nor its memory.
+	Deliver(ctx context.Context, b *Batch) (Receipt, error)
+
+	// Close frees connections. No Deliver is under way when it is called.
+	Close() error
+}
+
+// Event is one event on its way to a destination. Its slices alias memory that is
+// reused as soon as Frame returns.
+type Event struct {
+	Value          []byte    // canonical JSON (RFC 8785), one object; passed on as it is
+	ID             []byte    // of the event, stable over repeats; text inside the JSON quotes, unescaped
+	OrganizationID []byte    // likewise
+	Action         []byte    // likewise
+	OccurredAt     []byte    // likewise: RFC 3339
+	Offset         int64     // of its record
+	Time           time.Time // append time of its record
+}
+
+// Entry says where one event of a batch ends in its Body.
+type Entry struct {
+	Offset int64 // of the event's record
+	End    int   // end of its frame in Body; it begins where the former one ends
+	Day    int32 // UTC day of the record's append time: days since 1970-01-01
+}
+
+// Lane names the one stream and partition that a batch belongs to.
+type Lane struct {
+	Stream    string // id that people use
+	UID       string // identity of the stream: one made again under the same id has another
+	Epoch     int64  // grows with each deliberate move of the cursor
+	Revision  int64  // grows with each change of the stream
+	Cluster   string // id of the Kafka cluster
+	Topic     string // name of the events topic
+	TopicID   string // its id: a topic made again has another
+	Partition int32
+}
+
+// Batch is a run of a lane's events in the order of their offsets.
+type Batch struct {
+	Lane   Lane
+	Events []Entry // at least one, offsets growing
+	Body   []byte  // their frames, one after another, nothing between them
+	Next   int64   // the batch covers everything of the lane below this offset
+	Mark   string  // the last Mark that Deliver returned for this lane; empty, or older, after a crash
+}
+
+// Frame returns the frame of event i.
+func (b *Batch) Frame(i int) []byte { return b.Body[b.start(i):b.Events[i].End:b.Events[i].End] }
+
+// Slice returns the events [i, j) as a batch of their own, sharing memory with b.
+func (b *Batch) Slice(i, j int) *Batch {
+	s := *b
+	base := b.start(i)
+	s.Events = make([]Entry, j-i)
+	for k := range s.Events {
+		s.Events[k] = b.Events[i+k]
+		s.Events[k].End -= base
+	}
+	s.Body = b.Body[base:b.start(j)]
+	if j < len(b.Events) {
+		s.Next = b.Events[j].Offset
+	}
+	return &s
+}
+
+func (b *Batch) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return b.Events[i-1].End
+}
+
+// Receipt says what a destination has durably taken.
+type Receipt struct {
+	Settled int    // events at the head of the batch that are durable at the destination
+	Mark    string // a note for the next Deliver of this lane, kept with its cursor: a hint that may get lost
+	Begin   int64  // where the present revision begins, if the destination shows it to be later; else 0
+}
+
+// Batching says how the events of a lane are cut into batches. A batch is cut when
+// it reaches MaxBytes or MaxEvents, or when its first event has waited for Linger.
+type Batching struct {
+	MaxBytes  int           // of frames, uncompressed
+	MaxEvents int           // 0: no limit
+	Linger    time.Duration // 0: as soon as the lane is free
+	Daily     bool          // a batch holds records of one UTC day of append time
+}
+
+// Settings are the configuration of one stream's destination, as its kind defines
+// them: a struct with json tags, decoded strictly over its defaults.
+type Settings interface {
+	// Validate reports every violation, joined; each is a *FieldError.
+	Validate() error
+	// Batching is how batches are cut for this destination.
+	Batching() Batching
+}
+
+// Kind is one kind of destination.
+type Kind struct {
+	Name     string          // as written in the configuration: splunk, s3, datadog
+	Defaults func() Settings // a pointer to fresh settings with every default set
+	Open     func(Settings, Options) (Sink, error)
+}
