@@ -1,15 +1,124 @@
 // Package secret holds references to secrets. A configuration, a log, a page and a
-// record in Kafka hold the reference; only Resolve ever holds the value.
+// record in Kafka hold the reference; only [Ref.Resolve] ever holds the value.
 package secret
 
-import "context"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// Ref names where a secret is kept. Exactly one field is set.
+// Ref names where a secret is kept. Exactly one field is set; the zero Ref means
+// that there is no secret. A Ref never holds the secret itself, so it may be printed.
 type Ref struct {
-	Env  string   `json:"env,omitempty"`
-	File string   `json:"file,omitempty"`
-	Exec []string `json:"exec,omitempty"`
+	Env  string   `json:"env,omitempty"`  // name of an environment variable
+	File string   `json:"file,omitempty"` // path of a file; relative to the working directory
+	Exec []string `json:"exec,omitempty"` // program and arguments, run without a shell; the secret is what it prints
 }
 
-// Resolve reads the secret anew. Errors name the reference, never the value.
-func (r Ref) Resolve(ctx context.Context) (string, error) { panic("not yet written") }
+// how is the advice in errors about a reference of the wrong form.
+const how = "write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}"
+
+// IsZero reports that r refers to nothing.
+func (r Ref) IsZero() bool { return r.Env == "" && r.File == "" && len(r.Exec) == 0 }
+
+// Equal reports that r and o are the same reference. The secrets behind two
+// different references may still be the same.
+func (r Ref) Equal(o Ref) bool {
+	return r.Env == o.Env && r.File == o.File && slices.Equal(r.Exec, o.Exec)
+}
+
+// String is the reference as one writes it in a configuration, "none" for the zero Ref.
+func (r Ref) String() string {
+	switch {
+	case r.Env != "":
+		return "{env: " + r.Env + "}"
+	case r.File != "":
+		return "{file: " + r.File + "}"
+	case len(r.Exec) > 0:
+		return "{exec: [" + strings.Join(r.Exec, ", ") + "]}"
+	}
+	return "none"
+}
+
+// GoString is what %#v prints: the reference too.
+func (r Ref) GoString() string { return "secret.Ref" + r.String() }
+
+// Check reports a reference of the wrong form. The zero Ref is one: ask IsZero first
+// where no secret is needed.
+func (r Ref) Check() error {
+	set := 0
+	for _, is := range []bool{r.Env != "", r.File != "", len(r.Exec) > 0} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set == 0:
+		return errors.New("the reference to the secret is empty: " + how)
+	case set > 1:
+		return errors.New("the reference names more than one place: " + how)
+	case strings.ContainsAny(r.Env, "=\x00"):
+		return errors.New(`the name of an environment variable has no "=" and no zero byte`)
+	case strings.Contains(r.File, "\x00"):
+		return errors.New("the path of a file has no zero byte")
+	case len(r.Exec) > 0 && r.Exec[0] == "":
+		return errors.New("exec names no program: " + how)
+	}
+	return nil
+}
+
+// MarshalJSON writes the reference, null for the zero Ref.
+func (r Ref) MarshalJSON() ([]byte, error) {
+	if r.IsZero() {
+		return []byte("null"), nil
+	}
+	type plain Ref // without methods, or this would call itself
+	return json.Marshal(plain(r))
+}
+
+// UnmarshalJSON reads an object with exactly one of env, file and exec; null leaves r
+// as it is. Its errors never repeat what was written: somebody who writes the secret
+// itself where the reference belongs would find it in a log.
+func (r *Ref) UnmarshalJSON(data []byte) error {
+	data = bytes.TrimSpace(data)
+	if bytes.Equal(data, []byte("null")) {
+		return nil
+	}
+	if len(data) == 0 || data[0] != '{' {
+		return errors.New(how + "; a secret never stands in the configuration itself")
+	}
+	// A map, because encoding/json would take "ENV" for a field named env.
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return errors.New("the reference to the secret is not valid JSON: " + how)
+	}
+	var ref Ref
+	for name, value := range fields {
+		var err error
+		switch name {
+		case "env":
+			err = json.Unmarshal(value, &ref.Env)
+		case "file":
+			err = json.Unmarshal(value, &ref.File)
+		case "exec":
+			err = json.Unmarshal(value, &ref.Exec)
+		default:
+			return errors.New("the reference to the secret has an unknown key: " + how)
+		}
+		if err != nil {
+			return fmt.Errorf("%s has a value of the wrong type: %s", name, how)
+		}
+	}
+	if len(fields) > 1 {
+		return errors.New("the reference names more than one place: " + how)
+	}
+	if err := ref.Check(); err != nil {
+		return err
+	}
+	*r = ref
+	return nil
+}
