@@ -1,0 +1,41 @@
+//go:build linux
+
+package servers
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// BuildBinary builds auditstream and is the path of the binary. Flags are given to go build,
+// "-race" for one. The file stays for the next run, which links only what has changed.
+func BuildBinary(t testing.TB, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(Repository(t), ".cache", "integration", "auditstream"+strings.Join(flags, ""))
+	goBuild(t, Repository(t), path, "./cmd/auditstream", flags...)
+	return path
+}
+
+// StartDeliver starts "auditstream serve deliver" with the text of a configuration. The
+// environment env, as "NAME=value", is where its secrets are.
+func StartDeliver(t testing.TB, binary, config string, env ...string) *Process {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "auditstream.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return StartProcess(t, "auditstream serve deliver", binary, env, "serve", "deliver", "--config", file)
+}
+
+func goBuild(t testing.TB, dir, output, pkg string, flags ...string) {
+	t.Helper()
+	args := append([]string{"build", "-o", output}, flags...)
+	cmd := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
+	cmd.Dir = dir
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, said)
+	}
+}
