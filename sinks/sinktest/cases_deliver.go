@@ -1,0 +1,96 @@
+package sinktest
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func arrive(t *testing.T, h *Harness) {
+	r := newRig(t, h)
+	batches := []*batch{r.batchOf(t, 0, oddEvents(0)), r.newBatch(t, 0, 100, 1), r.newBatch(t, 0, 101, 50)}
+	var want []string
+	mark := ""
+	for i, b := range batches {
+		body := slices.Clone(b.Body)
+		b.Mark = mark
+		receipt, err := r.deliver(t, t.Context(), b)
+		if err != nil {
+			t.Fatalf("Deliver of batch %d: %v", i, err)
+		}
+		if receipt.Mark != "" {
+			mark = receipt.Mark
+		}
+		if !bytes.Equal(body, b.Body) {
+			t.Error("Deliver changed the body of the batch")
+		}
+		for _, v := range b.values {
+			want = append(want, string(v))
+		}
+	}
+	var got []string
+	for _, v := range r.target.Arrived() {
+		got = append(got, string(v))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what arrived is not what was sent (-sent +arrived):\n%s", diff)
+	}
+	if n := r.attempts.Load(); n != int64(len(batches)) {
+		t.Errorf("%d batches were sent in %d requests", len(batches), n)
+	}
+}
+
+func deliverConcurrently(t *testing.T, h *Harness) {
+	r := newRig(t, h)
+	const lanes, batches, size = 8, 5, 20
+	made := make([][]*batch, lanes)
+	for l := range lanes {
+		for i := range batches {
+			made[l] = append(made[l], r.newBatch(t, l, int64(i*size), size))
+		}
+	}
+	var wg sync.WaitGroup
+	for _, mine := range made {
+		wg.Go(func() {
+			mark := ""
+			for _, b := range mine {
+				b.Mark = mark
+				receipt, err := r.sink.Deliver(t.Context(), &b.Batch)
+				if err != nil {
+					t.Errorf("Deliver: %v", err)
+					return
+				}
+				if receipt.Mark != "" {
+					mark = receipt.Mark
+				}
+			}
+		})
+	}
+	wg.Wait()
+	place := map[string]int{}
+	arrived := r.target.Arrived()
+	for i, v := range arrived {
+		place[string(v)] = i
+	}
+	if len(arrived) != lanes*batches*size || len(place) != len(arrived) {
+		t.Errorf("%d events arrived, %d different ones; want %d", len(arrived), len(place), lanes*batches*size)
+	}
+	for l, mine := range made {
+		last := -1
+		for _, b := range mine {
+			for i, v := range b.values {
+				at, ok := place[string(v)]
+				if !ok || at < last {
+					t.Fatalf("lane %d: event %d is missing or out of order", l, i)
+				}
+				last = at
+			}
+		}
+	}
+	if n := r.attempts.Load(); n != lanes*batches {
+		t.Errorf("%d batches were sent in %d requests", lanes*batches, n)
+	}
+}
