@@ -1,0 +1,94 @@
+# "make" alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Arguments of dev and bench, as in: make dev ARGS="--once --dir ./data"
+ARGS ?=
+# Time that "make fuzz" gives each target.
+FUZZTIME ?= 10s
+# Only the integration tests whose name matches.
+RUN ?= .
+
+TOOLS := .cache/bin
+PATTERNS := ./...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: build ## build and run everything in one process: embedded Kafka, delivery, destinations (ARGS=…)
+	@exec bin/auditstream dev $(ARGS)
+
+.PHONY: build
+build: ## build bin/auditstream
+	@go build -o bin/auditstream ./cmd/auditstream
+
+.PHONY: test
+test: ## run the tests: no Java, no network beyond the Go modules
+	go test -shuffle=on $(PATTERNS)
+
+.PHONY: check
+check: format-check vet lint race vuln tidy-check ## all that must hold before a change goes in, but integration
+
+.PHONY: race
+race: ## run the tests with the race detector (needs a C compiler)
+	go test -race -shuffle=on $(PATTERNS)
+
+.PHONY: vet
+vet: ## go vet, the integration tests included
+	go vet -tags integration $(PATTERNS)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## golangci-lint
+	$(TOOLS)/golangci-lint run
+
+.PHONY: format
+format: $(TOOLS)/golangci-lint ## format all Go files
+	$(TOOLS)/golangci-lint fmt
+
+.PHONY: format-check
+format-check: $(TOOLS)/golangci-lint ## fail on files that "make format" would change
+	$(TOOLS)/golangci-lint fmt --diff
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## look for known vulnerabilities in what we call (says so when the database is out of reach)
+	@tools/vulncheck $(TOOLS)/govulncheck -tags integration $(PATTERNS)
+
+.PHONY: tidy-check
+tidy-check: ## fail if "go generate" or "go mod tidy" would change something
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	@before=$$(git diff | cksum); go generate $(PATTERNS); \
+	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
+
+.PHONY: integration
+integration: $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17 and Maven (RUN=…)
+	@integration/kafka/kafka-up resolve
+	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+).*/\1/p' "$$dir"/*_test.go); do \
+	    echo "$$dir $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: build ## measure delivery against the floor (ARGS=…)
+	@exec bin/auditstream bench $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built, tools included
+	rm -rf bin .cache
+
+# Tools are built once for each change of their versions, which stand in tools/go.mod.
+$(TOOLS)/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
+$(TOOLS)/versitygw: PACKAGE := github.com/versity/versitygw/cmd/versitygw
+$(TOOLS)/%: tools/go.mod tools/go.sum
+	@echo "building $* (minutes, once)"
+	@go build -C tools -o ../$@ $(PACKAGE)
+	@touch $@
