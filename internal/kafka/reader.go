@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Reader reads ranges of a topic by single Fetch requests, outside of any group.
+// Unlike a consumer it says exactly which offsets an answer covers, records or not:
+// offsets have gaps (control records, aborted transactions, compaction), and whoever
+// must know that nothing is left in a range cannot learn it from records alone.
+// It is safe for concurrent use and keeps nothing between calls but the metadata.
+type Reader struct {
+	Client *kgo.Client // any client of the cluster
+}
+
+// Span is what one read found.
+type Span struct {
+	Records []*kgo.Record // committed records of [from, Next), without control records
+	Next    int64         // every offset below it has been covered
+	Start   int64         // first offset that the log still has
+	Stable  int64         // last stable offset: no committed record is at or above it
+}
+
+// maxWait is how long a broker holds a Fetch that finds nothing.
+const maxWait = 500 * time.Millisecond
+
+// Read reads committed records of a partition from offset from on, about maxBytes of
+// compressed batches, but at least one batch. It returns an empty Span with Next ==
+// from when nothing is there yet. kerr.OffsetOutOfRange is returned as it is.
+func (r *Reader) Read(ctx context.Context, topic string, partition int32, from int64, maxBytes int32) (Span, error) {
+	var last error
+	for range 3 {
+		span, err := r.read(ctx, topic, partition, from, maxBytes, last != nil)
+		if err == nil || !kerr.IsRetriable(err) && !kgo.IsRetryableBrokerErr(err) {
+			return span, err
+		}
+		last = err // leadership moved, or the leader went away: ask anew who leads
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return Span{}, err
+		}
+	}
+	return Span{}, last
+}
+
+func (r *Reader) read(ctx context.Context, topic string, partition int32, from int64, maxBytes int32, fresh bool) (Span, error) {
+	leader, id, err := r.leader(ctx, topic, partition, fresh)
+	if err != nil {
+		return Span{}, err
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(maxWait / time.Millisecond)
+	req.MinBytes = 1
+	req.MaxBytes = maxBytes
+	req.IsolationLevel = 1 // read committed
+	req.SessionEpoch = -1  // no fetch session
+	rt := kmsg.NewFetchRequestTopic()
+	rt.Topic, rt.TopicID = topic, id
+	rp := kmsg.NewFetchRequestTopicPartition()
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = partition, from, maxBytes
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+
+	answer, err := r.Client.Broker(int(leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return Span{}, fmt.Errorf("fetch %s[%d] at %d: %w", topic, partition, from, err)
+	}
+	resp, ok := answer.(*kmsg.FetchResponse)
+	if !ok || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		if ok && resp.ErrorCode != 0 {
+			return Span{}, kerr.ErrorForCode(resp.ErrorCode)
+		}
+		return Span{}, fmt.Errorf("fetch %s[%d] at %d: the answer does not hold the partition", topic, partition, from)
+	}
+	part := &resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(part.ErrorCode); err != nil {
+		return Span{}, err
+	}
+	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset:         from,
+		IsolationLevel: kgo.ReadCommitted(),
+		Topic:          topic,
+		Partition:      partition,
+	}, part, kgo.DefaultDecompressor(), nil)
+	if fp.Err != nil {
+		return Span{}, fmt.Errorf("fetch %s[%d] at %d: %w", topic, partition, from, fp.Err)
+	}
+	return Span{Records: fp.Records, Next: max(next, from), Start: part.LogStartOffset, Stable: part.LastStableOffset}, nil
+}
+
+func (r *Reader) leader(ctx context.Context, topic string, partition int32, fresh bool) (int32, [16]byte, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, rt)
+	age := time.Minute
+	if fresh {
+		age = 50 * time.Millisecond
+	}
+	resp, err := r.Client.RequestCachedMetadata(ctx, req, age)
+	if err != nil {
+		return 0, [16]byte{}, fmt.Errorf("metadata of %s: %w", topic, err)
+	}
+	for _, t := range resp.Topics {
+		if t.Topic == nil || *t.Topic != topic {
+			continue
+		}
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return 0, [16]byte{}, err
+		}
+		for _, p := range t.Partitions {
+			if p.Partition == partition {
+				if p.Leader < 0 {
+					return 0, [16]byte{}, kerr.LeaderNotAvailable
+				}
+				return p.Leader, t.TopicID, kerr.ErrorForCode(p.ErrorCode)
+			}
+		}
+	}
+	return 0, [16]byte{}, kerr.UnknownTopicOrPartition
+}
+
+// ReadRecord returns the one record at offset. An offset that holds none is an error.
+func (r *Reader) ReadRecord(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
+	span, err := r.Read(ctx, topic, partition, offset, 1)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range span.Records {
+		if rec.Offset == offset {
+			return rec, nil
+		}
+	}
+	return nil, fmt.Errorf("%s[%d]: no record at offset %d", topic, partition, offset)
+}
+
+// ReadToEnd hands every committed record of a partition to f, from the first that is
+// kept to the last that is stable now, and returns the offset after it.
+func (r *Reader) ReadToEnd(ctx context.Context, topic string, partition int32, f func(*kgo.Record)) (int64, error) {
+	admin := kadm.NewClient(r.Client)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return 0, fmt.Errorf("start of %s: %w", topic, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return 0, fmt.Errorf("end of %s: %w", topic, err)
+	}
+	start, ok := starts.Lookup(topic, partition)
+	end, ok2 := ends.Lookup(topic, partition)
+	if !ok || !ok2 {
+		return 0, fmt.Errorf("%s[%d]: %w", topic, partition, kerr.UnknownTopicOrPartition)
+	}
+	for at := start.Offset; at < end.Offset; {
+		span, err := r.Read(ctx, topic, partition, at, 4<<20)
+		if err != nil {
+			return 0, fmt.Errorf("read %s[%d] at %d: %w", topic, partition, at, err)
+		}
+		for _, rec := range span.Records {
+			if rec.Offset < end.Offset {
+				f(rec)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		at = span.Next
+	}
+	return end.Offset, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
