@@ -1,0 +1,89 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// failure puts a request that got no whole answer into plain words. ctx is the caller's,
+// without the client's own time-out; key is the credential, which no error holds.
+func (c *Client) failure(ctx context.Context, err error, key string) *sinks.Error {
+	if ctx.Err() != nil {
+		return &sinks.Error{Err: fmt.Errorf("the request to %s was given up: %w", c.address, ctx.Err())}
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // its text would repeat the URL
+	}
+	class, words := c.words(err, key)
+	return &sinks.Error{Class: class, Err: errors.New(words)}
+}
+
+func (c *Client) words(err error, key string) (sinks.Class, string) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return sinks.Unavailable, fmt.Sprintf("no such host %q: is the url right?", dns.Name)
+		}
+		return sinks.Unavailable, fmt.Sprintf("the name %q cannot be looked up now", dns.Name)
+	}
+	if why := certificateProblem(err); why != "" {
+		return sinks.Misconfigured, fmt.Sprintf("the certificate of %s is not trusted: %s", c.address, why)
+	}
+	where := c.address
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		where = "the proxy before " + c.address
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return sinks.Unavailable, fmt.Sprintf("connection refused: is %s listening at %s?", c.config.Service, where)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return sinks.Unavailable, "connection reset by " + where
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return sinks.Unavailable, "no route to " + where
+	case errors.Is(err, context.DeadlineExceeded):
+		return sinks.Unavailable, fmt.Sprintf("no answer from %s within %v", where, c.config.Timeout)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return sinks.Unavailable, where + " closed the connection before its answer was complete"
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return sinks.Unavailable, fmt.Sprintf("%s did not answer in time", where)
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return sinks.Misconfigured, fmt.Sprintf("%s speaks plain HTTP: write the url with http, or let %s speak TLS", c.address, c.config.Service)
+	}
+	text := strings.ToValidUTF8(err.Error(), "")
+	if key != "" {
+		text = strings.ReplaceAll(text, key, redacted) // a malformed answer may be an echo
+	}
+	return sinks.Unavailable, fmt.Sprintf("the request to %s failed: %.200s", where, text)
+}
+
+// certificateProblem says what is wrong with a server's certificate, "" if nothing is.
+func certificateProblem(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "it is signed by an unknown authority: name that authority's certificate in ca_file"
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Sprintf("it is not for the name %q", e.Host)
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if e.Reason == x509.Expired {
+			return "it has expired or is not yet valid"
+		}
+		return "it is not valid for a server"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "it cannot be verified"
+	}
+	return ""
+}
