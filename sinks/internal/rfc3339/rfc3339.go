@@ -4,7 +4,8 @@ package rfc3339
 
 // Millis is the time that text names, in milliseconds since 1970-01-01 UTC; what is
 // smaller is cut off. ok is false if text is not a time as RFC 3339 writes it in upper
-// case: exactly what the UnmarshalText of time.Time takes. It allocates nothing.
+// case, or names a leap second, which package time does not know either. It allocates
+// nothing.
 func Millis(text []byte) (ms int64, ok bool) {
 	const shortest = len("2006-01-02T15:04:05Z")
 	if len(text) < shortest ||

@@ -1,6 +1,8 @@
 package rfc3339
 
 import (
+	"errors"
+	"regexp"
 	"testing"
 	"time"
 )
@@ -43,11 +45,18 @@ func FuzzMillis(f *testing.F) {
 	f.Fuzz(compare)
 }
 
+// strict is the grammar of RFC 3339, 5.6. Package time is lenient: it takes an hour of one
+// digit, a comma before the fraction and an offset of 24:60.
+var strict = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 func compare(t *testing.T, text string) {
 	t.Helper()
 	got, ok := Millis([]byte(text))
 	var want time.Time
 	err := want.UnmarshalText([]byte(text))
+	if err == nil && !strict.MatchString(text) {
+		err = errors.New("package time is lenient")
+	}
 	if ok != (err == nil) {
 		t.Fatalf("Millis(%q) is ok: %v; package time: %v", text, ok, err)
 	}
