@@ -25,6 +25,8 @@ type Fields struct {
 type SyntaxError struct {
 	Offset int    // of the offending byte, from 0; the length of the input if that ended too early
 	Reason string // in plain words
+
+	deep bool // it is nested too deep, and nothing else is known to be wrong
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
@@ -366,5 +368,5 @@ func notString(i int) error {
 }
 
 func tooDeep(i int) error {
-	return &SyntaxError{Offset: i, Reason: fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
+	return &SyntaxError{Offset: i, Reason: fmt.Sprintf("nested deeper than %d levels", MaxDepth), deep: true}
 }

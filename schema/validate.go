@@ -1,0 +1,108 @@
+package schema
+
+import (
+	"cmp"
+	"regexp"
+)
+
+// DefaultMaxBytes is the size above which events are refused unless a Validator says
+// otherwise, in bytes. It is the largest round figure that leaves a record's overhead and
+// headers room below Kafka's default max.message.bytes, 1,048,588.
+const DefaultMaxBytes = 1_000_000
+
+// Validator checks events against the envelope schema ([EnvelopeSchema]). Beyond it, and
+// beyond its own options, it refuses only what has no canonical form that every reader
+// understands alike: repeated names, a name in both spellings, lone surrogates, integers
+// beyond ±(2^53-1) and numbers beyond a double, nesting deeper than [MaxDepth].
+//
+// The zero value is how events are checked for publishing. A Validator may be used by
+// many goroutines at once.
+type Validator struct {
+	// OrganizationPattern is what an organization_id has to match; nil means
+	// ^org_[A-Z0-9]{26}$, the schema's. It is not anchored unless it says so.
+	OrganizationPattern *regexp.Regexp
+	// OrganizationOptional lets an event be without an organization_id, as the schema does.
+	OrganizationOptional bool
+	// MaxBytes bounds the bytes of an event, as given to Check and as encoded; 0 means
+	// DefaultMaxBytes.
+	MaxBytes int
+}
+
+// Check returns every violation in value, the JSON text of an event with names in
+// snake_case or camelCase. Malformed JSON, text that is not UTF-8 and lone surrogates are
+// one violation that names the byte, counted from 0, and end the check.
+func (v *Validator) Check(value []byte) Violations {
+	var r report
+	at := &place{}
+	if v.tooLarge(len(value), &r) {
+		return r.list
+	}
+	root, bad := parse(value, at, &r)
+	if bad != nil {
+		return Violations{*bad}
+	}
+	c := checker{Validator: v, report: &r}
+	c.event(root, at)
+	return r.list
+}
+
+// Validate returns every violation in e. Pointers use the schema's spelling.
+func (v *Validator) Validate(e *Event) Violations {
+	_, violations := v.Encode(nil, e)
+	return violations
+}
+
+// Encode validates e and appends its canonical form to dst, at the cost of one encoding.
+// With violations dst is returned as it was.
+func (v *Validator) Encode(dst []byte, e *Event) ([]byte, Violations) {
+	var r report
+	c := checker{Validator: v, report: &r, skipNumbers: true} // the encoder reports them
+	c.fields(e)
+	enc := encoder{dst: dst, report: &r}
+	enc.event(e)
+	if len(r.list) == 0 {
+		v.tooLarge(len(enc.dst)-len(dst), &r)
+	}
+	if len(r.list) > 0 {
+		return dst, r.list
+	}
+	return enc.dst, nil
+}
+
+// Validate returns every violation in e, as the zero [Validator] sees it.
+func (e *Event) Validate() Violations { return new(Validator).Validate(e) }
+
+func (v *Validator) tooLarge(size int, r *report) bool {
+	limit := cmp.Or(v.MaxBytes, DefaultMaxBytes)
+	if size > limit {
+		r.add(nil, CodeTooLarge, "the event has %d bytes, the limit is %d; shorten its metadata", size, limit)
+	}
+	return size > limit
+}
+
+func (v *Validator) matchesOrganization(id string) bool {
+	if v.OrganizationPattern != nil {
+		return v.OrganizationPattern.MatchString(id)
+	}
+	return isID(id, "org_")
+}
+
+func (v *Validator) organizationPattern() string {
+	if v.OrganizationPattern != nil {
+		return v.OrganizationPattern.String()
+	}
+	return "^org_[A-Z0-9]{26}$"
+}
+
+// isID says whether id is prefix and 26 characters of [A-Z0-9].
+func isID(id, prefix string) bool {
+	if len(id) != len(prefix)+idLength || id[:len(prefix)] != prefix {
+		return false
+	}
+	for _, c := range []byte(id[len(prefix):]) {
+		if !isDigit(c) && c-'A' > 'Z'-'A' {
+			return false
+		}
+	}
+	return true
+}
