@@ -1,0 +1,151 @@
+// Package config turns one YAML file into values, strictly: an unknown key, a key
+// written twice, a value of the wrong type or out of its range is an error with file,
+// line, column and, where a name was misspelt, a suggestion; all of them at once.
+//
+// What can be set, with every default and unit, stands in [Reference]. A secret never
+// stands in the file, only a reference to it; nothing here reads one.
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/internal/units"
+)
+
+// Config is everything that the file says, over the defaults.
+type Config struct {
+	Kafka    Kafka    `json:"kafka"`
+	Topics   Topics   `json:"topics"`
+	Events   Events   `json:"events"`
+	Delivery Delivery `json:"delivery"`
+	Observe  Observe  `json:"observe"`
+	Log      Log      `json:"log"`
+	Streams  []Stream `json:"streams,omitempty"`
+}
+
+// Kafka is the cluster to connect to, or the one to run in the same process: exactly
+// one of Brokers and Embedded is set.
+type Kafka struct {
+	kafka.Config
+	Embedded *Embedded `json:"embedded,omitempty"`
+}
+
+// Embedded is the broker inside the process, for evaluation, development and tests.
+type Embedded struct {
+	Dir string `json:"dir"` // where it keeps its data; made when missing
+}
+
+// Topics says how the topics are named and, when they are missing, made.
+type Topics struct {
+	Prefix              string         `json:"prefix"`
+	Partitions          int32          `json:"partitions"`
+	Replication         int16          `json:"replication"` // copies of each partition
+	Retention           units.Duration `json:"retention"`   // of events
+	DeadLetterRetention units.Duration `json:"dead_letter_retention"`
+}
+
+// Kafka is the same for package internal/kafka.
+func (t Topics) Kafka() kafka.Topics {
+	return kafka.Topics{
+		Prefix: t.Prefix, Partitions: t.Partitions, Replication: t.Replication,
+		Retention: t.Retention.Std(), DeadLetterRetention: t.DeadLetterRetention.Std(),
+	}
+}
+
+// Events says which events are valid, beyond what the schema fixes.
+type Events struct {
+	OrganizationPattern *regexp.Regexp `json:"organization_pattern"` // must match somewhere: anchor it
+}
+
+// Delivery says how events are read and handed to destinations.
+type Delivery struct {
+	InstanceID     string         `json:"instance_id,omitempty"` // static membership in the consumer groups; empty: none
+	Memory         units.Bytes    `json:"memory"`                // for fetches and queues together
+	CommitInterval units.Duration `json:"commit_interval"`
+	SessionTimeout units.Duration `json:"session_timeout"` // after which Kafka gives a silent member's partitions away
+	DrainTimeout   units.Duration `json:"drain_timeout"`   // for requests under way at shutdown
+	InFlight       int            `json:"in_flight"`       // requests at once, over all destinations
+	Retry          Retry          `json:"retry"`
+	Probe          units.Duration `json:"probe"` // how often an invalid stream is tried
+}
+
+// Retry bounds the pause before an attempt is repeated.
+type Retry struct {
+	Min units.Duration `json:"min"`
+	Max units.Duration `json:"max"`
+}
+
+// Observe is where /healthz, /readyz and /metrics are served.
+type Observe struct {
+	Listen string `json:"listen"` // host:port; empty: nowhere
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level  string `json:"level"`  // one of Levels
+	Format string `json:"format"` // one of LogFormats
+}
+
+// Levels are the values of Log.Level.
+func Levels() []string { return []string{"debug", "info", "warn", "error"} }
+
+// LogFormats are the values of Log.Format.
+func LogFormats() []string { return []string{"json", "console"} }
+
+// Formats are the values of Stream.Format: how an event looks at the destination.
+func Formats() []string { return []string{FormatWorkOS} }
+
+// FormatWorkOS passes the event on as it was published.
+const FormatWorkOS = "workos"
+
+// organizationPattern is that of organization_id in the WorkOS Audit Log Event schema.
+const organizationPattern = `^org_[A-Z0-9]{26}$`
+
+// Defaults is the configuration of an empty file. It lacks what has no default: a
+// cluster. With an embedded one, a file's default of topics.replication is 1.
+func Defaults() *Config {
+	return &Config{
+		Kafka: Kafka{Config: kafka.Config{ClientID: "auditstream"}},
+		Topics: Topics{
+			Prefix:              kafka.DefaultPrefix,
+			Partitions:          kafka.DefaultPartitions,
+			Replication:         kafka.DefaultReplication,
+			Retention:           units.Duration(kafka.DefaultRetention),
+			DeadLetterRetention: units.Duration(kafka.DefaultDeadLetterRetention),
+		},
+		Events: Events{OrganizationPattern: regexp.MustCompile(organizationPattern)},
+		Delivery: Delivery{
+			Memory:         256 * units.MiB,
+			CommitInterval: seconds(1),
+			SessionTimeout: seconds(10),
+			DrainTimeout:   seconds(5),
+			InFlight:       64,
+			Retry:          Retry{Min: seconds(1), Max: seconds(300)},
+			Probe:          seconds(60),
+		},
+		Observe: Observe{Listen: "127.0.0.1:8081"},
+		Log:     Log{Level: "info", Format: "json"},
+	}
+}
+
+func seconds(n int) units.Duration { return units.Duration(n) * units.Duration(time.Second) }
+
+// NamedSecret is a reference to a secret and where it stands.
+type NamedSecret struct {
+	Path string // as in problems: streams[1].splunk.token
+	Ref  secret.Ref
+}
+
+// Secrets are all references to secrets that c holds, in the order of its fields.
+func (c *Config) Secrets() []NamedSecret {
+	secrets := secretsIn(nil, "", c)
+	for i := range c.Streams {
+		s := &c.Streams[i]
+		secrets = secretsIn(secrets, fmt.Sprintf("streams[%d].%s", i, s.Kind), s.Settings)
+	}
+	return secrets
+}

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/auditstream/auditstream/internal/units"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// streamID is what a stream may be called: it becomes part of paths and metric labels.
+var streamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) //nolint:gochecknoglobals // compiled once
+
+// actionGlob is what an action, or a pattern for actions, consists of.
+var actionGlob = regexp.MustCompile(`^[A-Za-z0-9_.:*-]{1,256}$`) //nolint:gochecknoglobals // compiled once
+
+// Bounds of what a file may ask for.
+const (
+	minMemory = 16 * units.MiB // a few fetches of the largest event
+
+	maxPartitions = 10_000
+
+	// Kafka's own bounds: group.min.session.timeout.ms and group.max.session.timeout.ms.
+	minSessionTimeout = 6 * time.Second
+	maxSessionTimeout = 30 * time.Minute
+)
+
+// violation is one that Validate found.
+type violation func(path, format string, args ...any)
+
+// Validate reports every violation, joined; each is a *sinks.FieldError whose Field is
+// a path as in streams[1].splunk.token. It does no I/O.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &sinks.FieldError{Field: path, Message: fmt.Sprintf(format, args...)})
+	}
+	c.Kafka.validate(bad)
+	c.validateTopics(bad)
+	if p := c.Events.OrganizationPattern; p == nil {
+		bad("events.organization_pattern", "is required")
+	}
+	c.Delivery.validate(bad)
+	if l := c.Observe.Listen; l != "" {
+		if _, port, err := net.SplitHostPort(l); err != nil || !validPort(port) {
+			bad("observe.listen", "%q is not HOST:PORT, as in 127.0.0.1:8081", l)
+		}
+	}
+	oneOf(bad, "log.level", c.Log.Level, Levels())
+	oneOf(bad, "log.format", c.Log.Format, LogFormats())
+	c.validateStreams(bad)
+	return errors.Join(errs...)
+}
+
+func (k *Kafka) validate(bad violation) {
+	switch {
+	case k.Embedded != nil && k.Brokers != nil:
+		bad("kafka.embedded", "stands beside brokers; a configuration has one of them")
+	case k.Embedded == nil && k.Brokers == nil:
+		bad("kafka", "names no cluster; write brokers: [HOST:PORT], or embedded: {dir: DIR} to run one in this process")
+	case k.Embedded != nil:
+		if k.Embedded.Dir == "" {
+			bad("kafka.embedded.dir", "is required: the directory for its data")
+		}
+		if k.TLS != nil {
+			bad("kafka.tls", "goes with brokers; the embedded one is reached within the process")
+		}
+		if k.SASL != nil {
+			bad("kafka.sasl", "goes with brokers; the embedded one is reached within the process")
+		}
+		return
+	}
+	for _, e := range fieldErrors(k.Config.Validate()) {
+		if e.Field != "brokers" || k.Brokers != nil { // said above
+			bad(join("kafka", e.Field), "%s", e.Message)
+		}
+	}
+}
+
+func (c *Config) validateTopics(bad violation) {
+	t := &c.Topics
+	if t.Prefix == "" {
+		bad("topics.prefix", "is empty")
+	}
+	if t.Partitions < 1 || t.Partitions > maxPartitions {
+		bad("topics.partitions", "is not between 1 and %d", maxPartitions)
+	}
+	switch {
+	case t.Replication < 1:
+		bad("topics.replication", "is less than 1")
+	case t.Replication > 1 && c.Kafka.Embedded != nil:
+		bad("topics.replication", "is more than 1, and the embedded cluster has one broker")
+	}
+	for _, e := range fieldErrors(t.Kafka().Validate()) {
+		if e.Field != "partitions" && e.Field != "replication" {
+			bad(join("topics", e.Field), "%s", e.Message)
+		}
+	}
+	// To package kafka the zero value is its default; here it was written.
+	if t.Retention == 0 {
+		bad("topics.retention", "is zero: nothing would be kept")
+	}
+	if t.DeadLetterRetention == 0 {
+		bad("topics.dead_letter_retention", "is zero: nothing would be kept")
+	}
+}
+
+func (d *Delivery) validate(bad violation) {
+	if d.Memory < minMemory {
+		bad("delivery.memory", "is less than %v", minMemory)
+	}
+	if d.InFlight < 1 {
+		bad("delivery.in_flight", "is less than 1")
+	}
+	if s := d.SessionTimeout.Std(); s < minSessionTimeout || s > maxSessionTimeout {
+		bad("delivery.session_timeout", "is not between %v and %v, as Kafka demands",
+			units.Duration(minSessionTimeout), units.Duration(maxSessionTimeout))
+	}
+	for _, f := range []struct {
+		path  string
+		value units.Duration
+	}{
+		{"commit_interval", d.CommitInterval},
+		{"retry.min", d.Retry.Min},
+		{"retry.max", d.Retry.Max},
+		{"probe", d.Probe},
+	} {
+		if f.value.Std() < 10*time.Millisecond {
+			bad("delivery."+f.path, "is less than 10ms")
+		}
+	}
+	if d.Retry.Max < d.Retry.Min {
+		bad("delivery.retry.max", "is less than min")
+	}
+	if d.DrainTimeout < 0 {
+		bad("delivery.drain_timeout", "is negative")
+	}
+}
+
+func (c *Config) validateStreams(bad violation) {
+	seen := make(map[string]int, len(c.Streams))
+	for i := range c.Streams {
+		s := &c.Streams[i]
+		path := fmt.Sprintf("streams[%d]", i)
+		s.validate(path, c.Events.OrganizationPattern, bad)
+		if first, ok := seen[s.ID]; ok && s.ID != "" {
+			bad(path+".id", "is the id of streams[%d] too", first)
+		} else {
+			seen[s.ID] = i
+		}
+	}
+}
+
+func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violation) {
+	switch {
+	case s.ID == "":
+		bad(path+".id", "is required: a name for this stream")
+	case !streamID.MatchString(s.ID):
+		bad(path+".id", "is not 1 to 63 of the characters a-z, 0-9 and '-', the first being no '-'")
+	}
+	switch {
+	case s.OrganizationID == "":
+		bad(path+".organization_id", `is required; "*" is every organization`)
+	case s.OrganizationID != AllOrganizations && organizations != nil && !organizations.MatchString(s.OrganizationID):
+		bad(path+".organization_id", "does not match %v, so no event can have it; see events.organization_pattern", organizations)
+	}
+	if s.Actions != nil && len(s.Actions) == 0 {
+		bad(path+".actions", "is an empty list, which matches nothing; remove it for all actions")
+	}
+	for i, glob := range s.Actions {
+		if !actionGlob.MatchString(glob) {
+			bad(fmt.Sprintf("%s.actions[%d]", path, i), "is not an action such as user.invite or user.*")
+		}
+	}
+	if !slices.Contains(Formats(), s.Format) {
+		bad(path+".format", "%q is unknown; there is: %s", s.Format, strings.Join(Formats(), ", "))
+	}
+	if s.Settings == nil {
+		bad(path, "has no destination")
+		return
+	}
+	for _, e := range fieldErrors(s.Settings.Validate()) {
+		bad(join(join(path, s.Kind), e.Field), "%s", e.Message)
+	}
+}
+
+func oneOf(bad violation, path, got string, names []string) {
+	if slices.Contains(names, got) {
+		return
+	}
+	if meant := closest(got, names); meant != "" {
+		bad(path, "%q is unknown; did you mean %q?", got, meant)
+		return
+	}
+	bad(path, "%q is unknown; there are: %s", got, strings.Join(names, ", "))
+}
+
+func validPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
