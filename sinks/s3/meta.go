@@ -1,0 +1,128 @@
+package s3
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// formatVersion is of keys and metadata together.
+const formatVersion = 1
+
+// Names of the user metadata; S3 puts x-amz-meta- before them. Persisted.
+const (
+	metaFormat    = "auditstream-format"
+	metaCluster   = "auditstream-cluster"
+	metaTopicID   = "auditstream-topic-id"
+	metaPartition = "auditstream-partition"
+	metaUID       = "auditstream-uid"
+	metaEpoch     = "auditstream-epoch"
+	metaRevision  = "auditstream-revision"
+	metaSlot      = "auditstream-slot"
+	metaNext      = "auditstream-next"
+	metaCount     = "auditstream-count"
+	metaSHA256    = "auditstream-sha256"
+)
+
+// link is one object of a chain: the matching events of the chain's day with offsets in
+// [slot, next). Texts are escaped as in keys, for metadata have to be ASCII.
+type link struct {
+	cluster   string
+	topicID   string
+	partition int32
+	uid       string
+	epoch     int64
+	revision  int64 // of the stream, when the object was made
+	slot      int64
+	next      int64
+	count     int64  // events in it
+	sha256    string // of the uncompressed content, in hex
+}
+
+func newLink(lane sinks.Lane, slot, next int64, events int, content []byte) link {
+	sum := sha256.Sum256(content)
+	return link{
+		cluster: escape(lane.Cluster), topicID: escape(lane.TopicID), partition: lane.Partition,
+		uid: escape(lane.UID), epoch: lane.Epoch, revision: lane.Revision,
+		slot: slot, next: next, count: int64(events), sha256: hex.EncodeToString(sum[:]),
+	}
+}
+
+func (l link) metadata() map[string]string {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return map[string]string{
+		metaFormat:    number(formatVersion),
+		metaCluster:   l.cluster,
+		metaTopicID:   l.topicID,
+		metaPartition: number(int64(l.partition)),
+		metaUID:       l.uid,
+		metaEpoch:     number(l.epoch),
+		metaRevision:  number(l.revision),
+		metaSlot:      number(l.slot),
+		metaNext:      number(l.next),
+		metaCount:     number(l.count),
+		metaSHA256:    l.sha256,
+	}
+}
+
+// parseLink reads what metadata wrote. What it does not know whole, it refuses: to go on
+// from a misread next would lose or repeat events.
+func parseLink(m map[string]string) (link, error) {
+	if m[metaFormat] == "" {
+		return link{}, errors.New("it was not written by auditstream: its metadata " + metaFormat + " is missing")
+	}
+	if m[metaFormat] != strconv.Itoa(formatVersion) {
+		return link{}, fmt.Errorf("its format is %.20q and this auditstream knows %d only: use a newer auditstream", m[metaFormat], formatVersion)
+	}
+	var wrong error
+	number := func(name string, bits int) int64 {
+		n, err := strconv.ParseInt(m[name], 10, bits)
+		if (err != nil || n < 0 || strconv.FormatInt(n, 10) != m[name]) && wrong == nil {
+			wrong = fmt.Errorf("its metadata %s is %.40q, not a number", name, m[name])
+		}
+		return n
+	}
+	l := link{
+		cluster: m[metaCluster], topicID: m[metaTopicID], uid: m[metaUID], sha256: m[metaSHA256],
+		partition: int32(number(metaPartition, 32)), epoch: number(metaEpoch, 64), revision: number(metaRevision, 64),
+		slot: number(metaSlot, 64), next: number(metaNext, 64), count: number(metaCount, 64),
+	}
+	if wrong == nil {
+		if b, err := hex.DecodeString(l.sha256); err != nil || len(b) != sha256.Size {
+			wrong = fmt.Errorf("its metadata %s is no SHA-256", metaSHA256)
+		}
+	}
+	if wrong != nil {
+		return link{}, wrong
+	}
+	return l, nil
+}
+
+// belongs says whether l can be the object of c at slot. That its next lies beyond the
+// end of the log cannot be seen from here.
+func (l link) belongs(c chain, slot int64) error {
+	differ := func(name string, got, want any) error {
+		return fmt.Errorf("its metadata %s is %v, where its name says %v", name, got, want)
+	}
+	switch {
+	case l.uid != escape(c.lane.UID):
+		return differ(metaUID, l.uid, escape(c.lane.UID))
+	case l.topicID != escape(c.lane.TopicID):
+		return differ(metaTopicID, l.topicID, escape(c.lane.TopicID))
+	case l.partition != c.lane.Partition:
+		return differ(metaPartition, l.partition, c.lane.Partition)
+	case l.epoch != c.lane.Epoch:
+		return differ(metaEpoch, l.epoch, c.lane.Epoch)
+	case l.slot != slot:
+		return differ(metaSlot, l.slot, slot)
+	case l.next <= slot:
+		return fmt.Errorf("it begins at offset %d and claims to end at %d", slot, l.next)
+	case l.count < 1 || l.count > l.next-l.slot:
+		return fmt.Errorf("it claims %d events between the offsets %d and %d", l.count, l.slot, l.next)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package s3
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// probe finds out, before anything is written, whether the store heeds If-None-Match. A
+// store that ignores it would let a second process overwrite the objects of the first,
+// and lose events without a word.
+type probe struct {
+	key    string
+	turn   chan struct{} // holds a token while somebody is probing
+	passed atomic.Bool
+}
+
+func newProbe(prefix string) probe {
+	return probe{key: prefix + ".auditstream-probe", turn: make(chan struct{}, 1)}
+}
+
+// probeText tells whoever finds the object what it is.
+const probeText = "auditstream tries to create this object again and again, to see that the store refuses.\n"
+
+// check probes until it has passed once. It is one PUT, that an earlier probe's object
+// makes fail; in a fresh bucket it is two.
+func (p *probe) check(ctx context.Context, s *store) error {
+	if p.passed.Load() {
+		return nil
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+	if p.passed.Load() {
+		return nil
+	}
+	for range 2 {
+		o, err := s.create(ctx, p.key, "text/plain", []byte(probeText), nil)
+		if err != nil {
+			return err
+		}
+		if o == exists {
+			p.passed.Store(true)
+			return nil
+		}
+	}
+	return s.errorf(sinks.Misconfigured, "PUT "+p.key, http.StatusOK, errIgnored)
+}
+
+// forget makes the next Deliver probe again: what was wrong may be mended by another
+// store behind the same name.
+func (p *probe) forget() { p.passed.Store(false) }

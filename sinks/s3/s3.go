@@ -1,0 +1,132 @@
+// Package s3 delivers events to Amazon S3, and to stores that speak its API, as gzipped
+// NDJSON, each event exactly once.
+//
+// The objects of one stream, epoch, partition and UTC day form a chain: each says in its
+// name where it begins (its slot: 0, or where the former one ends) and in its metadata
+// where it ends (next), and is created only if no object has its name. Two processes
+// that deliver the same events, cut in different ways, therefore meet at the same slot:
+// one creates the object, the other is told so, reads how far it reaches, and goes on
+// from there. No coordinator is needed, and nothing that a process keeps: whatever is
+// lost, the chain is walked again from slot 0. The names and the metadata are a
+// persisted format; see docs/formats.md.
+//
+// The credentials need s3:PutObject and s3:GetObject on the prefix. s3:ListBucket is not
+// needed; without it S3 answers 403 where an object is missing, which is understood.
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Kind is this kind of destination, as the configuration names it.
+func Kind() sinks.Kind {
+	return sinks.Kind{
+		Name:     "s3",
+		Defaults: func() sinks.Settings { return Defaults() },
+		Open: func(settings sinks.Settings, o sinks.Options) (sinks.Sink, error) {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return nil, fmt.Errorf("s3: these are settings of another kind: %T", settings)
+			}
+			return Open(s, o)
+		},
+	}
+}
+
+// Sink delivers one revision of one stream. It holds nothing of any lane.
+type Sink struct {
+	store  *store
+	prefix string
+	place  string // bucket and endpoint: marks of another place do not count
+	log    *zap.Logger
+	packer packer
+	probe  probe
+}
+
+// Open makes a sink of valid settings. It does no network I/O; credentials and bucket
+// are first used by Deliver.
+func Open(set *Settings, o sinks.Options) (*Sink, error) {
+	if err := set.Validate(); err != nil {
+		return nil, err
+	}
+	st, err := openStore(set, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{
+		store:  st,
+		prefix: set.Prefix,
+		place:  set.Endpoint + "/" + set.Bucket + "/" + set.Prefix,
+		log:    o.Log.Named("s3"),
+		packer: packer{level: set.GzipLevel},
+		probe:  newProbe(set.Prefix),
+	}, nil
+}
+
+// Frame appends the event's value and a newline. A value with a newline inside, which
+// canonical JSON never has, is rejected: it would be read as two events.
+func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	if bytes.IndexByte(e.Value, '\n') >= 0 {
+		return dst, &sinks.Error{Class: sinks.Rejected, Err: errNewline}
+	}
+	return append(append(dst, e.Value...), '\n'), nil
+}
+
+// Close frees the connections.
+func (s *Sink) Close() error {
+	s.store.transport.CloseIdleConnections()
+	return nil
+}
+
+// newTransport has a time-out for every step that the time-out of the whole request
+// would leave to chance. Objects go out over a handful of connections.
+func newTransport() *http.Transport {
+	const perHost = 32
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok { // somebody replaced it: take nothing from it
+		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	}
+	t = t.Clone()
+	t.DialContext = dialer()
+	t.TLSHandshakeTimeout = 10 * time.Second
+	t.ExpectContinueTimeout = time.Second
+	t.IdleConnTimeout = 55 * time.Second // S3 closes idle connections after about a minute
+	t.MaxIdleConnsPerHost = perHost
+	t.ForceAttemptHTTP2 = false // S3 speaks HTTP/1.1
+	return t
+}
+
+// checkBatch refuses what would break the chain. The pipeline never hands over such a
+// batch; the chain is for ever, so it is looked at all the same.
+func checkBatch(b *sinks.Batch) error {
+	if len(b.Events) == 0 {
+		return errors.New("s3: a batch without events")
+	}
+	last, end := int64(-1), 0
+	for _, e := range b.Events {
+		if e.Offset <= last || e.End < end || e.End > len(b.Body) {
+			return fmt.Errorf("s3: the batch is out of order at offset %d", e.Offset)
+		}
+		last, end = e.Offset, e.End
+	}
+	if b.Next <= last {
+		return fmt.Errorf("s3: the batch holds offset %d and claims to end before %d", last, b.Next)
+	}
+	return nil
+}
+
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return &sinks.Error{Class: sinks.Unavailable, Err: fmt.Errorf("s3: %w", err)}
+	}
+	return nil
+}
