@@ -123,6 +123,14 @@ type Settings interface {
 	Batching() Batching
 }
 
+// Placed is implemented by settings of a kind that takes each event exactly once by
+// where it puts it.
+type Placed interface {
+	// Place names where events are put. Settings with another place begin a new epoch: the
+	// destination cannot tell there what it has taken at the former one.
+	Place() string
+}
+
 // Kind is one kind of destination.
 type Kind struct {
 	Name     string          // as written in the configuration: splunk, s3, datadog

@@ -1,0 +1,280 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// offsetsFetched keeps the commits that a rebalance found. An error ends the group
+// session: it is joined again after a back-off.
+func (g *Group) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	keep := func(topic string, number int32, code int16, offset int64, metadata *string) error {
+		if topic != g.cfg.Topics.Events {
+			return nil
+		}
+		if err := kerr.ErrorForCode(code); err != nil {
+			return err
+		}
+		text := ""
+		if metadata != nil {
+			text = *metadata
+		}
+		c, err := decodeCommit(offset, text)
+		if err != nil {
+			err = fmt.Errorf("group %s, partition %d: %w", g.cfg.ID, number, err)
+			g.log.Error("delivery cannot begin", zap.Error(err))
+			return err
+		}
+		g.fetched[number] = c
+		return nil
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := keep(t.Topic, p.Partition, p.ErrorCode, p.Offset, p.Metadata); err != nil {
+				return err
+			}
+		}
+	}
+	for _, group := range resp.Groups {
+		for _, t := range group.Topics {
+			name := t.Topic
+			if name == "" { // version 10 names topics by id
+				name = g.cfg.Topics.Events
+			}
+			for _, p := range t.Partitions {
+				if err := keep(name, p.Partition, p.ErrorCode, p.Offset, p.Metadata); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// assign opens the partitions that were assigned and says where to read from.
+func (g *Group) assign(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	for topic, numbers := range offsets {
+		for number := range numbers {
+			p, err := g.openPartition(ctx, number)
+			if err != nil {
+				if ctx.Err() == nil {
+					g.log.Error("partition cannot be opened, trying again", zap.Int32("partition", number), zap.Error(err))
+				}
+				return nil, fmt.Errorf("open %s[%d]: %w", topic, number, err)
+			}
+			// Without a leader epoch: the position is ours, not a commit's.
+			numbers[number] = kgo.NewOffset().At(p.position.Load()).WithEpoch(-1)
+		}
+	}
+	return offsets, nil
+}
+
+// openPartition finds out where the partition's lanes stand.
+func (g *Group) openPartition(ctx context.Context, number int32) (*partition, error) {
+	if p := g.partition(number); p != nil {
+		return p, nil // an earlier try of the same session got this far
+	}
+	f := found{records: table{}, events: g.cfg.IDs.Events, progress: g.cfg.IDs.Progress, streams: g.cfg.IDs.Streams}
+	g.mu.Lock()
+	f.commit = g.fetched[number]
+	g.mu.Unlock()
+	var err error
+	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
+		return nil, err
+	}
+	var bad error
+	if _, err := g.reader.ReadToEnd(ctx, g.cfg.Topics.Progress, number, func(r *kgo.Record) {
+		bad = errors.Join(bad, f.records.add(r))
+	}); err != nil || bad != nil {
+		return nil, errors.Join(err, bad)
+	}
+	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
+
+	all := append(g.router.streams[:len(g.router.streams):len(g.router.streams)], g.invalid)
+	at, err := place(f, all)
+	if err != nil {
+		return nil, err
+	}
+	p := g.newPartition(number, len(all))
+	for _, note := range at.notes {
+		p.log.Warn(note)
+	}
+	if at.position > f.logEnd {
+		p.log.Error("Kafka has lost records that it had acknowledged: the log ends below the committed offset; whatever it takes there from now on is delivered",
+			zap.Int64("committed", at.position), zap.Int64("log_end", f.logEnd))
+	}
+	position := max(f.logStart, min(at.position, f.logEnd))
+	p.position.Store(position)
+	p.end.Store(f.logEnd)
+	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
+	for _, start := range at.lanes {
+		p.obsolete = append(p.obsolete, start.obsolete...)
+		p.from[start.stream.index] = start.from
+		if start.lazy && start.from >= f.logStart {
+			continue
+		}
+		p.place(start, f.logStart, f.logEnd)
+	}
+	p.log.Info("partition taken", zap.Int64("position", position), zap.Int64("log_end", f.logEnd), zap.Int("lanes_behind", len(p.behind)))
+	p.work.Go(p.dispatch)
+	g.mu.Lock()
+	g.partitions[number] = p
+	g.mu.Unlock()
+	g.wakeCatchUp()
+	return p, nil
+}
+
+// place makes a lane that stands somewhere already.
+func (p *partition) place(start laneStart, logStart, logEnd int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.addLane(start.stream, start.from, start.record)
+	l.next = min(start.from, logEnd)
+	if l.next < logStart {
+		l.lose(l.next, logStart, "expired in Kafka before delivery: the topic's retention passed the stream's cursor")
+		l.next = logStart
+	}
+	l.live = l.next >= p.position.Load()
+	if !l.live {
+		p.behind[l] = struct{}{}
+	}
+}
+
+func (g *Group) newPartition(number int32, streams int) *partition {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &partition{
+		g: g, number: number, ctx: ctx, cancel: cancel,
+		in: make(chan polled, 1), room: make(chan struct{}, 1),
+		log:    g.log.With(zap.Int32("partition", number)),
+		lanes:  make([]*lane, streams),
+		from:   make([]int64, streams),
+		behind: map[*lane]struct{}{},
+		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events},
+	}
+	g.cfg.Budget.subscribe(p.room)
+	return p
+}
+
+// addLane makes the lane of a stream. The caller holds mu.
+func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
+	cfg := &p.g.cfg
+	l := &lane{
+		stream: s, p: p, begin: begin,
+		id:     laneID(s.spec, cfg, p.number),
+		health: health{state: StateActive, since: time.Now()},
+	}
+	if s.paused() {
+		l.health.state = StatePaused
+	}
+	if rec != nil {
+		l.gaps = rec.Gaps
+		l.counts = counts{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}
+		l.recorded, l.savedAt = rec.Cursor, rec.Updated
+		if rec.Epoch == s.spec.Epoch {
+			l.mark = rec.Mark
+		}
+		if rec.Revision == s.spec.Revision {
+			l.begin, l.saved = rec.Begin, true
+		}
+	}
+	p.lanes[s.index] = l
+	return l
+}
+
+func laneID(s Spec, cfg *Config, number int32) sinks.Lane {
+	return sinks.Lane{
+		Stream: s.ID, UID: s.UID, Epoch: s.Epoch, Revision: s.Revision,
+		Cluster: cfg.IDs.Cluster, Topic: cfg.Topics.Events, TopicID: cfg.IDs.Events, Partition: number,
+	}
+}
+
+// started resolves where a stream's epoch begins in a partition.
+func (g *Group) started(ctx context.Context, s Spec, number int32, logStart, logEnd int64) (int64, error) {
+	t, err := s.StartTime()
+	if err != nil {
+		return 0, err
+	}
+	if t.IsZero() {
+		return logStart, nil
+	}
+	listed, err := kadm.NewClient(g.out).ListOffsetsAfterMilli(ctx, t.UnixMilli(), g.cfg.Topics.Events)
+	if err = errors.Join(err, listed.Error()); err != nil {
+		return 0, fmt.Errorf("offset at %s: %w", t.Format(time.RFC3339), err)
+	}
+	o, ok := listed.Lookup(g.cfg.Topics.Events, number)
+	if !ok {
+		return 0, fmt.Errorf("%s[%d]: %w", g.cfg.Topics.Events, number, kerr.UnknownTopicOrPartition)
+	}
+	return min(o.Offset, logEnd), nil
+}
+
+// revoked gives partitions up in good order: what is under way may end, progress is
+// saved and committed before another process goes on.
+func (g *Group) revoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	g.giveUp(ctx, g.removed(revoked[g.cfg.Topics.Events]), true)
+}
+
+// lost drops partitions that another process may own by now.
+func (g *Group) lost(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	g.giveUp(ctx, g.removed(lost[g.cfg.Topics.Events]), false)
+}
+
+// finish gives everything up at a shutdown.
+func (g *Group) finish() {
+	g.mu.Lock()
+	numbers := make([]int32, 0, len(g.partitions))
+	for number := range g.partitions {
+		numbers = append(numbers, number)
+	}
+	g.mu.Unlock()
+	g.giveUp(context.Background(), g.removed(numbers), true)
+}
+
+// removed takes partitions out of those that are owned.
+func (g *Group) removed(numbers []int32) []*partition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var parts []*partition
+	for _, number := range numbers {
+		if p := g.partitions[number]; p != nil {
+			parts = append(parts, p)
+			delete(g.partitions, number)
+		}
+		delete(g.fetched, number)
+	}
+	return parts
+}
+
+// finalCommit bounds the last commit of partitions that are given up. It lies within the
+// time that a rebalance waits for its members.
+const finalCommit = 10 * time.Second
+
+func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) {
+	if len(parts) == 0 {
+		return
+	}
+	stopAll(parts, g.cfg.DrainTimeout)
+	if commit {
+		ctx, cancel := context.WithTimeout(ctx, finalCommit)
+		defer cancel()
+		if err := g.commit(ctx, parts); err != nil {
+			g.log.Warn("progress was not saved when partitions were given up: events may be repeated", zap.Error(err))
+		}
+	}
+	for _, p := range parts {
+		p.release()
+		p.log.Info("partition given up", zap.Bool("committed", commit))
+	}
+}

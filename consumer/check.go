@@ -1,0 +1,132 @@
+package consumer
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Headers of an event record.
+const (
+	headerEncoding = "encoding"
+	encodingJCS    = "jcs" // the value is canonical already: pass it through
+)
+
+// codeKey is the code of a record whose key does not say whose event it is.
+const codeKey = "key"
+
+// checker turns records into events. It is owned by one goroutine at a time.
+type checker struct {
+	validator schema.Validator
+	topicID   string
+	fields    schema.Fields
+	event     sinks.Event
+}
+
+// check proves that a record is one event of the organization that its key names. What
+// is marked as canonical passes through after one scan; anything else is decoded,
+// validated in full and encoded anew. The event is good until the next call.
+func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
+	value := r.Value
+	if !canonical(r) {
+		var vs schema.Violations
+		if value, vs = c.encode(r); len(vs) > 0 {
+			return nil, vs
+		}
+	}
+	f := &c.fields
+	*f = schema.Fields{}
+	if err := schema.Scan(value, f); err != nil {
+		return nil, c.explain(r, schema.Violation{Pointer: "", Code: schema.CodeSyntax, Message: err.Error()})
+	}
+	switch {
+	case r.Key == nil:
+		return nil, c.explain(r, schema.Violation{Pointer: "", Code: codeKey, Message: "the record has no key: it must be the event's organization_id"})
+	case f.Action == nil || f.ID == nil || f.OccurredAt == nil || f.OrganizationID == nil:
+		return nil, c.explain(r, missing(f)...)
+	case !bytes.Equal(r.Key, f.OrganizationID):
+		return nil, c.explain(r, schema.Violation{Pointer: "/organization_id", Code: codeKey, Message: "differs from the record's key: nobody can tell whose event this is"})
+	}
+	c.event = sinks.Event{
+		Value:          value,
+		ID:             f.ID,
+		OrganizationID: f.OrganizationID,
+		Action:         f.Action,
+		OccurredAt:     f.OccurredAt,
+		Offset:         r.Offset,
+		Time:           r.Timestamp,
+	}
+	return &c.event, nil
+}
+
+func canonical(r *kgo.Record) bool {
+	for i := range r.Headers {
+		if h := &r.Headers[i]; h.Key == headerEncoding {
+			return string(h.Value) == encodingJCS
+		}
+	}
+	return false
+}
+
+// encode makes the canonical value of a record that some other Kafka client wrote. An
+// event without id gets one that the record's place determines, so that reading it
+// again gives the same.
+func (c *checker) encode(r *kgo.Record) ([]byte, schema.Violations) {
+	if vs := c.validator.Check(r.Value); len(vs) > 0 {
+		return nil, vs
+	}
+	e, err := schema.Decode(r.Value)
+	if err != nil {
+		return nil, schema.Violations{{Code: schema.CodeSyntax, Message: err.Error()}}
+	}
+	if e.ID == "" {
+		e.ID = schema.RecordID(c.topicID, r.Partition, r.Offset)
+	}
+	value, err := e.AppendCanonical(nil)
+	if err != nil {
+		return nil, schema.Violations{{Code: schema.CodeRange, Message: err.Error()}}
+	}
+	return value, nil
+}
+
+// explain lists everything that is wrong with a record: what was noticed and what the
+// full validation finds.
+func (c *checker) explain(r *kgo.Record, noticed ...schema.Violation) schema.Violations {
+	vs := c.validator.Check(r.Value)
+	for _, n := range noticed {
+		known := false
+		for _, k := range vs {
+			known = known || k.Pointer == n.Pointer && (k.Code == n.Code || n.Code == schema.CodeRequired)
+		}
+		if !known && !(n.Code == schema.CodeSyntax && len(vs) > 0) {
+			vs = append(vs, n)
+		}
+	}
+	return vs
+}
+
+func missing(f *schema.Fields) []schema.Violation {
+	var vs []schema.Violation
+	for _, x := range []struct {
+		name  string
+		value []byte
+	}{{"action", f.Action}, {"id", f.ID}, {"occurred_at", f.OccurredAt}, {"organization_id", f.OrganizationID}} {
+		if x.value == nil {
+			vs = append(vs, schema.Violation{Pointer: "/" + x.name, Code: schema.CodeRequired, Message: "required in a record"})
+		}
+	}
+	return vs
+}
+
+// invalid is the cause of a record's dead letter.
+func invalid(vs schema.Violations) cause {
+	now := time.Now()
+	return cause{
+		class: classInvalid, reason: bounded(vs.Error()), violations: vs,
+		attempts: 1, first: now, last: now,
+	}
+}

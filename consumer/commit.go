@@ -1,0 +1,242 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+)
+
+// An idle lane's cursor follows the position, and so would change with every commit. Its
+// record is refreshed rarely, and the lanes spread out: an old record costs the next
+// owner a longer catch-up, nothing else.
+const (
+	refreshAfter  = 5 * time.Minute
+	refreshSpread = 5 * time.Minute
+	refreshBehind = 100_000 // offsets
+)
+
+// snapshot is one moment of a partition: the group offset with its metadata, and the
+// records of the lanes that changed. All three come from the same moment; a commit that
+// mixes moments loses events.
+type snapshot struct {
+	offset  int64
+	meta    commitMeta
+	records []*progress
+	lanes   []*lane // of the records
+}
+
+func (p *partition) snapshot(all bool) snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	position := p.position.Load()
+	s := snapshot{offset: position, meta: commitMeta{
+		Floor: position,
+		Specs: p.g.cfg.Specs.Offset, Events: p.g.cfg.IDs.Events, Progress: p.g.cfg.IDs.Progress, Streams: p.g.cfg.IDs.Streams,
+	}}
+	now := time.Now()
+	for _, l := range p.lanes {
+		if l == nil {
+			continue
+		}
+		l.mu.Lock()
+		cursor := l.cursor()
+		if l.live && l.head() != nil {
+			s.offset = min(s.offset, cursor)
+		}
+		s.meta.Floor = min(s.meta.Floor, cursor)
+		if all || l.stale(cursor, now) {
+			s.records = append(s.records, l.record(cursor, now))
+			s.lanes = append(s.lanes, l)
+		}
+		l.mu.Unlock()
+	}
+	s.meta.Floor = min(s.meta.Floor, s.offset)
+	return s
+}
+
+// stale says whether the lane's record must be written anew. The caller holds mu.
+func (l *lane) stale(cursor int64, now time.Time) bool {
+	if !l.saved || l.dirty {
+		return true
+	}
+	return cursor != l.recorded && (cursor-l.recorded > refreshBehind || now.Sub(l.savedAt) > refreshAfter+rand.N(refreshSpread))
+}
+
+// record is what the lane's record says at this moment. The caller holds mu.
+func (l *lane) record(cursor int64, now time.Time) *progress {
+	p := &progress{
+		Stream: l.id.Stream, UID: l.id.UID, Epoch: l.id.Epoch, Revision: l.id.Revision, TopicID: l.id.TopicID,
+		Begin: l.begin, Cursor: cursor, Mark: l.mark,
+		State: l.health.state, Since: l.health.since.UTC(), Error: l.health.err,
+		Delivered: l.counts.delivered, DeadLettered: l.counts.deadLettered, Retried: l.counts.retried, Expired: l.counts.expired,
+		Gaps: l.gaps, Updated: now.UTC(),
+	}
+	if !l.health.again.IsZero() {
+		again := l.health.again.UTC()
+		p.NextAttempt = &again
+	}
+	l.dirty = false // set again if the record cannot be written
+	return p
+}
+
+// save writes the records of lanes as they are now and returns when all replicas have
+// them.
+func (p *partition) save(ctx context.Context, lanes []*lane) error {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	now := time.Now()
+	s := snapshot{lanes: lanes}
+	for _, l := range lanes {
+		l.mu.Lock()
+		s.records = append(s.records, l.record(l.cursor(), now))
+		l.mu.Unlock()
+	}
+	return p.write(ctx, s)
+}
+
+// write writes a snapshot's records. The caller holds saving.
+func (p *partition) write(ctx context.Context, s snapshot) error {
+	if len(s.records) == 0 {
+		return nil
+	}
+	out := make([]*kgo.Record, len(s.records))
+	for i, rec := range s.records {
+		value, err := rec.encode()
+		if err != nil {
+			return err
+		}
+		out[i] = &kgo.Record{
+			Topic: p.g.cfg.Topics.Progress, Partition: p.number,
+			Key: []byte(rec.key().String()), Value: value,
+		}
+	}
+	place := make(map[*kgo.Record]int, len(out))
+	for i, r := range out {
+		place[r] = i
+	}
+	var failed error
+	for _, res := range p.g.out.ProduceSync(ctx, out...) { // in the order of acknowledgement
+		i := place[res.Record]
+		l, rec := s.lanes[i], s.records[i]
+		l.mu.Lock()
+		if res.Err != nil {
+			l.dirty = true
+			failed = fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, res.Err)
+		} else {
+			l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
+		}
+		l.mu.Unlock()
+	}
+	return failed
+}
+
+// commit writes the progress of partitions and then, only then, commits their group
+// offsets. A partition whose progress cannot be written is left out.
+func (g *Group) commit(ctx context.Context, parts []*partition) error {
+	g.committing.Lock()
+	defer g.committing.Unlock()
+	offsets := map[int32]kgo.EpochOffset{}
+	metadata := map[int32]string{}
+	var failed error
+	for _, p := range parts {
+		p.saving.Lock()
+		s := p.snapshot(p.rewrite)
+		err := p.write(ctx, s)
+		if err == nil {
+			p.rewrite = false
+			err = p.bury(ctx)
+		}
+		var text string
+		if err == nil {
+			text, err = s.meta.encode()
+		}
+		same := p.committed == fmt.Sprint(s.offset, text)
+		p.saving.Unlock()
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("partition %d: %w", p.number, err))
+			continue
+		}
+		if same {
+			continue
+		}
+		offsets[p.number] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
+		metadata[p.number] = text
+	}
+	if len(offsets) == 0 {
+		return failed
+	}
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		for i := range req.Topics {
+			for j := range req.Topics[i].Partitions {
+				part := &req.Topics[i].Partitions[j]
+				m := metadata[part.Partition]
+				part.Metadata = &m
+			}
+		}
+		return nil
+	})
+	err := commitOffsets(ctx, g.client, g.cfg.Topics.Events, offsets)
+	if err != nil {
+		return errors.Join(failed, fmt.Errorf("commit group offsets: %w", err))
+	}
+	for _, p := range parts {
+		if o, ok := offsets[p.number]; ok {
+			p.saving.Lock()
+			p.committed = fmt.Sprint(o.Offset, metadata[p.number])
+			p.saving.Unlock()
+		}
+	}
+	return failed
+}
+
+// bury writes tombstones for records that newer revisions and epochs have replaced, once
+// those are acknowledged. The caller holds saving.
+func (p *partition) bury(ctx context.Context) error {
+	if len(p.obsolete) == 0 {
+		return nil
+	}
+	out := make([]*kgo.Record, 0, len(p.obsolete))
+	for _, key := range p.obsolete {
+		out = append(out, &kgo.Record{Topic: p.g.cfg.Topics.Progress, Partition: p.number, Key: []byte(key.String())})
+	}
+	if err := p.g.out.ProduceSync(ctx, out...).FirstErr(); err != nil {
+		return fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
+	}
+	p.obsolete = nil
+	return nil
+}
+
+func commitOffsets(ctx context.Context, cl *kgo.Client, topic string, offsets map[int32]kgo.EpochOffset) error {
+	var failed error
+	cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{topic: offsets},
+		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+			if err != nil {
+				failed = err
+				return
+			}
+			failed = commitErrors(resp)
+		})
+	return failed
+}
+
+// commitLoop commits every interval until ctx ends.
+func (g *Group) commitLoop(ctx context.Context) {
+	tick := time.NewTicker(g.cfg.CommitInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := g.commit(ctx, g.owned()); err != nil && ctx.Err() == nil {
+			g.log.Warn("progress is not saved: what is delivered now may be repeated after a crash", zap.Error(err))
+		}
+	}
+}

@@ -1,0 +1,360 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Retry says how long to wait between attempts. There is no last attempt: the log is
+// the retry queue.
+type Retry struct {
+	Min   time.Duration // bound of the first wait
+	Max   time.Duration // bound of every wait, what a destination asks for excepted
+	Probe time.Duration // between attempts at a misconfigured destination
+}
+
+// maxRetryAfter bounds what a destination may ask for.
+const maxRetryAfter = time.Hour
+
+// wait is the time before attempt n+1, exponential with full jitter: a crowd of lanes
+// that failed together comes back spread out.
+func (r Retry) wait(n int, asked time.Duration) time.Duration {
+	bound := r.Max
+	if n < 32 {
+		bound = min(bound, r.Min<<(n-1))
+	}
+	if bound <= 0 { // the shift went over
+		bound = r.Max
+	}
+	return max(rand.N(bound)+1, min(asked, maxRetryAfter))
+}
+
+// run delivers what is queued until nothing is left or the partition stops.
+func (l *lane) run() {
+	for c := l.take(); c != nil; c = l.take() {
+		if err := l.deliver(l.p.ctx, c); err != nil {
+			l.mu.Lock()
+			l.running, l.stopped = false, true
+			l.mu.Unlock()
+			return // the partition is going: what is unsettled is read again by its next owner
+		}
+	}
+}
+
+// deliver settles a chunk, however long that takes. It returns an error only when ctx
+// has ended.
+func (l *lane) deliver(ctx context.Context, c *chunk) error {
+	if err := l.establish(ctx); err != nil {
+		return err
+	}
+	if c.letters != nil {
+		for len(c.events) > c.done {
+			i := c.done
+			if err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i]); err != nil {
+				return err
+			}
+			l.settle(1)
+			if i+1 == len(c.events) {
+				break // c is another's by now
+			}
+		}
+		return nil
+	}
+	total := len(c.events)
+	done := c.done
+	ends := []int{total} // where attempts end: a refusal that names no event halves the last
+	var f failures
+	for done < total {
+		end := ends[len(ends)-1]
+		batch := l.batch(c, done, end)
+		oldest := c.oldest
+		receipt, err := l.attempt(ctx, batch)
+		settled := min(max(receipt.Settled, 0), end-done)
+		if err == nil {
+			settled = end - done
+		}
+		if settled > 0 {
+			f = failures{}
+			l.delivered(settled, receipt, time.Since(oldest))
+			done += settled
+		}
+		if done == end {
+			ends = ends[:len(ends)-1]
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // a shutdown is no attempt
+		}
+		f.add(err, settled)
+		refused, named := f.rejects(end - done)
+		switch {
+		case refused:
+			if err := l.deadLetter(ctx, c.events[done].Offset, f.cause()); err != nil {
+				return err
+			}
+			f = failures{}
+			l.settle(1)
+			done++
+			if done == end {
+				ends = ends[:len(ends)-1]
+			}
+		case named:
+			// The destination took what stands before the event that it named; an event in
+			// the midst without that is sent up to.
+			ends = append(ends, done+f.event)
+		case sinks.ClassOf(err) == sinks.Rejected:
+			ends = append(ends, done+(end-done)/2)
+		default:
+			if err := l.hold(ctx, &f); err != nil {
+				return err
+			}
+		}
+	}
+	l.recovered()
+	return nil
+}
+
+// failures are the failed attempts at the same events.
+type failures struct {
+	n           int
+	first, at   time.Time
+	err         error
+	last        *sinks.Error // nil for an error without class
+	event       int          // the event that last names, counted from the first unsettled one
+	unavailable int          // those of them that back off
+}
+
+func (f *failures) add(err error, settled int) {
+	f.n++
+	f.at = time.Now()
+	if f.n == 1 {
+		f.first = f.at
+	}
+	f.err = err
+	f.last, _ = asError(err)
+	f.event = -1
+	if f.last != nil && f.last.Named {
+		f.event = f.last.Event - settled
+	}
+}
+
+// rejects says whether the first of n events is refused for ever, or another one that
+// the destination named.
+func (f *failures) rejects(n int) (first, other bool) {
+	if f.last == nil || f.last.Class != sinks.Rejected {
+		return false, false
+	}
+	if n == 1 || f.event == 0 {
+		return true, false
+	}
+	return false, f.event > 0 && f.event < n
+}
+
+func (f *failures) cause() cause {
+	c := refusal(f.err)
+	c.attempts, c.first, c.last = f.n, f.first, f.at
+	return c
+}
+
+func asError(err error) (*sinks.Error, bool) {
+	e, ok := errors.AsType[*sinks.Error](err)
+	return e, ok
+}
+
+// batch is the events [from, to) of the current chunk as the sink sees them.
+func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.covered()
+	if len(l.ready) > 0 {
+		next = l.ready[0].first()
+	} else if l.open != nil {
+		next = l.open.first()
+	}
+	b := sinks.Batch{Lane: l.id, Events: c.events, Body: c.body, Next: next, Mark: l.mark}
+	if from == 0 && to == len(c.events) {
+		return &b
+	}
+	return b.Slice(from, to)
+}
+
+// attempt makes one attempt, within the process's bound on requests in flight.
+func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
+	g := l.p.g
+	if err := g.cfg.InFlight.Acquire(ctx, 1); err != nil {
+		return sinks.Receipt{}, err
+	}
+	defer g.cfg.InFlight.Release(1)
+	return l.stream.sink.Deliver(ctx, b)
+}
+
+// delivered takes over what the destination has.
+func (l *lane) delivered(n int, r sinks.Receipt, age time.Duration) {
+	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
+	l.mu.Lock()
+	l.counts.delivered += int64(n)
+	if r.Mark != "" {
+		l.mark = r.Mark
+	}
+	if r.Begin > l.begin {
+		l.begin = r.Begin
+	}
+	l.mu.Unlock()
+	l.settle(n)
+}
+
+// hold waits for the next attempt and says why.
+func (l *lane) hold(ctx context.Context, f *failures) error {
+	g := l.p.g
+	f.unavailable++
+	var asked time.Duration
+	if f.last != nil {
+		asked = f.last.RetryAfter
+	}
+	state, d := StateError, g.cfg.Retry.wait(f.unavailable, asked)
+	if sinks.ClassOf(f.err) == sinks.Misconfigured {
+		state, d = StateInvalid, g.cfg.Retry.Probe
+	}
+	g.metrics.retried(l.stream.spec.ID)
+	l.mu.Lock()
+	l.counts.retried++
+	l.mu.Unlock()
+	return l.wait(ctx, state, f.err, d)
+}
+
+// wait holds the lane for d in a state that is not active.
+func (l *lane) wait(ctx context.Context, state string, why error, d time.Duration) error {
+	again := time.Now().Add(d)
+	l.mu.Lock()
+	l.enter(state, why, again)
+	l.waiting = true
+	l.mu.Unlock()
+	l.p.roomMade() // whoever waits for this lane need not wait longer
+	err := pause(ctx, d)
+	l.mu.Lock()
+	l.waiting = false
+	l.mu.Unlock()
+	return err
+}
+
+// recovered brings a lane back to active.
+func (l *lane) recovered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.enter(StateActive, nil, time.Time{})
+}
+
+// enter changes the state. The caller holds mu.
+func (l *lane) enter(state string, why error, again time.Time) {
+	h := &l.health
+	text := ""
+	if why != nil {
+		text = bounded(why.Error())
+	}
+	if h.state != state {
+		log := l.p.g.log.With(zap.String("stream", l.id.Stream), zap.Int32("partition", l.id.Partition))
+		switch state {
+		case StateActive:
+			if h.state != StatePaused {
+				log.Info("stream delivers again", zap.String("after", h.state), zap.Duration("for", time.Since(h.since)))
+			}
+		case StatePaused:
+		default:
+			log.Warn("stream is held, nothing is lost", zap.String("state", state), zap.String("reason", text), zap.Time("next_attempt", again))
+		}
+		h.state, h.since = state, time.Now()
+		l.dirty = true
+	}
+	if h.err != text {
+		h.err, l.dirty = text, true
+	}
+	h.again = again
+}
+
+// deadLetter returns when the letter is acknowledged. While it cannot be written the lane
+// holds.
+func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) error {
+	id := l.stream.spec.ID
+	if why.class == classRejected {
+		l.p.g.metrics.rejected(id)
+	}
+	for n := 1; ; n++ {
+		err := l.write(ctx, offset, why)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			l.lose(offset, offset+1, "expired before it could be dead-lettered")
+			return nil
+		}
+		if err := l.wait(ctx, StateError, err, l.p.g.cfg.Retry.wait(n, 0)); err != nil {
+			return err
+		}
+	}
+	l.p.g.metrics.deadLettered(id)
+	l.p.g.log.Warn("event dead-lettered", zap.String("stream", id), zap.Int32("partition", l.id.Partition),
+		zap.Int64("offset", offset), zap.String("class", why.class), zap.String("reason", why.reason))
+	l.mu.Lock()
+	l.counts.deadLettered++
+	l.mu.Unlock()
+	return nil
+}
+
+// lose records that offsets are gone: said aloud, counted, kept in the lane's record.
+func (l *lane) lose(from, to int64, reason string) {
+	l.p.g.metrics.expired(l.stream.spec.ID, to-from)
+	l.p.g.log.Error("events lost", zap.String("stream", l.id.Stream), zap.Int32("partition", l.id.Partition),
+		zap.Int64("from", from), zap.Int64("to", to), zap.String("reason", reason))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.expired += to - from
+	l.gaps = append(l.gaps, gap{from, to, reason, time.Now().UTC()})
+	if len(l.gaps) > maxGaps {
+		l.gaps = l.gaps[len(l.gaps)-maxGaps:]
+	}
+	l.dirty = true
+}
+
+// establish makes sure that the lane's revision is on record before its first event is
+// sent: where a revision begins must be known even if it never gets to a commit.
+func (l *lane) establish(ctx context.Context) error {
+	for n := 1; ; n++ {
+		l.mu.Lock()
+		saved := l.saved
+		l.mu.Unlock()
+		if saved {
+			return nil
+		}
+		err := l.p.save(ctx, []*lane{l})
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := l.wait(ctx, StateError, err, l.p.g.cfg.Retry.wait(n, 0)); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,359 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Config is what a Group needs.
+type Config struct {
+	Kafka      []kgo.Opt // how to reach and log in to Kafka
+	Topics     Topics
+	IDs        IDs
+	ID         string // of the consumer group
+	InstanceID string // static membership: a process that starts again takes its place at once; empty for none
+
+	Kind      sinks.Kind
+	Sink      sinks.Options
+	Specs     Specs // those of the kind are delivered
+	Validator schema.Validator
+
+	SessionTimeout time.Duration // after which a silent process loses its partitions
+	CommitInterval time.Duration // between two commits of progress
+	DrainTimeout   time.Duration // for requests under way when partitions are given up
+	Retry          Retry
+	Budget         *Budget             // of the process
+	InFlight       *semaphore.Weighted // requests under way, of the process
+	Metrics        *Metrics
+	Log            *zap.Logger
+}
+
+// Topics are the names that delivery reads and writes.
+type Topics struct{ Events, Progress, DeadLetters string }
+
+// IDs are what tells this cluster and these topics from others of the same names.
+type IDs struct{ Cluster, Events, Progress, Streams string }
+
+// Specs are the streams as read from the streams topic, and how far it was read.
+type Specs struct {
+	Streams []Spec
+	Offset  int64 // first offset not read
+}
+
+// Group delivers the streams of one kind: one consumer group, so that kinds fail, scale
+// and deploy apart. Lock order: committing, partition.saving, mu, partition.mu, lane.mu.
+type Group struct {
+	cfg     Config
+	client  *kgo.Client // the group's consumer
+	out     *kgo.Client // progress, dead letters, and reads outside of the group
+	reader  *kafka.Reader
+	router  *router
+	invalid *stream
+	metrics *Metrics
+	log     *zap.Logger
+	chunks  chunkPool
+
+	catchUpWake chan struct{}
+	joined      atomic.Bool
+	committing  sync.Mutex // one commit at a time
+
+	mu         sync.Mutex
+	partitions map[int32]*partition // owned now; guarded by mu
+	fetched    map[int32]*commit    // as the last rebalance found them; guarded by mu
+}
+
+// New opens the sinks of the kind's streams. It does not talk to Kafka.
+func New(cfg Config) (*Group, error) {
+	g := &Group{
+		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
+		catchUpWake: make(chan struct{}, 1),
+		partitions:  map[int32]*partition{}, fetched: map[int32]*commit{},
+	}
+	var streams []*stream
+	for _, spec := range cfg.Specs.Streams {
+		if spec.Kind != cfg.Kind.Name || spec.State == SpecDeleted {
+			continue
+		}
+		s, err := g.open(spec)
+		if err != nil {
+			return nil, errors.Join(err, closeSinks(streams))
+		}
+		s.index = len(streams)
+		streams = append(streams, s)
+	}
+	g.router = newRouter(streams)
+	g.invalid = &stream{
+		spec: Spec{
+			ID: invalidUID, UID: invalidUID, Epoch: 1, BaseEpoch: 1, Revision: 1,
+			State: SpecActive, Start: StartBeginning, EpochOffset: new(int64(-1)), Kind: cfg.Kind.Name,
+		},
+		index: len(streams), invalid: true,
+	}
+	g.metrics.watch(g)
+	return g, nil
+}
+
+// invalidUID names the lane that takes what is no valid event to the dead letters. No
+// stream can have the name.
+const invalidUID = "_invalid"
+
+func (g *Group) open(spec Spec) (*stream, error) {
+	settings := g.cfg.Kind.Defaults()
+	if err := decodeStrictly(spec.Settings, settings); err != nil {
+		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
+	}
+	if err := settings.Validate(); err != nil {
+		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
+	}
+	opts := g.cfg.Sink
+	opts.Log = g.log.With(zap.String("stream", spec.ID))
+	sink, err := g.cfg.Kind.Open(settings, opts)
+	if err != nil {
+		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)
+	}
+	return &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching()}, nil
+}
+
+func closeSinks(streams []*stream) error {
+	var errs []error
+	for _, s := range streams {
+		errs = append(errs, s.sink.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ready says whether the group has been joined: partitions are owned, or others own them.
+func (g *Group) Ready() bool { return g.joined.Load() }
+
+// Run delivers until ctx ends; then it finishes or abandons what is under way within
+// DrainTimeout, saves progress, commits and leaves the group. It returns an error only
+// when it cannot begin.
+func (g *Group) Run(ctx context.Context) error {
+	defer func() { _ = closeSinks(g.router.streams) }()
+	out, err := kgo.NewClient(append(g.cfg.Kafka,
+		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(maxLetterBytes),
+		kgo.RecordDeliveryTimeout(30*time.Second),
+		kgo.ProducerLinger(0),
+	)...)
+	if err != nil {
+		return fmt.Errorf("producer of progress: %w", err)
+	}
+	defer out.Close()
+	g.out, g.reader = out, &kafka.Reader{Client: out}
+
+	opts := append(g.cfg.Kafka, kafka.FetchOptions()...)
+	opts = append(opts,
+		kgo.ConsumerGroup(g.cfg.ID),
+		kgo.ConsumeTopics(g.cfg.Topics.Events),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(g.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(g.cfg.SessionTimeout/5),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnOffsetsFetched(g.offsetsFetched),
+		kgo.AdjustFetchOffsetsFn(g.assign),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { g.joined.Store(true) }),
+		kgo.OnPartitionsRevoked(g.revoked),
+		kgo.OnPartitionsLost(g.lost),
+	)
+	if g.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(g.cfg.InstanceID))
+	}
+	g.client, err = kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("consumer group %s: %w", g.cfg.ID, err)
+	}
+
+	var background sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	background.Go(func() { g.commitLoop(running) })
+	background.Go(func() { g.catchUp(running) })
+	g.poll(ctx)
+	stop()
+	background.Wait()
+	g.finish()
+	g.client.CloseAllowingRebalance()
+	return nil
+}
+
+// partitioner keeps progress in the partition it names and everything else where every
+// Kafka client would put its key.
+func partitioner(progress string) kgo.Partitioner {
+	keyed := kgo.StickyKeyPartitioner(nil)
+	manual := kgo.ManualPartitioner()
+	return partitionerFunc(func(topic string) kgo.TopicPartitioner {
+		if topic == progress {
+			return manual.ForTopic(topic)
+		}
+		return keyed.ForTopic(topic)
+	})
+}
+
+type partitionerFunc func(string) kgo.TopicPartitioner
+
+func (f partitionerFunc) ForTopic(topic string) kgo.TopicPartitioner { return f(topic) }
+
+// maxLetterBytes bounds a produced batch: the largest event that a topic takes, and its
+// headers. The broker's own bound counts, this one only must not be lower.
+const maxLetterBytes = 64 << 20
+
+// poll hands what is fetched to the dispatchers until ctx ends.
+func (g *Group) poll(ctx context.Context) {
+	for ctx.Err() == nil {
+		fetches := g.client.PollFetches(ctx)
+		if fetches.IsClientClosed() {
+			return
+		}
+		fetches.EachError(func(_ string, number int32, err error) { g.fetchFailed(ctx, number, err) })
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			p := g.partition(f.Partition)
+			if p == nil {
+				return
+			}
+			if f.HighWatermark > 0 {
+				p.end.Store(f.HighWatermark)
+			}
+			if len(f.Records) == 0 {
+				return
+			}
+			select {
+			case p.in <- polled{records: f.Records}:
+			case <-p.ctx.Done():
+			}
+		})
+		g.client.AllowRebalance()
+	}
+}
+
+func (g *Group) partition(number int32) *partition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.partitions[number]
+}
+
+// fetchFailed deals with what a fetch reports. The client itself goes on trying.
+func (g *Group) fetchFailed(ctx context.Context, number int32, err error) {
+	p := g.partition(number)
+	switch {
+	case ctx.Err() != nil:
+	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
+		if err := p.outOfRange(ctx); err != nil {
+			p.log.Warn("the position is out of range", zap.Error(err))
+		}
+	default:
+		g.log.Warn("reading is held", zap.Int32("partition", number), zap.Error(err))
+		_ = pause(ctx, 200*time.Millisecond) // an error that comes back at once must not spin
+	}
+}
+
+// outOfRange goes on at the first offset that Kafka still has, every lane's loss on
+// record.
+func (p *partition) outOfRange(ctx context.Context) error {
+	reached := make(chan struct{})
+	select {
+	case p.in <- polled{reached: reached}:
+		<-reached // what was read before the log moved counts
+	case <-p.ctx.Done():
+		return nil
+	}
+	p.g.committing.Lock() // offsets must not be set during a commit
+	defer p.g.committing.Unlock()
+	start, end, err := p.g.bounds(ctx, p.number)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	position := p.position.Load()
+	target := max(start, min(position, end))
+	if target == position {
+		p.mu.Unlock()
+		return pause(ctx, 200*time.Millisecond)
+	}
+	if target < position {
+		p.log.Error("Kafka has lost records that it had acknowledged: the log ends below the position; whatever it takes there from now on is delivered",
+			zap.Int64("position", position), zap.Int64("log_end", end))
+		p.position.Store(target)
+		for _, l := range p.lanes {
+			if l != nil {
+				l.rewind(target)
+			}
+		}
+	} else {
+		for s, l := range p.lanes {
+			if l == nil {
+				if p.from[s] < target && s < len(p.g.router.streams) {
+					p.log.Error("events lost", zap.String("stream", p.g.router.streams[s].spec.ID), zap.Int64("from", position), zap.Int64("to", target))
+				}
+				continue
+			}
+			if _, behind := p.behind[l]; !behind {
+				l.lose(max(position, l.nextOffset()), target, "expired in Kafka before delivery: the topic's retention passed the position")
+				l.advance(target)
+			}
+		}
+		p.position.Store(target)
+	}
+	p.mu.Unlock()
+	p.g.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.g.cfg.Topics.Events: {p.number: {Epoch: -1, Offset: target}}})
+	return nil
+}
+
+// rewind moves a lane that stands above the end of the log back to it.
+func (l *lane) rewind(end int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = min(l.next, end)
+	l.dirty = true
+}
+
+// bounds are the first offset that Kafka has of a partition and the last stable one.
+func (g *Group) bounds(ctx context.Context, number int32) (start, end int64, err error) {
+	admin := kadm.NewClient(g.out)
+	starts, err := admin.ListStartOffsets(ctx, g.cfg.Topics.Events)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return 0, 0, fmt.Errorf("start of %s: %w", g.cfg.Topics.Events, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, g.cfg.Topics.Events)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return 0, 0, fmt.Errorf("end of %s: %w", g.cfg.Topics.Events, err)
+	}
+	s, ok1 := starts.Lookup(g.cfg.Topics.Events, number)
+	e, ok2 := ends.Lookup(g.cfg.Topics.Events, number)
+	if !ok1 || !ok2 {
+		return 0, 0, fmt.Errorf("%s[%d]: %w", g.cfg.Topics.Events, number, kerr.UnknownTopicOrPartition)
+	}
+	return s.Offset, e.Offset, nil
+}
+
+// commitErrors is the first failure of a commit's answer.
+func commitErrors(resp *kmsg.OffsetCommitResponse) error {
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("partition %d: %w", p.Partition, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,316 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// lane is one stream × one partition: in order, one owner, bounded. It has a cursor,
+// the first offset not settled, and next, the first offset not yet queued.
+//
+// A lane is live while it is fed by the live reader; everything below the partition's
+// position has then been offered to it. A lane without room is let go: it stays behind
+// at the first offset it had no room for, and the catch-up reader feeds it from there.
+//
+// Lock order: partition.mu before lane.mu.
+type lane struct {
+	stream *stream
+	p      *partition
+	id     sinks.Lane
+
+	sweeping bool // member of the sweep under way; guarded by p.mu
+
+	mu      sync.Mutex // guards everything below
+	live    bool
+	next    int64     // everything below has been offered; while live, see covered
+	leftAt  time.Time // append time of the newest event that was queued
+	ready   []*chunk  // full, oldest first
+	open    *chunk    // being filled; newer than ready
+	current *chunk    // being delivered; older than ready
+	held    int       // bytes of frames in the three
+	due     bool      // open has waited for its linger
+	linger  *time.Timer
+	running bool // a goroutine is in run
+	stopped bool // no new run begins
+	waiting bool // between two attempts at the same events
+
+	begin  int64 // where the present revision begins
+	mark   string
+	health health
+	counts counts
+	gaps   []gap
+
+	saved    bool      // the record of this revision is acknowledged in Kafka
+	dirty    bool      // what the record says has changed
+	savedAt  time.Time // of the last record
+	recorded int64     // cursor in the last record
+}
+
+// health is a lane's state as people see it.
+type health struct {
+	state string
+	since time.Time
+	err   string
+	again time.Time // next attempt; zero without one
+}
+
+// counts go with the cursor.
+type counts struct {
+	delivered, deadLettered, retried, expired int64
+}
+
+// maxReady is how many full chunks wait behind the one under way: enough to keep a
+// destination busy, little enough to bound a lane at three batches.
+const maxReady = 1
+
+// covered is the first offset that has not been offered to the lane. The caller holds mu.
+func (l *lane) covered() int64 {
+	if l.live {
+		return max(l.next, l.p.position.Load())
+	}
+	return l.next
+}
+
+// cursor is the first offset not settled. The caller holds mu.
+func (l *lane) cursor() int64 {
+	if c := l.head(); c != nil {
+		return c.first()
+	}
+	return l.covered()
+}
+
+// head is the chunk with the oldest unsettled event. The caller holds mu.
+func (l *lane) head() *chunk {
+	switch {
+	case l.current != nil:
+		return l.current
+	case len(l.ready) > 0:
+		return l.ready[0]
+	}
+	return l.open
+}
+
+// roomy says whether the lane can take an event. The caller holds mu.
+func (l *lane) roomy() bool {
+	if l.stopped || l.stream.paused() {
+		return false
+	}
+	if l.head() == nil {
+		return true
+	}
+	if len(l.ready) >= maxReady && l.full(l.open) {
+		return false
+	}
+	return !l.p.g.cfg.Budget.full()
+}
+
+func (l *lane) full(c *chunk) bool {
+	if c == nil {
+		return false
+	}
+	if c.letters != nil {
+		return len(c.events) >= maxLetters
+	}
+	b := l.stream.batching
+	return len(c.body) >= b.MaxBytes || b.MaxEvents > 0 && len(c.events) >= b.MaxEvents
+}
+
+// offer queues an event that belongs to the lane. It reports false, and takes nothing,
+// when there is no room. An event below next was taken before.
+func (l *lane) offer(e *sinks.Event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Offset < l.next {
+		return true
+	}
+	if !l.roomy() {
+		return false
+	}
+	day := dayOf(e.Time)
+	b := l.stream.batching
+	c := l.open
+	if c != nil && (l.full(c) || c.letters != nil || b.Daily && c.day != day) {
+		if !l.seal() {
+			return false
+		}
+		c = nil
+	}
+	if c == nil {
+		c = l.begins(e.Time)
+	}
+	before := len(c.body)
+	body, err := l.stream.sink.Frame(c.body, e)
+	if err != nil {
+		return l.condemn(e.Offset, e.Time, refusal(err))
+	}
+	size := len(body) - before
+	if len(body) > b.MaxBytes && len(c.events) > 0 {
+		if !l.seal() {
+			return false // the frame lies beyond the chunk's length: nothing was taken
+		}
+		c = l.begins(e.Time)
+		body = append(c.body, body[before:]...)
+	}
+	c.body = body
+	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
+	l.next, l.leftAt = e.Offset+1, e.Time
+	l.held += size
+	l.p.g.cfg.Budget.take(size)
+	l.wake()
+	return true
+}
+
+// refuse queues a dead letter for an offset. It reports false, and takes nothing, when
+// there is no room.
+func (l *lane) refuse(offset int64, at time.Time, why cause) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if offset < l.next {
+		return true
+	}
+	return l.roomy() && l.condemn(offset, at, why)
+}
+
+// condemn is refuse with mu held and room known.
+func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
+	c := l.open
+	if c != nil && len(c.events) == 0 { // made for an event that could not be framed
+		l.open, c = nil, nil
+	}
+	if c != nil && (c.letters == nil || l.full(c)) {
+		if !l.seal() {
+			return false
+		}
+		c = nil
+	}
+	if c == nil {
+		c = l.begins(at)
+		c.letters = make([]cause, 0, 1)
+	}
+	c.letters = append(c.letters, why)
+	c.events = append(c.events, sinks.Entry{Offset: offset, Day: dayOf(at)})
+	l.next, l.leftAt = offset+1, at
+	l.wake()
+	return true
+}
+
+// begins makes a new open chunk. The caller holds mu.
+func (l *lane) begins(at time.Time) *chunk {
+	c := l.p.g.chunks.get()
+	c.day, c.oldest = dayOf(at), at
+	l.open = c
+	return c
+}
+
+// seal puts the open chunk among the ready ones, if one more may wait there. The caller
+// holds mu.
+func (l *lane) seal() bool {
+	if len(l.ready) >= maxReady {
+		return false
+	}
+	l.ready = append(l.ready, l.open)
+	l.open, l.due = nil, false
+	return true
+}
+
+// wake makes sure that what is queued will be delivered. The caller holds mu.
+func (l *lane) wake() {
+	if l.running || l.stopped {
+		return
+	}
+	if len(l.ready) > 0 || l.open != nil && (l.due || l.full(l.open) || l.open.letters != nil || l.stream.batching.Linger == 0) {
+		l.running = true
+		l.p.work.Go(l.run)
+		return
+	}
+	if l.open != nil && len(l.open.events) == 1 {
+		l.lingers()
+	}
+}
+
+// lingers starts the wait of the open chunk. The caller holds mu.
+func (l *lane) lingers() {
+	if l.linger == nil {
+		l.linger = time.AfterFunc(l.stream.batching.Linger, l.flush)
+		return
+	}
+	l.linger.Reset(l.stream.batching.Linger)
+}
+
+// flush makes the open chunk due.
+func (l *lane) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open != nil && len(l.open.events) > 0 {
+		l.due = true
+		l.wake()
+	}
+}
+
+// take hands the next chunk to the running goroutine, or nil, which ends it.
+func (l *lane) take() *chunk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current = nil
+	switch b := l.stream.batching; {
+	case l.stopped:
+	case len(l.ready) > 0:
+		l.current = l.ready[0]
+		l.ready = l.ready[:copy(l.ready, l.ready[1:])]
+	case l.open != nil && len(l.open.events) > 0 &&
+		(l.due || l.full(l.open) || l.open.letters != nil || b.Linger == 0):
+		l.current = l.open
+		l.open, l.due = nil, false
+	}
+	if l.current == nil {
+		l.running = false
+		if l.open != nil && !l.stopped {
+			l.lingers()
+		}
+		return nil
+	}
+	l.p.roomMade()
+	return l.current
+}
+
+// settle moves the cursor past the first n unsettled events of the current chunk.
+func (l *lane) settle(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.current
+	c.done += n
+	l.dirty = true
+	if c.done < len(c.events) {
+		return
+	}
+	l.current = nil
+	l.held -= len(c.body)
+	l.p.g.cfg.Budget.release(len(c.body))
+	l.p.g.chunks.put(c)
+	l.p.roomMade()
+}
+
+// stop lets no new work begin; what is under way goes on.
+func (l *lane) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+	if l.linger != nil {
+		l.linger.Stop()
+	}
+}
+
+// drop gives back what is queued. Nothing runs any more.
+func (l *lane) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.p.g.cfg.Budget.release(l.held)
+	l.held = 0
+}
+
+const secondsPerDay = 24 * 60 * 60
+
+// dayOf is the UTC day of t, counted from 1970-01-01.
+func dayOf(t time.Time) int32 { return int32(t.Unix() / secondsPerDay) }

@@ -1,0 +1,242 @@
+package consumer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+)
+
+// partition is one partition of the events topic while this process owns it: the
+// position up to which the live reader has dispatched, and the lanes.
+type partition struct {
+	g      *Group
+	number int32
+	ctx    context.Context //nolint:containedctx // ends with the ownership of the partition
+	cancel context.CancelFunc
+	work   sync.WaitGroup // the dispatcher and the lanes' goroutines
+	in     chan polled    // from the poll loop to the dispatcher; closed by stop
+	room   chan struct{}  // a token when some lane or the budget may have room again
+	log    *zap.Logger
+
+	stopping atomic.Bool  // nothing more is dispatched
+	position atomic.Int64 // every record below it has been dispatched; written with mu held
+	end      atomic.Int64 // high watermark as last heard
+
+	mu     sync.Mutex
+	lanes  []*lane            // by stream index, nil where none exists yet; guarded by mu
+	from   []int64            // by stream index: nothing below belongs to the stream; guarded by mu
+	behind map[*lane]struct{} // lanes that are not live; guarded by mu
+	check  checker            // guarded by mu
+	found  []*stream          // scratch of offer; guarded by mu
+
+	saving    sync.Mutex    // one writer of progress at a time, so that records go out in order
+	committed string        // what was last committed, metadata included; guarded by saving
+	rewrite   bool          // every lane's record must be written before the next commit; guarded by saving
+	obsolete  []progressKey // records to delete; guarded by saving
+}
+
+// patience is how long the dispatcher waits for a lane that is full but getting on. A
+// destination a little slower than Kafka then costs no second read; one that is stuck
+// costs its neighbours this much, once, until it has caught up.
+const patience = 250 * time.Millisecond
+
+// polled is what the poll loop hands to a dispatcher.
+type polled struct {
+	records []*kgo.Record
+	reached chan<- struct{} // closed when everything before has been dispatched
+}
+
+// dispatch is the one goroutine that moves the position.
+func (p *partition) dispatch() {
+	for next := range p.in {
+		if next.reached != nil {
+			close(next.reached)
+		}
+		records := next.records
+		for len(records) > 0 && !p.stopping.Load() {
+			n, full := p.feed(records)
+			records = records[n:]
+			if full != nil && !p.waitFor(full, patience) {
+				p.letGo(full)
+			}
+		}
+	}
+}
+
+// feed offers records to the live lanes. It stops at the first one that a live lane has
+// no room for and reports how many are done; offering the same record again is harmless.
+func (p *partition) feed(records []*kgo.Record) (int, *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, r := range records {
+		if r.Offset < p.position.Load() {
+			continue
+		}
+		if !r.Attrs.IsControl() {
+			if full := p.offer(r, p.liveLane); full != nil {
+				return i, full
+			}
+		}
+		p.position.Store(r.Offset + 1)
+	}
+	return len(records), nil
+}
+
+// liveLane is the lane of a stream if the live reader feeds it; it comes into being with
+// its first matching record.
+func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
+	l := p.lanes[s.index]
+	if l == nil {
+		if r.Offset < p.from[s.index] {
+			return nil
+		}
+		l = p.addLane(s, p.from[s.index], nil)
+		l.next, l.live = r.Offset, true
+	}
+	if _, behind := p.behind[l]; behind {
+		return nil
+	}
+	return l
+}
+
+// offer checks a record and offers it to the lanes that pick chooses among those it
+// belongs to. It returns the first lane without room. The caller holds mu.
+func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) *lane {
+	event, violations := p.check.check(r)
+	if event == nil {
+		s := p.g.invalid
+		if l := pick(s, r); l != nil && !l.refuse(r.Offset, r.Timestamp, invalid(violations)) {
+			return l
+		}
+		return nil
+	}
+	p.found = p.g.router.match(event.OrganizationID, event.Action, p.found[:0])
+	for _, s := range p.found {
+		if l := pick(s, r); l != nil && !l.offer(event) {
+			return l
+		}
+	}
+	return nil
+}
+
+// waitFor waits until l has room, for d at most, and reports whether it has. It does not
+// wait for a lane that is not getting on.
+func (p *partition) waitFor(l *lane, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		l.mu.Lock()
+		roomy, stuck := l.roomy(), l.waiting || l.stopped || l.stream.paused()
+		l.mu.Unlock()
+		if roomy || stuck {
+			return roomy
+		}
+		if p.g.cfg.Budget.full() {
+			p.flush() // half-full batches elsewhere may be what the budget is waiting for
+		}
+		select {
+		case <-p.room:
+		case <-t.C:
+			return false
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+}
+
+// flush sends what lingers.
+func (p *partition) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lanes {
+		if l != nil {
+			l.flush()
+		}
+	}
+}
+
+// letGo leaves a lane behind at the position: the live reader goes on without it.
+func (p *partition) letGo(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.live {
+		return
+	}
+	l.next = l.covered()
+	l.live = false
+	l.dirty = true
+	p.behind[l] = struct{}{}
+	p.g.wakeCatchUp()
+}
+
+// join makes a lane live again if nothing lies between it and the position. The caller
+// holds p.mu.
+func (p *partition) join(l *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next < p.position.Load() {
+		return
+	}
+	l.live = true
+	delete(p.behind, l)
+}
+
+// roomMade tells whoever feeds that some lane may have room.
+func (p *partition) roomMade() {
+	signal(p.room)
+	p.g.wakeCatchUp()
+}
+
+// stop ends the partition: nothing more is read, requests under way may end until drain
+// has passed, what is left is abandoned. It returns when no goroutine is left.
+func (p *partition) stop(drain time.Duration) {
+	p.stopping.Store(true)
+	close(p.in)
+	p.mu.Lock()
+	for _, l := range p.lanes {
+		if l != nil {
+			l.stop()
+		}
+	}
+	p.mu.Unlock()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.work.Wait()
+	}()
+	t := time.NewTimer(drain)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
+	}
+	p.cancel()
+	<-gone
+	p.g.cfg.Budget.unsubscribe(p.room)
+}
+
+// release gives the lanes' memory back, after the last record of progress was taken.
+func (p *partition) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lanes {
+		if l != nil {
+			l.drop()
+		}
+	}
+}
+
+// stopAll stops partitions at the same time.
+func stopAll(parts []*partition, drain time.Duration) {
+	var wg sync.WaitGroup
+	for _, p := range parts {
+		wg.Go(func() { p.stop(drain) })
+	}
+	wg.Wait()
+}

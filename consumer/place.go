@@ -1,0 +1,94 @@
+package consumer
+
+// Where delivery of a partition begins, and each lane of it. The order of the questions
+// matters: a randomized model of these rules loses events when it is changed.
+
+// found is everything that says where a partition's delivery stood.
+type found struct {
+	commit   *commit // nil: never made, or expired
+	records  table
+	logStart int64 // first offset that Kafka still has
+	logEnd   int64 // last stable offset
+
+	events, progress, streams string // present topic ids
+	started                   func(Spec) (int64, error)
+}
+
+// placement says where to go on.
+type placement struct {
+	position int64       // of the live reader
+	lanes    []laneStart // one per stream that is not deleted
+	notes    []string    // what an operator has to know
+}
+
+// laneStart is where one stream's lane begins.
+type laneStart struct {
+	stream   *stream
+	record   *progress // nil: the lane has none
+	from     int64     // nothing below belongs to it any more
+	lazy     bool      // the lane need not exist before its first matching record
+	obsolete []progressKey
+}
+
+// place decides. Offsets that Kafka no longer has are left in: whoever opens the lane
+// records the gap.
+func place(f found, streams []*stream) (placement, error) {
+	var p placement
+	c := f.commit
+	recreated := c != nil && c.meta.Events != f.events
+	if recreated {
+		// Every offset that anybody wrote down speaks of a topic that is gone. The new
+		// one is delivered whole.
+		p.notes = append(p.notes, "the events topic was made anew: everything in it is delivered from the beginning")
+	}
+	lost := c != nil && !recreated && c.meta.Progress != f.progress
+	if lost {
+		p.notes = append(p.notes, "the progress topic was made anew: lanes begin at the floor of the last commit, events may repeat")
+	}
+	specs := int64(-1) // a streams topic made anew: every epoch counts as newer
+	if c != nil && c.meta.Streams == f.streams {
+		specs = c.meta.Specs
+	}
+	lowest := f.logEnd
+	for _, s := range streams {
+		l := laneStart{stream: s}
+		l.record, l.obsolete = f.records.of(s.spec, f.events)
+		switch {
+		case l.record != nil:
+			l.from = l.record.Cursor
+		case recreated:
+			l.from = f.logStart
+		default:
+			start, err := f.started(s.spec)
+			if err != nil {
+				return placement{}, err
+			}
+			switch {
+			case c == nil || s.spec.EpochBegan() > specs:
+				l.from = start
+			case lost:
+				l.from = max(c.meta.Floor, start)
+			default:
+				l.from = max(c.offset, start)
+			}
+		}
+		lowest = min(lowest, l.from)
+		p.lanes = append(p.lanes, l)
+	}
+	switch {
+	case recreated:
+		p.position = f.logStart
+	case c != nil:
+		p.position = c.offset
+	default:
+		p.position = lowest
+	}
+	// A lane that begins below the position must exist, and be on record, before a commit
+	// says that its stream is known; one that begins at it or above comes into being with
+	// its first matching record.
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		l.lazy = l.record == nil && l.from >= p.position && !lost
+	}
+	return p, nil
+}

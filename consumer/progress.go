@@ -1,0 +1,178 @@
+package consumer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// progressVersion is the version of the progress record.
+const progressVersion = 1
+
+// Lane states as the progress record and the metrics name them.
+const (
+	StateActive  = "active"
+	StateError   = "error"    // being retried; next_attempt says when
+	StateInvalid = "invalid"  // credentials or configuration; probed slowly
+	StatePaused  = "inactive" // the operator's wish; the cursor stays
+)
+
+// maxGaps bounds the gaps that a record lists; the oldest are dropped first, their
+// events stay counted in Expired.
+const maxGaps = 16
+
+// progress is where one lane stands: a record of the progress topic, in the partition
+// with the number of the events' partition, keyed by uid, epoch and revision. Of
+// several revisions of one epoch the highest counts, so that a stale writer can only
+// cause repeats.
+type progress struct {
+	Version      int        `json:"v"`
+	Stream       string     `json:"stream"`
+	UID          string     `json:"uid"`
+	Epoch        int64      `json:"epoch"`
+	Revision     int64      `json:"revision"`
+	TopicID      string     `json:"topic_id"`       // of the events topic; a record of another one is void
+	Begin        int64      `json:"begin"`          // where the revision begins
+	Cursor       int64      `json:"cursor"`         // first offset not settled
+	Mark         string     `json:"mark,omitempty"` // the sink's note, a hint
+	State        string     `json:"state"`
+	Since        time.Time  `json:"since"` // when the lane entered State
+	Error        string     `json:"error,omitempty"`
+	NextAttempt  *time.Time `json:"next_attempt,omitempty"`
+	Delivered    int64      `json:"delivered"` // events, since the epoch began; goes back with the cursor
+	DeadLettered int64      `json:"dead_lettered"`
+	Retried      int64      `json:"retried"` // attempts beyond the first
+	Expired      int64      `json:"expired"` // offsets lost to retention, an upper bound of events
+	Gaps         []gap      `json:"gaps,omitempty"`
+	Updated      time.Time  `json:"updated"`
+}
+
+// gap is a range of offsets that was lost before it could be delivered.
+type gap struct {
+	From   int64     `json:"from"`
+	To     int64     `json:"to"` // exclusive
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// progressKey names a lane's record.
+type progressKey struct {
+	uid             string
+	epoch, revision int64
+}
+
+func (k progressKey) String() string {
+	return fmt.Sprintf("%s/%d/%d", k.uid, k.epoch, k.revision)
+}
+
+func parseProgressKey(key []byte) (progressKey, error) {
+	parts := strings.Split(string(key), "/")
+	if len(parts) != 3 || parts[0] == "" {
+		return progressKey{}, fmt.Errorf("progress key %q is not uid/epoch/revision", key)
+	}
+	epoch, err1 := strconv.ParseInt(parts[1], 10, 64)
+	revision, err2 := strconv.ParseInt(parts[2], 10, 64)
+	if err1 != nil || err2 != nil {
+		return progressKey{}, fmt.Errorf("progress key %q is not uid/epoch/revision", key)
+	}
+	return progressKey{parts[0], epoch, revision}, nil
+}
+
+func (p *progress) key() progressKey { return progressKey{p.UID, p.Epoch, p.Revision} }
+
+func (p *progress) encode() ([]byte, error) {
+	p.Version = progressVersion
+	return json.Marshal(p)
+}
+
+// table is what one partition of the progress topic holds: the last record of each key.
+type table map[progressKey]*progress
+
+// add takes a record in. A record that a newer binary wrote is an error: going on
+// without it would place its lane wrongly.
+func (t table) add(r *kgo.Record) error {
+	key, err := parseProgressKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if r.Value == nil {
+		delete(t, key)
+		return nil
+	}
+	var p progress
+	if err := decodeVersioned(r.Value, progressVersion, &p); err != nil {
+		return fmt.Errorf("progress %s: %w", key, err)
+	}
+	if p.key() != key {
+		return fmt.Errorf("progress %s: the record speaks of %s", key, p.key())
+	}
+	t[key] = &p
+	return nil
+}
+
+// of returns the record that counts for a stream, nil without one, and the keys that it
+// makes obsolete: the highest epoch from the base on, and of that the highest revision.
+func (t table) of(s Spec, topicID string) (best *progress, obsolete []progressKey) {
+	for key, p := range t {
+		if key.uid != s.UID || key.epoch < s.BaseEpoch || key.epoch > s.Epoch || p.TopicID != topicID {
+			continue
+		}
+		if best == nil || best.key().before(key) {
+			best = p
+		}
+	}
+	for key := range t {
+		if key.uid == s.UID && (key.epoch < s.BaseEpoch || best != nil && key.before(best.key())) {
+			obsolete = append(obsolete, key)
+		}
+	}
+	return best, obsolete
+}
+
+func (k progressKey) before(other progressKey) bool {
+	return k.epoch < other.epoch || k.epoch == other.epoch && k.revision < other.revision
+}
+
+// commitVersion is the version of the metadata beside a committed group offset.
+const commitVersion = 1
+
+// commitMeta stands beside the group offset of a partition. Kafka bounds it to 4,096
+// bytes (offset.metadata.max.bytes).
+type commitMeta struct {
+	Version  int    `json:"v"`
+	Floor    int64  `json:"floor"`    // lowest cursor of all lanes of the partition
+	Specs    int64  `json:"specs"`    // offset reached in the streams topic
+	Events   string `json:"events"`   // topic ids at the time of the commit
+	Progress string `json:"progress"` //
+	Streams  string `json:"streams"`  //
+}
+
+// commit is a committed group offset with its metadata.
+type commit struct {
+	offset int64
+	meta   commitMeta
+}
+
+func (m commitMeta) encode() (string, error) {
+	m.Version = commitVersion
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+func decodeCommit(offset int64, metadata string) (*commit, error) {
+	if offset < 0 {
+		return nil, nil //nolint:nilnil // no commit is a fact, not a failure
+	}
+	if metadata == "" {
+		return nil, fmt.Errorf("the group's commit at offset %d carries no metadata: it was not made by auditstream; use another consumer group or delete that one", offset)
+	}
+	c := &commit{offset: offset}
+	if err := decodeVersioned([]byte(metadata), commitVersion, &c.meta); err != nil {
+		return nil, fmt.Errorf("metadata of the group's commit at offset %d: %w", offset, err)
+	}
+	return c, nil
+}

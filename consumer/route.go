@@ -1,0 +1,111 @@
+package consumer
+
+import (
+	"strings"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// stream is one revision of a stream, ready to be delivered to.
+type stream struct {
+	spec     Spec
+	actions  actionFilter
+	sink     sinks.Sink
+	batching sinks.Batching
+	index    int  // place in the router's streams, and so of its lane in a partition
+	invalid  bool // the one that takes what is no valid event to the dead letters
+}
+
+func (s *stream) paused() bool { return s.spec.State == SpecPaused }
+
+// router finds the streams that an event belongs to. It is immutable: a change of the
+// streams makes another router.
+type router struct {
+	streams        []*stream
+	byOrganization map[string][]*stream
+	everyone       []*stream
+}
+
+func newRouter(streams []*stream) *router {
+	r := &router{streams: streams, byOrganization: map[string][]*stream{}}
+	for _, s := range streams {
+		if s.spec.OrganizationID == AllOrganizations {
+			r.everyone = append(r.everyone, s)
+		} else {
+			r.byOrganization[s.spec.OrganizationID] = append(r.byOrganization[s.spec.OrganizationID], s)
+		}
+	}
+	return r
+}
+
+// match appends the streams of an event to dst.
+func (r *router) match(organization, action []byte, dst []*stream) []*stream {
+	for _, s := range r.byOrganization[string(organization)] {
+		if s.actions.match(action) {
+			dst = append(dst, s)
+		}
+	}
+	for _, s := range r.everyone {
+		if s.actions.match(action) {
+			dst = append(dst, s)
+		}
+	}
+	return dst
+}
+
+// actionFilter is a list of globs in which * stands for any run of characters. The
+// empty filter lets everything pass.
+type actionFilter struct {
+	exact map[string]bool
+	globs [][]string // each split at its stars
+}
+
+func newActionFilter(patterns []string) actionFilter {
+	f := actionFilter{}
+	for _, p := range patterns {
+		parts := strings.Split(p, "*")
+		if len(parts) == 1 {
+			if f.exact == nil {
+				f.exact = map[string]bool{}
+			}
+			f.exact[p] = true
+			continue
+		}
+		f.globs = append(f.globs, parts)
+	}
+	return f
+}
+
+func (f actionFilter) match(action []byte) bool {
+	if f.exact == nil && f.globs == nil {
+		return true
+	}
+	if f.exact[string(action)] {
+		return true
+	}
+	for _, parts := range f.globs {
+		if matchGlob(parts, string(action)) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchGlob matches s against the texts between a pattern's stars: the first must
+// begin it, the last must end it, the others must follow each other. Taking each at its
+// first place is enough, so the time is linear in practice and never exponential.
+func matchGlob(parts []string, s string) bool {
+	first, last := parts[0], parts[len(parts)-1]
+	s, ok := strings.CutPrefix(s, first)
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return strings.HasSuffix(s, last)
+}

@@ -1,0 +1,148 @@
+package consumer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// SpecVersion is the version of the spec record in the streams topic. A record of
+// another version is refused: it was written by a newer binary.
+const SpecVersion = 1
+
+// States of a stream as its operator set them.
+const (
+	SpecActive  = "active"
+	SpecPaused  = "paused"  // the cursor stays; events wait in Kafka
+	SpecDeleted = "deleted" // kept so that the id made again gets another uid
+)
+
+// Start of a stream that is not an RFC 3339 time.
+const (
+	StartNow       = "now"       // the append time of the epoch's first record in the streams topic
+	StartBeginning = "beginning" // the first offset that Kafka still has
+)
+
+// AllOrganizations is the organization_id of a stream that carries every one.
+const AllOrganizations = "*"
+
+// Spec is a stream as the streams topic keeps it, keyed by ID. Secrets in Settings
+// are references, never values.
+type Spec struct {
+	Version        int             `json:"v"`
+	ID             string          `json:"id"`              // the name that people use
+	UID            string          `json:"uid"`             // identity: made again under the same id, a stream has another
+	Epoch          int64           `json:"epoch"`           // one per deliberate move of the cursor, from 1
+	Revision       int64           `json:"revision"`        // one per change, from 1
+	Owner          string          `json:"owner"`           // who may change it: "file"
+	State          string          `json:"state"`           // SpecActive, SpecPaused or SpecDeleted
+	OrganizationID string          `json:"organization_id"` // or AllOrganizations
+	Actions        []string        `json:"actions,omitempty"`
+	Format         string          `json:"format"`
+	Kind           string          `json:"kind"`
+	Settings       json.RawMessage `json:"settings"`
+	Start          string          `json:"start"`                  // StartNow, StartBeginning or RFC 3339
+	EpochOffset    *int64          `json:"epoch_offset,omitempty"` // where in the streams topic BaseEpoch began; absent: here
+	BaseEpoch      int64           `json:"base_epoch"`             // records of this epoch and later ones say where the lane stands
+
+	Offset int64     `json:"-"` // of the record
+	Time   time.Time `json:"-"` // its append time
+}
+
+// DecodeSpec reads a record of the streams topic. A record without value is a deleted
+// stream whose uid is no longer known.
+func DecodeSpec(r *kgo.Record) (Spec, error) {
+	if r.Value == nil {
+		return Spec{Version: SpecVersion, ID: string(r.Key), State: SpecDeleted, Offset: r.Offset, Time: r.Timestamp}, nil
+	}
+	var s Spec
+	if err := decodeVersioned(r.Value, SpecVersion, &s); err != nil {
+		return Spec{}, fmt.Errorf("stream %q: %w", r.Key, err)
+	}
+	if s.ID != string(r.Key) || s.UID == "" || s.Revision < 1 || s.BaseEpoch < 1 || s.Epoch < s.BaseEpoch {
+		return Spec{}, fmt.Errorf("stream %q: the record lacks id, uid, epoch or revision, or was written under another key", r.Key)
+	}
+	s.Offset, s.Time = r.Offset, r.Timestamp
+	return s, nil
+}
+
+// Encode returns the value of the spec's record.
+func (s Spec) Encode() ([]byte, error) {
+	s.Version = SpecVersion
+	return json.Marshal(s)
+}
+
+// EpochBegan is the offset in the streams topic at which the spec's base epoch began.
+func (s Spec) EpochBegan() int64 {
+	if s.EpochOffset != nil {
+		return *s.EpochOffset
+	}
+	return s.Offset
+}
+
+// StartTime is the append time from which events belong to the epoch; zero for the
+// beginning of the log.
+func (s Spec) StartTime() (time.Time, error) {
+	switch s.Start {
+	case StartNow:
+		return s.Time, nil
+	case StartBeginning:
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s.Start)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("stream %q: start %q is neither %q, %q nor a time", s.ID, s.Start, StartNow, StartBeginning)
+	}
+	return t, nil
+}
+
+// Revise returns the spec that follows s in the same epoch, to be changed and written.
+// What s derives from its own record is written out, since that record will go.
+func (s Spec) Revise() Spec {
+	began := s.EpochBegan()
+	s.EpochOffset = &began
+	if s.Start == StartNow {
+		s.Start = s.Time.UTC().Format(time.RFC3339Nano)
+	}
+	s.Revision++
+	return s
+}
+
+// Continue returns the spec that follows s in a new epoch that goes on where this one
+// stands: for a change after which the destination cannot tell what it has.
+func (s Spec) Continue() Spec {
+	s = s.Revise()
+	s.Epoch++
+	return s
+}
+
+// errNewer marks a persisted record of a version that this binary does not know.
+var errNewer = errors.New("written by a newer version of auditstream: upgrade before running it again") //nolint:gochecknoglobals // sentinel
+
+// decodeVersioned decodes a persisted JSON record strictly. The version is looked at
+// first, so that a newer record is refused for what it is.
+func decodeVersioned(data []byte, version int, into any) error {
+	var v struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	if v.V > version {
+		return fmt.Errorf("format version %d, known up to %d: %w", v.V, version, errNewer)
+	}
+	if v.V < 1 {
+		return errors.New("format version missing")
+	}
+	return decodeStrictly(data, into)
+}
+
+func decodeStrictly(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}

@@ -1,0 +1,84 @@
+// Package app puts the parts together: it alone sees configuration, Kafka, delivery and
+// the kinds of destination at once.
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/all"
+)
+
+func kindNamed(name string) (sinks.Kind, bool) {
+	kinds := all.Kinds()
+	i := slices.IndexFunc(kinds, func(k sinks.Kind) bool { return k.Name == name })
+	if i < 0 {
+		return sinks.Kind{}, false
+	}
+	return kinds[i], true
+}
+
+func decode(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// connect returns the options of a client of the configured cluster, and starts the
+// embedded broker where that is the cluster. done stops it.
+func connect(cfg *config.Config, log *zap.Logger) (opts []kgo.Opt, done func() error, err error) {
+	done = func() error { return nil }
+	k := cfg.Kafka.Config
+	if cfg.Kafka.Embedded != nil {
+		broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{Dir: cfg.Kafka.Embedded.Dir, Log: log.Named("kafka")})
+		if err != nil {
+			return nil, done, err
+		}
+		k.Brokers = []string{broker.Addr()}
+		done = broker.Close
+	}
+	opts, err = k.Options(log.Named("kafka"))
+	if err != nil {
+		return nil, done, errors.Join(err, done())
+	}
+	return opts, done, nil
+}
+
+// prepare waits for Kafka, makes and checks the topics, and says which they are.
+func prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.Logger) (consumer.IDs, error) {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return consumer.IDs{}, err
+	}
+	defer client.Close()
+	if err := kafka.WaitReady(ctx, client, log); err != nil {
+		return consumer.IDs{}, err
+	}
+	admin := kadm.NewClient(client)
+	if err := kafka.EnsureTopics(ctx, admin, topics, log); err != nil {
+		return consumer.IDs{}, err
+	}
+	cluster, err := kafka.ClusterID(ctx, admin)
+	if err != nil {
+		return consumer.IDs{}, fmt.Errorf("cluster id: %w", err)
+	}
+	ids, err := kafka.TopicIDs(ctx, admin, topics.Events(), topics.Progress(), topics.Streams())
+	if err != nil {
+		return consumer.IDs{}, err
+	}
+	return consumer.IDs{
+		Cluster: cluster, Events: ids[topics.Events()], Progress: ids[topics.Progress()], Streams: ids[topics.Streams()],
+	}, nil
+}

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/consumer"
+)
+
+// readiness says whether delivery has joined all of its groups.
+type readiness struct {
+	mu      sync.Mutex
+	started bool
+	groups  []*consumer.Group
+}
+
+func (r *readiness) watch(groups []*consumer.Group) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started, r.groups = true, groups
+}
+
+func (r *readiness) ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started {
+		return errors.New("waiting for Kafka")
+	}
+	for _, g := range r.groups {
+		if !g.Ready() {
+			return errors.New("joining the consumer groups")
+		}
+	}
+	return nil
+}
+
+// observe serves /healthz (the process runs), /readyz (it delivers, or could) and
+// /metrics. The returned function serves until ctx ends.
+func observe(ctx context.Context, listen string, registry *prometheus.Registry, state *readiness, log *zap.Logger) (func() error, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := state.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("observe.listen: %w", err)
+	}
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          zap.NewStdLog(log.Named("observe")),
+	}
+	log.Info("observe", zap.String("url", "http://"+l.Addr().String()))
+	return func() error {
+		stop := context.AfterFunc(ctx, func() {
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_ = server.Shutdown(ending)
+		})
+		defer stop()
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("observe: %w", err)
+		}
+		return nil
+	}, nil
+}

@@ -1,0 +1,211 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// ownerFile owns the streams that a configuration file lists.
+const ownerFile = "file"
+
+// applyStreams makes the streams topic say what the file says and returns all streams.
+//
+// Writers are serialised by one transactional id: whoever begins fences the others, reads
+// what there is and writes the difference; if it is fenced before its commit, nothing of
+// it counts and it begins again. So two processes that start at once never make a
+// stream twice, under two identities.
+func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {
+	plain, err := kgo.NewClient(opts...)
+	if err != nil {
+		return consumer.Specs{}, err
+	}
+	defer plain.Close()
+	reader := &kafka.Reader{Client: plain}
+	for {
+		specs, err := readSpecs(ctx, reader, topics)
+		if err != nil {
+			return specs, err
+		}
+		if changes, err := diffStreams(specs.Streams, streams); err != nil || len(changes) == 0 {
+			return specs, err
+		}
+		err = writeSpecs(ctx, opts, topics, reader, streams, log)
+		if err != nil && !fenced(err) {
+			return specs, fmt.Errorf("write the streams to %s: %w", topics.Streams(), err)
+		}
+		if err != nil {
+			log.Info("another process is writing the streams, looking again")
+		}
+	}
+}
+
+func fenced(err error) bool {
+	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidTxnState) ||
+		errors.Is(err, kerr.ConcurrentTransactions)
+}
+
+// readSpecs reads the streams topic. Of each id the last record counts.
+func readSpecs(ctx context.Context, reader *kafka.Reader, topics kafka.Topics) (consumer.Specs, error) {
+	byID := map[string]consumer.Spec{}
+	var bad error
+	end, err := reader.ReadToEnd(ctx, topics.Streams(), 0, func(r *kgo.Record) {
+		s, err := consumer.DecodeSpec(r)
+		bad = errors.Join(bad, err)
+		byID[string(r.Key)] = s
+	})
+	if err = errors.Join(err, bad); err != nil {
+		return consumer.Specs{}, fmt.Errorf("read %s: %w", topics.Streams(), err)
+	}
+	specs := consumer.Specs{Offset: end}
+	for _, s := range byID {
+		specs.Streams = append(specs.Streams, s)
+	}
+	slices.SortFunc(specs.Streams, func(a, b consumer.Spec) int { return compare(a.ID, b.ID) })
+	return specs, nil
+}
+
+func compare(a, b string) int { return bytes.Compare([]byte(a), []byte(b)) }
+
+func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader *kafka.Reader, streams []config.Stream, log *zap.Logger) error {
+	writer, err := kgo.NewClient(append(slices.Clone(opts),
+		kgo.TransactionalID(topics.Streams()),
+		kgo.TransactionTimeout(10*time.Second),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+	)...)
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	if _, _, err := writer.ProducerID(ctx); err != nil { // fences whoever wrote before
+		return err
+	}
+	specs, err := readSpecs(ctx, reader, topics)
+	if err != nil {
+		return err
+	}
+	changes, err := diffStreams(specs.Streams, streams)
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	if err := writer.BeginTransaction(); err != nil {
+		return err
+	}
+	records := make([]*kgo.Record, 0, len(changes))
+	for _, s := range changes {
+		value, err := s.Encode()
+		if err != nil {
+			return err
+		}
+		records = append(records, &kgo.Record{Topic: topics.Streams(), Key: []byte(s.ID), Value: value})
+	}
+	if err := writer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return errors.Join(err, writer.EndTransaction(ctx, kgo.TryAbort))
+	}
+	if err := writer.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return err
+	}
+	for _, s := range changes {
+		log.Info("stream applied", zap.String("stream", s.ID), zap.String("uid", s.UID), zap.String("state", s.State),
+			zap.Int64("epoch", s.Epoch), zap.Int64("revision", s.Revision))
+	}
+	return nil
+}
+
+// diffStreams returns the specs to write so that those owned by the file are what the
+// file says. A file without streams has no say.
+func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, error) {
+	if want == nil {
+		return nil, nil
+	}
+	var changes []consumer.Spec
+	listed := map[string]bool{}
+	for _, w := range want {
+		listed[w.ID] = true
+		i := slices.IndexFunc(have, func(s consumer.Spec) bool { return s.ID == w.ID && s.State != consumer.SpecDeleted })
+		if i < 0 {
+			changes = append(changes, newSpec(w))
+			continue
+		}
+		h := have[i]
+		if h.Owner != ownerFile {
+			return nil, fmt.Errorf("stream %q of the configuration is owned by %q already: give one of them another id", w.ID, h.Owner)
+		}
+		if next, changed := revise(h, w); changed {
+			changes = append(changes, next)
+		}
+	}
+	for _, h := range have {
+		if h.Owner == ownerFile && h.State != consumer.SpecDeleted && !listed[h.ID] {
+			gone := h.Revise()
+			gone.State = consumer.SpecDeleted
+			changes = append(changes, gone)
+		}
+	}
+	return changes, nil
+}
+
+func newSpec(w config.Stream) consumer.Spec {
+	s := consumer.Spec{UID: "str_" + rand.Text(), Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: ownerFile, ID: w.ID, Start: w.Start.String()}
+	return fill(s, w)
+}
+
+// fill takes over what the file says. Where a stream starts holds for its making only.
+func fill(s consumer.Spec, w config.Stream) consumer.Spec {
+	s.State = consumer.SpecActive
+	if w.Paused {
+		s.State = consumer.SpecPaused
+	}
+	s.OrganizationID, s.Actions, s.Format = w.OrganizationID, w.Actions, w.Format
+	s.Kind, s.Settings = w.Kind, w.Written
+	return s
+}
+
+func revise(h consumer.Spec, w config.Stream) (consumer.Spec, bool) {
+	next := fill(h, w)
+	if next.State == h.State && next.OrganizationID == h.OrganizationID && slices.Equal(next.Actions, h.Actions) &&
+		next.Format == h.Format && next.Kind == h.Kind && bytes.Equal(next.Settings, h.Settings) {
+		return h, false
+	}
+	if next.Kind != h.Kind {
+		// Another kind has another consumer group, which knows nothing of the old cursor: this
+		// is another stream under the same id.
+		made := newSpec(w)
+		made.Start = consumer.StartNow
+		return made, true
+	}
+	if placeOf(w.Kind, h) != placeOf(w.Kind, next) {
+		return fill(h.Continue(), w), true
+	}
+	return fill(h.Revise(), w), true
+}
+
+// placeOf is where a spec's settings put events, empty for kinds to which that means
+// nothing.
+func placeOf(kind string, s consumer.Spec) string {
+	k, ok := kindNamed(kind)
+	if !ok {
+		return ""
+	}
+	settings := k.Defaults()
+	if err := decode(s.Settings, settings); err != nil {
+		return ""
+	}
+	if p, ok := settings.(sinks.Placed); ok {
+		return p.Place() + "\n" + s.Format
+	}
+	return ""
+}
