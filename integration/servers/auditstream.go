@@ -12,7 +12,7 @@ import (
 
 // BuildBinary builds auditstream and is the path of the binary. Flags are given to go build,
 // "-race" for one. The file stays for the next run, which links only what has changed.
-func BuildBinary(t testing.TB, flags ...string) string {
+func BuildBinary(t *testing.T, flags ...string) string {
 	t.Helper()
 	path := filepath.Join(Repository(t), ".cache", "integration", "auditstream"+strings.Join(flags, ""))
 	goBuild(t, Repository(t), path, "./cmd/auditstream", flags...)
@@ -21,7 +21,7 @@ func BuildBinary(t testing.TB, flags ...string) string {
 
 // StartDeliver starts "auditstream serve deliver" with the text of a configuration. The
 // environment env, as "NAME=value", is where its secrets are.
-func StartDeliver(t testing.TB, binary, config string, env ...string) *Process {
+func StartDeliver(t *testing.T, binary, config string, env ...string) *Process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "auditstream.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -30,7 +30,7 @@ func StartDeliver(t testing.TB, binary, config string, env ...string) *Process {
 	return StartProcess(t, "auditstream serve deliver", binary, env, "serve", "deliver", "--config", file)
 }
 
-func goBuild(t testing.TB, dir, output, pkg string, flags ...string) {
+func goBuild(t *testing.T, dir, output, pkg string, flags ...string) {
 	t.Helper()
 	args := append([]string{"build", "-o", output}, flags...)
 	cmd := exec.CommandContext(t.Context(), "go", append(args, pkg)...)

@@ -9,7 +9,7 @@ import (
 
 // Await calls condition until it is true, every 50 ms, and fails the test with what it was
 // waiting for if that takes longer than limit. The limit is generous: it only bounds a hang.
-func Await(t testing.TB, limit time.Duration, what string, condition func() bool) {
+func Await(t *testing.T, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

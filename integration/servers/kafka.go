@@ -35,7 +35,7 @@ type Kafka struct {
 }
 
 // NewKafka chooses the addresses of a cluster. Nothing runs until Start.
-func NewKafka(t testing.TB, config KafkaConfig) *Kafka {
+func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 	t.Helper()
 	var distances []int
 	for node := range config.Brokers {
@@ -59,7 +59,7 @@ func NewKafka(t testing.TB, config KafkaConfig) *Kafka {
 }
 
 // StartKafka starts a cluster of that many brokers and returns when it answers.
-func StartKafka(t testing.TB, brokers int) *Kafka {
+func StartKafka(t *testing.T, brokers int) *Kafka {
 	t.Helper()
 	k := NewKafka(t, KafkaConfig{Brokers: brokers})
 	k.Start(t)
@@ -68,7 +68,7 @@ func StartKafka(t testing.TB, brokers int) *Kafka {
 
 // Start starts the cluster and returns when every node answers and knows of the others. It
 // is killed when the test ends.
-func (k *Kafka) Start(t testing.TB) {
+func (k *Kafka) Start(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() { k.clean(t) })
 	args := []string{"start", "--fast", "--owner", strconv.Itoa(os.Getpid()), "--brokers", strconv.Itoa(k.config.Brokers)}
@@ -82,44 +82,44 @@ func (k *Kafka) Start(t testing.TB) {
 }
 
 // KillNode kills a node with SIGKILL.
-func (k *Kafka) KillNode(t testing.TB, node int) {
+func (k *Kafka) KillNode(t *testing.T, node int) {
 	t.Helper()
 	k.run(t, "kill", k.dir, strconv.Itoa(node))
 }
 
 // StopNode ends a node in an orderly way: it hands its partitions over first.
-func (k *Kafka) StopNode(t testing.TB, node int) {
+func (k *Kafka) StopNode(t *testing.T, node int) {
 	t.Helper()
 	k.run(t, "stop", k.dir, strconv.Itoa(node))
 }
 
 // StartNode starts a node that is down, with the data it had.
-func (k *Kafka) StartNode(t testing.TB, node int) {
+func (k *Kafka) StartNode(t *testing.T, node int) {
 	t.Helper()
 	k.run(t, "node", k.dir, strconv.Itoa(node))
 }
 
 // RestartNode is StopNode, then StartNode.
-func (k *Kafka) RestartNode(t testing.TB, node int) {
+func (k *Kafka) RestartNode(t *testing.T, node int) {
 	t.Helper()
 	k.StopNode(t, node)
 	k.StartNode(t, node)
 }
 
 // PauseNode stops a node's process: its connections stay open and nothing answers.
-func (k *Kafka) PauseNode(t testing.TB, node int) {
+func (k *Kafka) PauseNode(t *testing.T, node int) {
 	t.Helper()
 	k.run(t, "pause", k.dir, strconv.Itoa(node))
 }
 
 // ResumeNode continues a paused node.
-func (k *Kafka) ResumeNode(t testing.TB, node int) {
+func (k *Kafka) ResumeNode(t *testing.T, node int) {
 	t.Helper()
 	k.run(t, "resume", k.dir, strconv.Itoa(node))
 }
 
 // run gives the script up to four minutes: the first start of all resolves Kafka's jars.
-func (k *Kafka) run(t testing.TB, args ...string) {
+func (k *Kafka) run(t *testing.T, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
@@ -133,7 +133,7 @@ func (k *Kafka) run(t testing.TB, args ...string) {
 	}
 }
 
-func (k *Kafka) clean(t testing.TB) {
+func (k *Kafka) clean(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(k.dir, "settings")); err != nil {
 		return

@@ -11,7 +11,7 @@ import (
 )
 
 // FreeAddress is an address on 127.0.0.1 that nothing listened on a moment ago.
-func FreeAddress(t testing.TB) string {
+func FreeAddress(t *testing.T) string {
 	t.Helper()
 	return loopback(freeBase(t, 0))
 }
@@ -19,7 +19,7 @@ func FreeAddress(t testing.TB) string {
 // freeBase finds a port such that it and those at the given distances from it are free. It
 // looks below the range from which Linux takes the ports of outgoing connections (32768 and
 // up), so that no such connection takes the port before its server does.
-func freeBase(t testing.TB, distances ...int) int {
+func freeBase(t *testing.T, distances ...int) int {
 	t.Helper()
 	for range 200 {
 		base := 12000 + rand.IntN(20000)
@@ -31,7 +31,7 @@ func freeBase(t testing.TB, distances ...int) int {
 	return 0
 }
 
-func allFree(t testing.TB, base int, distances []int) bool {
+func allFree(t *testing.T, base int, distances []int) bool {
 	t.Helper()
 	for _, d := range distances {
 		var lc net.ListenConfig
@@ -47,7 +47,7 @@ func allFree(t testing.TB, base int, distances []int) bool {
 }
 
 // Repository is the directory of the main module's go.mod.
-func Repository(t testing.TB) string {
+func Repository(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {

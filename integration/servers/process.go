@@ -29,7 +29,7 @@ type Process struct {
 }
 
 // StartProcess starts a program. The environment is the test's own with env added.
-func StartProcess(t testing.TB, name, program string, env []string, args ...string) *Process {
+func StartProcess(t *testing.T, name, program string, env []string, args ...string) *Process {
 	t.Helper()
 	file, err := os.CreateTemp(t.TempDir(), strings.ReplaceAll(name, " ", "-")+"-*.log")
 	if err != nil {
@@ -61,27 +61,27 @@ func StartProcess(t testing.TB, name, program string, env []string, args ...stri
 }
 
 // Kill sends SIGKILL and returns when the process is gone. It does nothing to one that is.
-func (p *Process) Kill(t testing.TB) {
+func (p *Process) Kill(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGKILL)
 	<-p.gone
 }
 
 // Stop sends SIGSTOP: the process keeps its connections and does nothing.
-func (p *Process) Stop(t testing.TB) {
+func (p *Process) Stop(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGSTOP)
 }
 
 // Continue sends SIGCONT to a stopped process.
-func (p *Process) Continue(t testing.TB) {
+func (p *Process) Continue(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGCONT)
 }
 
 // Terminate sends SIGTERM and fails the test unless the process then ends by itself, with
 // exit code 0, within limit.
-func (p *Process) Terminate(t testing.TB, limit time.Duration) {
+func (p *Process) Terminate(t *testing.T, limit time.Duration) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
 	select {
@@ -99,7 +99,7 @@ func (p *Process) Gone() <-chan struct{} { return p.gone }
 
 // ExitCode waits until the process ends, at most limit, and is its exit code; -1 if a
 // signal ended it.
-func (p *Process) ExitCode(t testing.TB, limit time.Duration) int {
+func (p *Process) ExitCode(t *testing.T, limit time.Duration) int {
 	t.Helper()
 	select {
 	case <-p.gone:
@@ -110,7 +110,7 @@ func (p *Process) ExitCode(t testing.TB, limit time.Duration) int {
 }
 
 // Running fails the test if the process has ended.
-func (p *Process) Running(t testing.TB) {
+func (p *Process) Running(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.gone:
@@ -120,7 +120,7 @@ func (p *Process) Running(t testing.TB) {
 }
 
 // Log is what the process has said so far on both outputs.
-func (p *Process) Log(t testing.TB) string {
+func (p *Process) Log(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(p.log)
 	if err != nil {
@@ -129,7 +129,7 @@ func (p *Process) Log(t testing.TB) string {
 	return string(b)
 }
 
-func (p *Process) signal(t testing.TB, s syscall.Signal) {
+func (p *Process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("send %s to %s: %v", s, p.Name, err)
@@ -137,7 +137,7 @@ func (p *Process) signal(t testing.TB, s syscall.Signal) {
 }
 
 // Answers reports whether a GET of url is answered with 200 within a second.
-func Answers(t testing.TB, url string) bool {
+func Answers(t *testing.T, url string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -156,7 +156,7 @@ func Answers(t testing.TB, url string) bool {
 // tailBytes bounds what a failing test shows of a log.
 const tailBytes = 16 << 10
 
-func showTail(t testing.TB, name, path string) {
+func showTail(t *testing.T, name, path string) {
 	t.Helper()
 	text, err := tail(path)
 	if err != nil {

@@ -30,7 +30,7 @@ type S3 struct {
 }
 
 // StartS3 builds the pinned versitygw, starts it and makes the bucket.
-func StartS3(t testing.TB) *S3 {
+func StartS3(t *testing.T) *S3 {
 	t.Helper()
 	root := Repository(t)
 	s := &S3{
@@ -55,7 +55,7 @@ func StartS3(t testing.TB) *S3 {
 }
 
 // Start starts the server, with the objects it had, and returns when it accepts connections.
-func (s *S3) Start(t testing.TB) {
+func (s *S3) Start(t *testing.T) {
 	t.Helper()
 	s.process = StartProcess(t, "versitygw", s.program,
 		[]string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey},
@@ -74,7 +74,7 @@ func (s *S3) Start(t testing.TB) {
 }
 
 // Kill ends the server with SIGKILL.
-func (s *S3) Kill(t testing.TB) {
+func (s *S3) Kill(t *testing.T) {
 	t.Helper()
 	s.process.Kill(t)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -208,4 +209,16 @@ func (f *floor) post(ctx context.Context, body []byte) error {
 		return fmt.Errorf("post: the endpoint answered %s", resp.Status)
 	}
 	return nil
+}
+
+// FloorOptions are the options of the floor's client beside how it connects. It fetches
+// as much at a time as delivery does.
+func FloorOptions(topic, group string) []kgo.Opt {
+	return append(kafka.FetchOptions(),
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.AutoCommitMarks(),
+	)
 }
