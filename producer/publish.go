@@ -1,0 +1,234 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/auditstream/auditstream/schema"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Publish sends events and returns when each of them is acknowledged by all in-sync
+// replicas, has failed, or is given up on. It returns nil when all were accepted, else a
+// *PublishError that names those that were not.
+//
+// It sets the ID of events without one. Events of one organization are in Kafka in the
+// order of the call; an event that times out takes those behind it in its partition along,
+// so that none overtakes it. When ctx ends it returns at once; what was handed over by then is
+// still being sent for the rest of Config.DeliveryTimeout, so the error of such an event
+// is Uncertain.
+func (c *Client) Publish(ctx context.Context, events ...*schema.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	call := c.newCall(ctx, len(events))
+	for i, event := range events {
+		c.send(call, event, func(err error) { call.finish(i, err) })
+	}
+	errs := call.wait(ctx)
+	failed := &PublishError{Total: len(events)}
+	for i, err := range errs {
+		if err != nil {
+			failed.Failed = append(failed.Failed, EventError{i, idOf(events[i]), err})
+		}
+	}
+	if len(failed.Failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// PublishAsync hands event over and returns without waiting for the acknowledgement. done,
+// unless nil, is called exactly once: with nil when all in-sync replicas have the event,
+// else with the reason; within about Config.DeliveryTimeout. It may be called before
+// PublishAsync returns, from any goroutine, one call at a time for most events: it must
+// return soon and must not call the client.
+//
+// PublishAsync blocks while the buffer is full and, for the first event, until Kafka has
+// said how large an event may be; ctx ends that wait. Otherwise ctx is not looked at.
+// Events of one organization that are handed over one after another are in Kafka in that
+// order.
+func (c *Client) PublishAsync(ctx context.Context, event *schema.Event, done func(error)) {
+	if done == nil {
+		done = func(error) {}
+	}
+	call := c.newCall(ctx, 1)
+	c.send(call, event, func(err error) {
+		done(err)
+		call.finish(0, err)
+	})
+}
+
+// call is one Publish or PublishAsync.
+type call struct {
+	client *Client
+	caller context.Context // of the caller; bounds what is done before the library has an event
+
+	// deadline is that of the events once handed over. The caller's context has no part in
+	// it: the library fails all events of a partition when the first one's context ends, and
+	// these may be another caller's.
+	deadline context.Context
+	release  context.CancelFunc // of deadline
+
+	done chan struct{} // closed when no event is left
+
+	mu   sync.Mutex
+	errs []error // guarded by mu; errPending until the event is finished
+	left int     // guarded by mu
+}
+
+var errPending = errors.New("pending")
+
+func (c *Client) newCall(ctx context.Context, n int) *call {
+	deadline, release := context.WithTimeout(context.Background(), c.conf.DeliveryTimeout)
+	k := &call{
+		client: c, caller: ctx, deadline: deadline, release: release,
+		done: make(chan struct{}), errs: make([]error, n), left: n,
+	}
+	for i := range k.errs {
+		k.errs[i] = errPending
+	}
+	return k
+}
+
+// handover is a context that ends with the caller's, with the deadline and with Close.
+func (k *call) handover() (context.Context, func()) {
+	at, _ := k.deadline.Deadline()
+	ctx, cancel := context.WithDeadline(k.caller, at)
+	unhook := context.AfterFunc(k.client.stop, cancel)
+	return ctx, func() { unhook(); cancel() }
+}
+
+// notHandedOver is why handover's context ended: Close, the caller, or else the time-out,
+// for which late is returned.
+func (k *call) notHandedOver(late error) error {
+	switch {
+	case k.client.stop.Err() != nil:
+		return ErrClosed
+	case k.caller.Err() != nil:
+		err := fmt.Errorf("not sent: %w", context.Cause(k.caller))
+		if why := k.client.conns.lastFailure(); why != nil {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
+		return err
+	}
+	return late
+}
+
+// finish notes the outcome of event i.
+func (k *call) finish(i int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.errs[i] = err
+	if k.left--; k.left == 0 {
+		k.release()
+		close(k.done)
+	}
+}
+
+// grace is how long we wait beyond the deadline for the library to notice it: it then
+// knows better than we do what became of each event.
+const grace = 500 * time.Millisecond
+
+// wait returns the outcome of each event.
+func (k *call) wait(ctx context.Context) []error {
+	at, _ := k.deadline.Deadline()
+	late := time.NewTimer(time.Until(at) + grace)
+	defer late.Stop()
+	var pending error
+	select {
+	case <-k.done:
+	case <-ctx.Done():
+		pending = uncertain(context.Cause(ctx))
+	case <-late.C:
+		pending = uncertain(k.client.timeout())
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	errs := make([]error, len(k.errs))
+	for i, err := range k.errs {
+		if err == errPending { //nolint:errorlint // a mark, never wrapped
+			err = pending
+		}
+		errs[i] = err
+	}
+	return errs
+}
+
+// send hands one event over; finish is called exactly once, now or later.
+func (c *Client) send(k *call, event *schema.Event, finish func(error)) {
+	record, err := c.prepare(k, event)
+	if err != nil {
+		finish(err)
+		return
+	}
+	size := memorySize(record, c.conf.MaxBufferedBytes)
+	if err := c.reserve(k, size); err != nil {
+		finish(err)
+		return
+	}
+	// Close waits for the gate: no event is handed to a library that was closed meanwhile.
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	if c.closed {
+		c.memory.Release(size)
+		finish(ErrClosed)
+		return
+	}
+	c.kafka.Produce(k.deadline, record, func(_ *kgo.Record, err error) {
+		finish(c.explain(err))
+		c.memory.Release(size)
+	})
+}
+
+// prepare makes event's record, or says why there can be none.
+func (c *Client) prepare(k *call, event *schema.Event) (*kgo.Record, error) {
+	if event == nil {
+		return nil, errors.New("the event is nil")
+	}
+	if event.ID == "" {
+		event.ID = schema.NewID(time.Now())
+	}
+	if event.OrganizationID == "" {
+		// The key of the record, so required even where a Validator does not ask for it.
+		return nil, schema.Violations{{Pointer: "/organization_id", Code: schema.CodeRequired, Message: "required"}}
+	}
+	value, violations := c.conf.Validator.Encode(nil, event)
+	if err := violations.Err(); err != nil {
+		return nil, err
+	}
+	if k.caller.Err() != nil || c.stop.Err() != nil {
+		return nil, k.notHandedOver(nil)
+	}
+	if err := c.awaitLimit(k); err != nil {
+		return nil, err
+	}
+	record := newRecord(c.conf.Topic, event.OrganizationID, value)
+	if size, limit := wireSize(record), int(c.limit.bytes()); size > limit {
+		return nil, &TooLargeError{Size: size, Limit: limit, Topic: c.conf.Topic}
+	}
+	return record, nil
+}
+
+// reserve takes size bytes of the buffer, waiting for them if need be.
+func (c *Client) reserve(k *call, size int64) error {
+	if c.memory.TryAcquire(size) {
+		return nil
+	}
+	ctx, cancel := k.handover()
+	defer cancel()
+	if c.memory.Acquire(ctx, size) != nil {
+		return k.notHandedOver(fmt.Errorf("%w: none was acknowledged within %s", ErrBufferFull, c.conf.DeliveryTimeout))
+	}
+	return nil
+}
+
+func idOf(event *schema.Event) string {
+	if event == nil {
+		return ""
+	}
+	return event.ID
+}
