@@ -3,12 +3,16 @@ package all
 
 import (
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/datadog"
 	"github.com/auditstream/auditstream/sinks/s3"
+	"github.com/auditstream/auditstream/sinks/splunk"
 )
 
 // Kinds returns every kind, sorted by name.
 func Kinds() []sinks.Kind {
 	return []sinks.Kind{
+		datadog.Kind(),
 		s3.Kind(),
+		splunk.Kind(),
 	}
 }

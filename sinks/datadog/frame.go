@@ -1,0 +1,83 @@
+package datadog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/rfc3339"
+)
+
+// framer wraps events in Datadog's log entries. Each frame begins with the comma that
+// separates it from the one before; Deliver turns the first into a bracket.
+type framer struct {
+	head string // up to and into the value of ddtags
+	tail string // from the end of that value on: members that are the same for all
+}
+
+func newFramer(s *Settings) framer {
+	member := func(key, value string) string {
+		if value == "" {
+			return ""
+		}
+		return `"` + key + `":` + quote(value) + ","
+	}
+	tags := ""
+	if len(s.Tags) > 0 {
+		tags = strings.Join(s.Tags, ",") + ","
+	}
+	return framer{
+		head: ",{" + member("ddsource", s.Source) + `"ddtags":"` + tags + "organization_id:",
+		tail: `",` + member("hostname", s.Hostname) + member("service", s.Service),
+	}
+}
+
+func quote(s string) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return string(text)
+}
+
+// Frame implements sinks.Sink. The event's bytes stay as they are, as the attribute
+// message. An entry above 1,000,000 bytes is rejected: Datadog would cut it, and answer
+// that all is well.
+func (f *framer) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	before := len(dst)
+	dst = append(dst, f.head...)
+	dst = appendTag(dst, e.OrganizationID)
+	dst = append(dst, ",action:"...)
+	dst = appendTag(dst, e.Action)
+	dst = append(dst, f.tail...)
+	if ms, ok := rfc3339.EventMillis(e); ok {
+		dst = append(dst, `"timestamp":`...)
+		dst = strconv.AppendInt(dst, ms, 10)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"message":`...)
+	dst = append(dst, e.Value...)
+	dst = append(dst, '}')
+	if size := len(dst) - before - len(","); size > maxEntry {
+		return dst[:before], &sinks.Error{Class: sinks.Rejected, Err: fmt.Errorf(
+			"an entry of %d bytes is larger than the %d that Datadog takes whole", size, maxEntry)}
+	}
+	return dst, nil
+}
+
+// appendTag appends the text of a tag as Datadog would write it, so that an event's text
+// can neither end the JSON string nor begin a tag of its own.
+func appendTag(dst, text []byte) []byte {
+	for _, b := range text {
+		switch {
+		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9',
+			b == '_', b == '-', b == ':', b == '.', b == '/':
+			dst = append(dst, b)
+		default:
+			dst = append(dst, '_')
+		}
+	}
+	return dst
+}
