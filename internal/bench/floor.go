@@ -54,6 +54,7 @@ func Floor(ctx context.Context, c FloorConfig) error {
 type floor struct {
 	FloorConfig
 	http       *http.Client
+	envelope   envelope // owned by the reading goroutine
 	group      *errgroup.Group
 	partitions map[int32]*floorPartition // owned by the reading goroutine
 	framed     int64                     // likewise: deliveries put into batches so far
@@ -114,7 +115,7 @@ func (f *floor) frame(ctx context.Context, fetched kgo.FetchTopicPartition) erro
 		}
 		copies := f.Fanout.Copies(fields.OrganizationID)
 		for range copies {
-			p.batch = appendEnvelope(p.batch, r.Value)
+			p.batch = f.envelope.append(p.batch, r.Value, fields.OccurredAt)
 		}
 		f.framed += copies
 		if len(p.batch) >= f.BatchBytes {
@@ -124,13 +125,6 @@ func (f *floor) frame(ctx context.Context, fetched kgo.FetchTopicPartition) erro
 		}
 	}
 	return nil
-}
-
-// appendEnvelope appends the event as the collector reads it.
-func appendEnvelope(dst, value []byte) []byte {
-	dst = append(dst, `{"event":`...)
-	dst = append(dst, value...)
-	return append(dst, '}')
 }
 
 func (p *floorPartition) send(ctx context.Context, last *kgo.Record) error {
