@@ -36,7 +36,8 @@ type Kafka struct {
 
 // Embedded is the broker inside the process, for evaluation, development and tests.
 type Embedded struct {
-	Dir string `json:"dir"` // where it keeps its data; made when missing
+	Dir  string `json:"dir"`            // where it keeps its data; made when missing
+	Port uint16 `json:"port,omitempty"` // on 127.0.0.1; 0: any free one
 }
 
 // Topics says how the topics are named and, when they are missing, made.

@@ -103,6 +103,9 @@ func (d *decoder) spend(n *yaml.Node) bool {
 
 // value reads n into v. A value with a problem leaves v in any state.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && isSection(v.Type()) {
+		return // what remains of a section when all its lines are commented out
+	}
 	n, ok := d.enter(n, path)
 	if !ok {
 		return

@@ -42,6 +42,12 @@ func isLeaf(t reflect.Type) bool {
 	return p.Implements(jsonType) || p.Implements(textType)
 }
 
+// isSection reports that t only groups settings, which keep their defaults without it.
+// A pointer to a struct does more: that it is there has a meaning.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !isLeaf(t) && t != streamType
+}
+
 // secretsIn appends the references below v, at path, to secrets.
 func secretsIn(secrets []NamedSecret, path string, v any) []NamedSecret {
 	var visit func(v reflect.Value, path string)

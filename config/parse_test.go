@@ -188,12 +188,23 @@ func TestAbsentFieldsKeepTheirDefaults(t *testing.T) {
 	}
 }
 
-func TestEmbeddedClusterHasOneReplica(t *testing.T) {
-	got, err := parse("kafka: {embedded: {dir: ./data}}\n")
+func TestSectionWithoutLinesKeepsItsDefaults(t *testing.T) {
+	got, err := parse(header + "log:\n  #level: debug\ndelivery:\n  retry:\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Topics.Replication != 1 || got.Kafka.Embedded.Dir != "./data" {
+	want := config.Defaults()
+	if got.Log != want.Log || got.Delivery != want.Delivery {
+		t.Errorf("got %v and %v", got.Log, got.Delivery)
+	}
+}
+
+func TestEmbeddedClusterHasOneReplica(t *testing.T) {
+	got, err := parse("kafka: {embedded: {dir: ./data, port: 9092}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Topics.Replication != 1 || *got.Kafka.Embedded != (config.Embedded{Dir: "./data", Port: 9092}) {
 		t.Errorf("replication %d, embedded %v", got.Topics.Replication, got.Kafka.Embedded)
 	}
 }

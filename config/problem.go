@@ -13,18 +13,21 @@ const maxProblems = 100
 // Problem is one thing that is wrong in a file.
 type Problem struct {
 	File    string `json:"file"`
-	Line    int    `json:"line"`             // from 1
+	Line    int    `json:"line,omitempty"`   // from 1; 0 for a problem that shows only outside of the file
 	Column  int    `json:"column,omitempty"` // from 1, in characters; 0 when unknown
 	Path    string `json:"path,omitempty"`   // as in streams[1].splunk.token
 	Message string `json:"message"`          // what is wrong and what to do; never a secret
 }
 
-// String is the problem in the form that editors jump from: FILE:LINE:COLUMN: PATH: MESSAGE.
+// String is the problem in the form that editors jump from:
+// FILE:LINE:COLUMN: PATH: MESSAGE, without what is not known.
 func (p Problem) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:", p.File, p.Line)
-	if p.Column > 0 {
-		fmt.Fprintf(&b, "%d:", p.Column)
+	b.WriteString(p.File + ":")
+	for _, n := range []int{p.Line, p.Column} {
+		if n > 0 {
+			fmt.Fprintf(&b, "%d:", n)
+		}
 	}
 	if p.Path != "" {
 		b.WriteString(" " + p.Path + ":")

@@ -34,7 +34,7 @@ func TestProblems(t *testing.T) {
 		// What is not one YAML document.
 		{"empty", "", []string{"1: the file is empty"}},
 		{"only a comment", "# nothing\n", []string{"1: the file is empty"}},
-		{"only null", "~\n", []string{"1:1: has no value; write one, or remove the key"}},
+		{"only null", "~\n", []string{"1:1: kafka: names no cluster; write brokers: [HOST:PORT], or embedded: {dir: DIR} to run one in this process"}},
 		{"a list", "- kafka\n", []string{"1:1: wants keys and values, and this is a list"}},
 		{"a text", "kafka\n", []string{"1:1: wants keys and values, and this is text"}},
 		{"two documents", header + "---\nlog: {}\n", []string{"2:1: a second document begins here; the configuration is one document"}},
@@ -79,7 +79,11 @@ func TestProblems(t *testing.T) {
 
 		// Types, and what YAML makes of plain words.
 		{"no value", header + "log:\n  level:\n", []string{"3:9: log.level: has no value; write one, or remove the key"}},
-		{"no section", header + "log:\n", []string{"2:5: log: has no value; write one, or remove the key"}},
+		{"section that its presence enables", "kafka:\n  brokers: [a:1]\n  tls:\n", []string{"3:7: kafka.tls: has no value; write one, or remove the key"}},
+		{"stream of null", header + "streams:\n  -\n", []string{"3:4: streams[0]: has no value; write one, or remove the key"}},
+		{"destination of null", header + "streams:\n  - id: a\n    organization_id: '*'\n    letter:\n", []string{
+			"5:12: streams[0].letter: has no value; write one, or remove the key",
+		}},
 		{"text instead of a section", header + "log: info\n", []string{"2:6: log: wants keys and values, and this is text"}},
 		{"text instead of a list", "kafka: {brokers: a:1}\n", []string{"1:18: kafka.brokers: wants a list, and this is text; a list of one is [VALUE]"}},
 		{"list instead of text", header + "log: {level: [info]}\n", []string{"2:14: log.level: wants text, and this is a list"}},

@@ -17,8 +17,9 @@ import (
 // streamID is what a stream may be called: it becomes part of paths and metric labels.
 var streamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) //nolint:gochecknoglobals // compiled once
 
-// actionGlob is what an action, or a pattern for actions, consists of.
-var actionGlob = regexp.MustCompile(`^[A-Za-z0-9_.:*-]{1,256}$`) //nolint:gochecknoglobals // compiled once
+// actionGlob keeps out what can only be a slip: the schema allows any text as an action,
+// but a list written as one text would match nothing.
+var actionGlob = regexp.MustCompile(`^[^\s,\pC]{1,256}$`) //nolint:gochecknoglobals // compiled once
 
 // Bounds of what a file may ask for.
 const (
