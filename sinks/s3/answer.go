@@ -61,6 +61,9 @@ func (s *store) read(ctx, inner context.Context, what string, err error) *answer
 
 // networkText leaves out the SDK's wrapping, and the URL, which the caller knows.
 func networkText(err error) string {
+	if c, ok := errors.AsType[*credentialsError](err); ok {
+		err = c.err
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -19,7 +20,8 @@ import (
 // keyring provides the credentials that requests are signed with, and knows which texts
 // must therefore never be shown.
 type keyring struct {
-	caches []*aws.CredentialsCache // the last one signs; the others feed it
+	caches  []*aws.CredentialsCache // the last one's sign; the others feed it
+	signers []*signer
 
 	mu   sync.Mutex
 	used []aws.Credentials // the latest in front, at most maxUsed; guarded by mu
@@ -44,7 +46,7 @@ func openKeyring(set *Settings, client *http.Client) (*keyring, error) {
 			return aws.Credentials{AccessKeyID: set.AccessKeyID, SecretAccessKey: value, Source: "settings"}, err
 		})
 	} else {
-		loaded, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(set.region()), config.WithHTTPClient(client))
+		loaded, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(set.region()))
 		if err != nil {
 			return nil, fmt.Errorf("s3: read the AWS settings of this machine: %w", err)
 		}
@@ -54,7 +56,9 @@ func openKeyring(set *Settings, client *http.Client) (*keyring, error) {
 	if set.RoleARN == "" {
 		return k, nil
 	}
-	o := sts.Options{Region: set.region(), Credentials: cached, HTTPClient: client, Retryer: aws.NopRetryer{}}
+	o := sts.Options{
+		Region: set.region(), Credentials: cached, HTTPClient: client, Retryer: aws.NopRetryer{}, HTTPSignerV4: k.newSigner(),
+	}
 	if set.STSEndpoint != "" {
 		o.BaseEndpoint = aws.String(set.STSEndpoint)
 	}
@@ -87,8 +91,18 @@ func (k *keyring) cache(p aws.CredentialsProvider) *aws.CredentialsCache {
 
 func (k *keyring) provider() aws.CredentialsProvider { return k.caches[len(k.caches)-1] }
 
+// newSigner is called while the sink is opened only.
+func (k *keyring) newSigner(options ...func(*v4.SignerOptions)) *signer {
+	s := newSigner(options...)
+	k.signers = append(k.signers, s)
+	return s
+}
+
 // forget drops what is cached, so that the next request reads mended credentials.
 func (k *keyring) forget() {
+	for _, s := range k.signers {
+		s.forget()
+	}
 	for _, c := range k.caches {
 		c.Invalidate()
 	}
@@ -139,6 +153,6 @@ func (e *credentialsError) away() bool {
 	if o, ok := errors.AsType[*smithy.OperationError](e.err); ok && o.Service() == "ec2imds" {
 		return false
 	}
-	_, ok := errors.AsType[net.Error](e.err)
+	_, ok := errors.AsType[*url.Error](e.err)
 	return ok
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	smithymiddleware "github.com/aws/smithy-go/middleware"
 
@@ -54,6 +55,7 @@ func openStore(set *Settings, o sinks.Options) (*store, error) {
 		Credentials:  keys.provider(),
 		HTTPClient:   client,
 		UsePathStyle: set.PathStyle,
+		HTTPSignerV4: keys.newSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }), // S3's paths are encoded once
 		// Retrying is the pipeline's. A conditional PUT that were retried here would
 		// meet its own object and hear 412.
 		Retryer:                    aws.NopRetryer{},
