@@ -1,0 +1,148 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/auditstream/auditstream/producer"
+	"github.com/auditstream/auditstream/schema"
+)
+
+// newRand returns a source whose seed is printed. AUDITSTREAM_SEED repeats it.
+func newRand(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("AUDITSTREAM_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("seed: AUDITSTREAM_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// feed is a run of events of several organizations, published in its order.
+type feed struct {
+	events    []*schema.Event
+	position  map[string]int // of each event by id
+	published int
+}
+
+func newFeed(r *rand.Rand, events, organizations int) *feed {
+	f := &feed{position: map[string]int{}}
+	for i := range events {
+		e := &schema.Event{
+			ID:             fmt.Sprintf("audit_event_%026d", i),
+			OrganizationID: fmt.Sprintf("org_%026d", r.IntN(organizations)),
+			Action:         "document.shared",
+			OccurredAt:     time.Now().UTC().Format(time.RFC3339Nano),
+			Actor:          schema.Actor{ID: "user_1", Type: "user", Name: "Zoë <&> \"Müller\""},
+			Targets:        []schema.Target{{ID: "document_1", Type: "document"}},
+			Metadata:       map[string]any{"sequence": i},
+		}
+		f.events = append(f.events, e)
+		f.position[e.ID] = i
+	}
+	return f
+}
+
+// publish publishes the next n events and returns when Kafka has acknowledged them.
+func (f *feed) publish(t *testing.T, client *producer.Client, n int) {
+	t.Helper()
+	if err := client.Publish(t.Context(), f.events[f.published:f.published+n]...); err != nil {
+		t.Fatal(err)
+	}
+	f.published += n
+}
+
+func newProducer(t *testing.T, config producer.Config) *producer.Client {
+	t.Helper()
+	client, err := producer.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := client.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+// verdict is what a destination has, compared with a feed.
+type verdict struct {
+	unique     int
+	duplicates int
+}
+
+// judge compares the ids of the events that a destination has, in the order in which it
+// took them, with what was published: none may be missing, none unknown, and the first
+// arrivals of each organization stand in the order of publishing.
+func (f *feed) judge(t *testing.T, destination string, ids []string) verdict {
+	t.Helper()
+	seen := map[string]bool{}
+	last := map[string]int{} // position of the newest first arrival by organization
+	var v verdict
+	for _, id := range ids {
+		position, known := f.position[id]
+		if !known || position >= f.published {
+			t.Fatalf("%s has event %q, which was not published", destination, id)
+		}
+		if seen[id] {
+			v.duplicates++
+			continue
+		}
+		seen[id] = true
+		v.unique++
+		organization := f.events[position].OrganizationID
+		if before, ok := last[organization]; ok && position < before {
+			t.Errorf("%s: of %s, event %d arrived after event %d", destination, organization, position, before)
+		}
+		last[organization] = position
+	}
+	missing := 0
+	for _, e := range f.events[:f.published] {
+		if !seen[e.ID] {
+			if missing++; missing <= 3 {
+				t.Errorf("%s lacks event %s of %s", destination, e.ID, e.OrganizationID)
+			}
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%s lacks %d of %d events", destination, missing, f.published)
+	}
+	t.Logf("%s: %d events, %d duplicates", destination, v.unique, v.duplicates)
+	return v
+}
+
+// unique is how many different ids there are.
+func unique(ids []string) int {
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
+	}
+	return len(seen)
+}
+
+// idOf reads the id of an event as it was delivered.
+func idOf(t *testing.T, event []byte) string {
+	t.Helper()
+	var e struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(event, &e); err != nil {
+		t.Fatalf("%v: %.200s", err, event)
+	}
+	return e.ID
+}
