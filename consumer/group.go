@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,22 +146,21 @@ func (g *Group) Ready() bool { return g.joined.Load() }
 // when it cannot begin.
 func (g *Group) Run(ctx context.Context) error {
 	defer func() { _ = closeSinks(g.router.streams) }()
-	out, err := kgo.NewClient(append(g.cfg.Kafka,
+	out, err := kgo.NewClient(slices.Concat(g.cfg.Kafka, []kgo.Opt{
 		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(maxLetterBytes),
-		kgo.RecordDeliveryTimeout(30*time.Second),
+		kgo.RecordDeliveryTimeout(30 * time.Second),
 		kgo.ProducerLinger(0),
-	)...)
+	})...)
 	if err != nil {
 		return fmt.Errorf("producer of progress: %w", err)
 	}
 	defer out.Close()
 	g.out, g.reader = out, &kafka.Reader{Client: out}
 
-	opts := append(g.cfg.Kafka, kafka.FetchOptions()...)
-	opts = append(opts,
+	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.ID),
 		kgo.ConsumeTopics(g.cfg.Topics.Events),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -168,7 +168,7 @@ func (g *Group) Run(ctx context.Context) error {
 		kgo.KeepControlRecords(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(g.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(g.cfg.SessionTimeout/5),
+		kgo.HeartbeatInterval(g.cfg.SessionTimeout / 5),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnOffsetsFetched(g.offsetsFetched),
@@ -176,7 +176,7 @@ func (g *Group) Run(ctx context.Context) error {
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { g.joined.Store(true) }),
 		kgo.OnPartitionsRevoked(g.revoked),
 		kgo.OnPartitionsLost(g.lost),
-	)
+	})
 	if g.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(g.cfg.InstanceID))
 	}

@@ -45,7 +45,7 @@ func place(f found, streams []*stream) (placement, error) {
 	if lost {
 		p.notes = append(p.notes, "the progress topic was made anew: lanes begin at the floor of the last commit, events may repeat")
 	}
-	specs := int64(-1) // a streams topic made anew: every epoch counts as newer
+	specs := int64(0) // a streams topic made anew: every epoch counts as newer
 	if c != nil && c.meta.Streams == f.streams {
 		specs = c.meta.Specs
 	}
@@ -58,13 +58,17 @@ func place(f found, streams []*stream) (placement, error) {
 			l.from = l.record.Cursor
 		case recreated:
 			l.from = f.logStart
+		case s.invalid && c == nil:
+			// What is no event is looked for in what is read for the streams, not before.
+			p.lanes = append(p.lanes, l)
+			continue
 		default:
 			start, err := f.started(s.spec)
 			if err != nil {
 				return placement{}, err
 			}
 			switch {
-			case c == nil || s.spec.EpochBegan() > specs:
+			case c == nil || s.spec.EpochBegan() >= specs:
 				l.from = start
 			case lost:
 				l.from = max(c.meta.Floor, start)
@@ -88,6 +92,9 @@ func place(f found, streams []*stream) (placement, error) {
 	// its first matching record.
 	for i := range p.lanes {
 		l := &p.lanes[i]
+		if l.stream.invalid && l.record == nil && c == nil {
+			l.from = p.position
+		}
 		l.lazy = l.record == nil && l.from >= p.position && !lost
 	}
 	return p, nil

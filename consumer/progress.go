@@ -145,7 +145,7 @@ const commitVersion = 1
 type commitMeta struct {
 	Version  int    `json:"v"`
 	Floor    int64  `json:"floor"`    // lowest cursor of all lanes of the partition
-	Specs    int64  `json:"specs"`    // offset reached in the streams topic
+	Specs    int64  `json:"specs"`    // first offset of the streams topic that was not read
 	Events   string `json:"events"`   // topic ids at the time of the commit
 	Progress string `json:"progress"` //
 	Streams  string `json:"streams"`  //

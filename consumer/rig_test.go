@@ -1,0 +1,345 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// rig is a Kafka with the topics, a destination, and processes that deliver to it.
+type rig struct {
+	t      *testing.T
+	broker *kafka.Embedded
+	opts   []kgo.Opt
+	client *kgo.Client
+	topics kafka.Topics
+	dest   *destination
+	specs  consumer.Specs
+
+	logs     *zap.Logger
+	batching sinks.Batching
+	retry    consumer.Retry
+	budget   int64
+}
+
+func newRig(t *testing.T, partitions int32) *rig {
+	t.Helper()
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	opts, err := kafka.Config{Brokers: []string{broker.Addr()}}.Options(zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	topics := kafka.Topics{Prefix: "audit", Partitions: partitions, Replication: 1}
+	if err := kafka.EnsureTopics(t.Context(), kadm.NewClient(client), topics, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	return &rig{
+		t: t, broker: broker, opts: opts, client: client, topics: topics,
+		dest:     &destination{arrived: map[string][]arrival{}},
+		logs:     zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)),
+		batching: sinks.Batching{MaxBytes: 4 << 10, MaxEvents: 10},
+		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
+		budget:   64 << 20,
+	}
+}
+
+// stream adds a stream as its record in the streams topic would.
+func (r *rig) stream(id, organization string, change ...func(*consumer.Spec)) {
+	s := consumer.Spec{
+		ID: id, UID: "str_" + id, Epoch: 1, BaseEpoch: 1, Revision: 1, State: consumer.SpecActive, OrganizationID: organization,
+		Format: "workos", Kind: "recorder", Settings: json.RawMessage(`{}`), Start: consumer.StartBeginning,
+		Offset: r.specs.Offset, Time: time.Now(),
+	}
+	for _, f := range change {
+		f(&s)
+	}
+	r.specs.Streams = slices.DeleteFunc(slices.Clone(r.specs.Streams), func(have consumer.Spec) bool { return have.ID == id })
+	r.specs.Streams = append(r.specs.Streams, s)
+	r.specs.Offset++
+}
+
+// group makes one process's part in delivery.
+func (r *rig) group() *consumer.Group {
+	r.t.Helper()
+	ids, err := kafka.TopicIDs(r.t.Context(), kadm.NewClient(r.client), r.topics.Names()...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	budget := consumer.NewBudget(r.budget)
+	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g, err := consumer.New(consumer.Config{
+		Kafka:  r.opts,
+		Topics: consumer.Topics{Events: r.topics.Events(), Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
+		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
+		ID:     "auditstream.recorder", Kind: r.kind(), Specs: r.specs,
+		SessionTimeout: 10 * time.Second, CommitInterval: 10 * time.Millisecond, DrainTimeout: time.Second,
+		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(16), Metrics: metrics, Log: r.logs,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return g
+}
+
+// start runs a process; the returned function stops it in good order.
+func (r *rig) start() (stop func()) {
+	r.t.Helper()
+	g := r.group()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+	})
+	r.t.Cleanup(stop)
+	return stop
+}
+
+// event is a canonical event.
+func event(organization, id, action string) []byte {
+	return fmt.Appendf(nil, `{"action":%q,"actor":{"id":"u","type":"user"},"id":%q,"occurred_at":"2026-11-01T00:00:00Z","organization_id":%q,"targets":[]}`,
+		action, id, organization)
+}
+
+func record(topic, organization, id, action string) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Key: []byte(organization), Value: event(organization, id, action),
+		Headers: []kgo.RecordHeader{{Key: "encoding", Value: []byte("jcs")}, {Key: "version", Value: []byte("1")}},
+	}
+}
+
+func eventID(n int) string { return fmt.Sprintf("audit_event_%026d", n) }
+
+const (
+	orgA = "org_AAAAAAAAAAAAAAAAAAAAAAAAAA"
+	orgB = "org_BBBBBBBBBBBBBBBBBBBBBBBBBB"
+)
+
+// publish sends n events of an organization, with ids numbered from first.
+func (r *rig) publish(organization string, first, n int) {
+	r.t.Helper()
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		records[i] = record(r.topics.Events(), organization, eventID(first+i), "user.login")
+	}
+	r.produce(records...)
+}
+
+func (r *rig) produce(records ...*kgo.Record) {
+	r.t.Helper()
+	if err := r.client.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// eventually waits until ok, for 20 s at most, and then reports what is missing.
+func (r *rig) eventually(what string, ok func() bool) {
+	r.t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline.C:
+			r.t.Fatalf("still waiting for: %s\n%s", what, r.dest)
+		case <-tick.C:
+		}
+	}
+}
+
+// letters reads the dead letters.
+func (r *rig) letters() []*kgo.Record {
+	r.t.Helper()
+	var out []*kgo.Record
+	reader := &kafka.Reader{Client: r.client}
+	for p := range r.topics.Partitions {
+		if _, err := reader.ReadToEnd(r.t.Context(), r.topics.DeadLetters(), p, func(rec *kgo.Record) { out = append(out, rec) }); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// destination keeps what arrived, by stream. Its faults are programmed.
+type destination struct {
+	mu      sync.Mutex
+	arrived map[string][]arrival
+	batches []sinks.Batch
+	// answer decides on a batch before it is taken; nil takes everything.
+	answer func(stream string, ids []string) (take int, r sinks.Receipt, err error)
+}
+
+type arrival struct {
+	id     string
+	offset int64
+}
+
+func (d *destination) program(f func(stream string, ids []string) (int, sinks.Receipt, error)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answer = f
+}
+
+func (d *destination) ids(stream string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []string
+	for _, a := range d.arrived[stream] {
+		out = append(out, a.id)
+	}
+	return out
+}
+
+func (d *destination) count(stream string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.arrived[stream])
+}
+
+func (d *destination) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var b strings.Builder
+	for s, a := range d.arrived {
+		fmt.Fprintf(&b, "%s: %d arrived\n", s, len(a))
+	}
+	return b.String()
+}
+
+type settings struct{ batching sinks.Batching }
+
+func (*settings) Validate() error            { return nil }
+func (s *settings) Batching() sinks.Batching { return s.batching }
+
+func (r *rig) kind() sinks.Kind {
+	return sinks.Kind{
+		Name:     "recorder",
+		Defaults: func() sinks.Settings { return &settings{r.batching} },
+		Open:     func(sinks.Settings, sinks.Options) (sinks.Sink, error) { return &recorder{r.dest}, nil },
+	}
+}
+
+// recorder is a sink whose frames are lines.
+type recorder struct{ dest *destination }
+
+var errTooLarge = &sinks.Error{Class: sinks.Rejected, Err: errors.New("the destination takes no huge events")}
+
+func (*recorder) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	if bytes.Contains(e.Action, []byte("huge")) {
+		return dst, errTooLarge
+	}
+	return append(append(dst, e.Value...), '\n'), nil
+}
+
+func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return sinks.Receipt{}, err
+	}
+	var ids []string
+	for i := range b.Events {
+		var e struct{ ID string }
+		if err := json.Unmarshal(b.Frame(i), &e); err != nil {
+			return sinks.Receipt{}, fmt.Errorf("frame %d of the batch is not one event: %w", i, err)
+		}
+		ids = append(ids, e.ID)
+	}
+	s.dest.mu.Lock()
+	defer s.dest.mu.Unlock()
+	take, receipt, err := len(ids), sinks.Receipt{}, error(nil)
+	if s.dest.answer != nil {
+		take, receipt, err = s.dest.answer(b.Lane.Stream, ids)
+	}
+	for i := range take {
+		s.dest.arrived[b.Lane.Stream] = append(s.dest.arrived[b.Lane.Stream], arrival{ids[i], b.Events[i].Offset})
+	}
+	kept := *b
+	kept.Body, kept.Events = nil, slices.Clone(b.Events)
+	s.dest.batches = append(s.dest.batches, kept)
+	return receipt, err
+}
+
+func (*recorder) Close() error { return nil }
+
+func wantIDs(first, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = eventID(first + i)
+	}
+	return out
+}
+
+var errDown = errors.New("connection refused")
+
+// lastProgress is what a lane's record says, as its JSON has it.
+type lastProgress struct {
+	Cursor  int64
+	Expired int64
+	State   string
+	Error   string
+	Gaps    []struct{ From, To int64 }
+}
+
+// progress reads the last record of a stream's lane in partition 0.
+func (r *rig) progress(uid string) lastProgress {
+	r.t.Helper()
+	var p lastProgress
+	reader := &kafka.Reader{Client: r.client}
+	if _, err := reader.ReadToEnd(r.t.Context(), r.topics.Progress(), 0, func(rec *kgo.Record) {
+		if strings.HasPrefix(string(rec.Key), uid+"/") && rec.Value != nil {
+			p = lastProgress{}
+			if err := json.Unmarshal(rec.Value, &p); err != nil {
+				r.t.Error(err)
+			}
+		}
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
