@@ -20,29 +20,38 @@ func TestTopics(t *testing.T) {
 	admin := newAdmin(t, broker.Addrs)
 
 	refused := []struct {
-		name string
-		make func(t *testing.T, topics kafka.Topics) // makes one topic as it should not be
-		want []string                                // in the error
+		name       string
+		prefix     string
+		topic      string // made beforehand as it should not be
+		partitions int32
+		settings   map[string]string
+		want       []string // in the error
 	}{
-		{"events that are compacted", func(t *testing.T, topics kafka.Topics) {
-			createTopic(t, admin, topics.Events(), 3, map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
-		}, []string{"compacted.events", "cleanup.policy=compact", "--add-config cleanup.policy=delete"}},
-		{"events with the clients' timestamps", func(t *testing.T, topics kafka.Topics) {
-			createTopic(t, admin, topics.Events(), 3, map[string]string{"message.timestamp.type": "CreateTime"})
-		}, []string{"clients.events", "message.timestamp.type=CreateTime", "--add-config message.timestamp.type=LogAppendTime"}},
-		{"progress that expires", func(t *testing.T, topics kafka.Topics) {
-			createTopic(t, admin, topics.Progress(), 3, map[string]string{"cleanup.policy": "delete"})
-		}, []string{"expires.progress", "cleanup.policy=delete", "--add-config cleanup.policy=compact"}},
-		{"progress with fewer partitions than events", func(t *testing.T, topics kafka.Topics) {
-			createTopic(t, admin, topics.Progress(), 2, map[string]string{"cleanup.policy": "compact"})
-		}, []string{"fewer.progress", "partitions=2", "--alter --topic fewer.progress --partitions 3"}},
+		{
+			"events that are compacted", "compacted", "compacted.events", 3,
+			map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
+			[]string{"compacted.events", "cleanup.policy=compact", "--add-config cleanup.policy=delete"},
+		},
+		{
+			"events with the clients' timestamps", "clients", "clients.events", 3,
+			map[string]string{"message.timestamp.type": "CreateTime"},
+			[]string{"clients.events", "message.timestamp.type=CreateTime", "--add-config message.timestamp.type=LogAppendTime"},
+		},
+		{
+			"progress that expires", "expires", "expires.progress", 3,
+			map[string]string{"cleanup.policy": "delete"},
+			[]string{"expires.progress", "cleanup.policy=delete", "--add-config cleanup.policy=compact"},
+		},
+		{
+			"progress with fewer partitions than events", "fewer", "fewer.progress", 2,
+			map[string]string{"cleanup.policy": "compact"},
+			[]string{"fewer.progress", "partitions=2", "--alter --topic fewer.progress --partitions 3"},
+		},
 	}
-	prefixes := []string{"compacted", "clients", "expires", "fewer"}
-	for i, tt := range refused {
+	for _, tt := range refused {
 		t.Run("refuses "+tt.name, func(t *testing.T) {
-			topics := kafka.Topics{Prefix: prefixes[i], Partitions: 3, Replication: 1}
-			tt.make(t, topics)
-			err := kafka.EnsureTopics(t.Context(), admin, topics, zap.NewNop())
+			createTopic(t, admin, tt.topic, tt.partitions, tt.settings)
+			err := kafka.EnsureTopics(t.Context(), admin, kafka.Topics{Prefix: tt.prefix, Partitions: 3, Replication: 1}, zap.NewNop())
 			if err == nil {
 				t.Fatal("the topic was accepted")
 			}
@@ -63,7 +72,7 @@ func TestTopics(t *testing.T) {
 		}
 	})
 
-	t.Run("give an event the broker's time", func(t *testing.T) {
+	t.Run("gives an event the broker's time", func(t *testing.T) {
 		topics := kafka.Topics{Prefix: "time", Partitions: 1, Replication: 1}
 		if err := kafka.EnsureTopics(t.Context(), admin, topics, zap.NewNop()); err != nil {
 			t.Fatal(err)
