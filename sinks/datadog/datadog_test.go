@@ -41,7 +41,7 @@ func TestFrame(t *testing.T) {
 	}{
 		{"everything", full, func(*sinks.Event) {}, `,{"ddsource":"s","ddtags":"env:prod,team:sec,organization_id:org_1,action:user.created","hostname":"h","service":"v\"","timestamp":1736937000123,"message":{"a":1}}`},
 		{"nothing set", Settings{}, func(*sinks.Event) {}, `,{"ddtags":"organization_id:org_1,action:user.created","timestamp":1736937000123,"message":{"a":1}}`},
-		{"an action that forges tags and fields", Settings{}, func(e *sinks.Event) { e.Action = []byte(`a,env:x","message":"\` + "\n\xff") }, `,{"ddtags":"organization_id:org_1,action:a_env:x___message_:_____","timestamp":1736937000123,"message":{"a":1}}`},
+		{"an action that forges tags and fields", Settings{}, func(e *sinks.Event) { e.Action = []byte(`a,env:x","message":"\` + "\n\xff") }, `,{"ddtags":"organization_id:org_1,action:a_env:x___message_:____","timestamp":1736937000123,"message":{"a":1}}`},
 		{"no time: that of its record", Settings{}, func(e *sinks.Event) { e.OccurredAt = nil }, `,{"ddtags":"organization_id:org_1,action:user.created","timestamp":1736937001007,"message":{"a":1}}`},
 		{"no time at all", Settings{}, func(e *sinks.Event) { e.OccurredAt, e.Time = nil, time.Time{} }, `,{"ddtags":"organization_id:org_1,action:user.created","message":{"a":1}}`},
 	}
