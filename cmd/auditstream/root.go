@@ -19,6 +19,8 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(
+		newServe(),
+		newSchema(),
 		newValidate(),
 		newVersion(),
 	)
