@@ -137,7 +137,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		}
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // number reports what it cannot read
 	case reflect.Struct:
 		d.structure(n, v, path, nil)
 	case reflect.Slice:

@@ -58,7 +58,7 @@ func secretsIn(secrets []NamedSecret, path string, v any) []NamedSecret {
 				visit(v.Elem(), path)
 			}
 		case v.Type() == refType:
-			if ref, ok := v.Interface().(secret.Ref); ok && !ref.IsZero() {
+			if ref, ok := reflect.TypeAssert[secret.Ref](v); ok && !ref.IsZero() {
 				secrets = append(secrets, NamedSecret{path, ref})
 			}
 		case isLeaf(v.Type()):

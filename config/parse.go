@@ -78,8 +78,8 @@ func document(data []byte) (*yaml.Node, *Problem) {
 }
 
 var (
-	yamlLine   = regexp.MustCompile(`^line (\d+): `)      //nolint:gochecknoglobals // compiled once
-	yamlAnchor = regexp.MustCompile(`(?s)anchor '.*' re`) //nolint:gochecknoglobals // compiled once
+	yamlLine   = regexp.MustCompile(`^line (\d+): `)
+	yamlAnchor = regexp.MustCompile(`(?s)anchor '.*' re`)
 )
 
 // syntaxProblem reads the YAML package's error, which has a line at most, and none on
@@ -119,7 +119,7 @@ func fieldErrors(err error) []*sinks.FieldError {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // each of them is looked at
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*sinks.FieldError
 		for _, err := range joined.Unwrap() {
 			all = append(all, fieldErrors(err)...)

@@ -204,9 +204,9 @@ func TestProblems(t *testing.T) {
 			"6:16: streams[0].parcel.address: wants text, and YAML reads this as a number; put it in quotes",
 			`7:7: streams[0].parcel.tokn: unknown key; did you mean "token"?`,
 		}},
-		{"everything at once, by position", "streams: [{id: A, organization_id: '*', letter: {adress: x}}]\nlog: {level: 1}\nkafka: {brokers: [b]}\n", []string{
+		{"everything at once, by position", "streams: [{id: A, organization_id: '*', letter: {addrss: x}}]\nlog: {level: 1}\nkafka: {brokers: [b]}\n", []string{
 			"1:16: streams[0].id: is not 1 to 63 of the characters a-z, 0-9 and '-', the first being no '-'",
-			`1:50: streams[0].letter.adress: unknown key; did you mean "address"?`,
+			`1:50: streams[0].letter.addrss: unknown key; did you mean "address"?`,
 			"2:14: log.level: wants text, and YAML reads this as a number; put it in quotes",
 			`3:19: kafka.brokers[0]: "b" is not host:port`,
 		}},

@@ -6,4 +6,4 @@ import _ "embed" // for Reference
 // meaning, unit and default: it is the documentation.
 //
 //go:embed reference.yaml
-var Reference string //nolint:gochecknoglobals // go:embed needs a variable
+var Reference string

@@ -112,8 +112,8 @@ func (d *documentation) settings(v reflect.Value, path string) []setting {
 		if value.Kind() == reflect.Pointer && value.IsNil() {
 			section = reflect.New(value.Type().Elem()).Elem()
 		}
-		_, isText := section.Addr().Interface().(encoding.TextUnmarshaler)
-		_, isJSON := section.Addr().Interface().(json.Unmarshaler)
+		_, isText := reflect.TypeAssert[encoding.TextUnmarshaler](section.Addr())
+		_, isJSON := reflect.TypeAssert[json.Unmarshaler](section.Addr())
 		if section.Kind() == reflect.Struct && !isText && !isJSON {
 			settings = append(settings, d.settings(section, at)...)
 			continue

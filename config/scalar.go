@@ -20,7 +20,7 @@ func scalarTags() []string {
 
 // decimal is the one spelling of a whole number that everybody reads alike: to YAML 1.1
 // 0123 is 83, to YAML 1.2 it is 123.
-var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`) //nolint:gochecknoglobals // compiled once
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // maxInteger is the largest whole number that every reader of JSON keeps exact (RFC 8785).
 const maxInteger = 1<<53 - 1
@@ -128,7 +128,7 @@ func (d *decoder) canonical(n *yaml.Node, path string) json.RawMessage {
 
 // plain is n, which was entered, as encoding/json would decode it.
 func (d *decoder) plain(n *yaml.Node, path string) any {
-	switch n.Kind {
+	switch n.Kind { //nolint:exhaustive // what was entered is a mapping, a sequence or a scalar
 	case yaml.MappingNode:
 		object := map[string]any{}
 		d.mapping(n, path, func(key, value *yaml.Node) {
@@ -171,10 +171,10 @@ func (d *decoder) plainInside(n *yaml.Node, path string) any {
 
 // kindOf says what n is, without repeating it: it may be a secret in the wrong place.
 func kindOf(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		return "a mapping"
-	case yaml.SequenceNode:
+	}
+	if n.Kind == yaml.SequenceNode {
 		return "a list"
 	}
 	switch n.ShortTag() {

@@ -15,11 +15,11 @@ import (
 )
 
 // streamID is what a stream may be called: it becomes part of paths and metric labels.
-var streamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) //nolint:gochecknoglobals // compiled once
+var streamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // actionGlob keeps out what can only be a slip: the schema allows any text as an action,
 // but a list written as one text would match nothing.
-var actionGlob = regexp.MustCompile(`^[^\s,\pC]{1,256}$`) //nolint:gochecknoglobals // compiled once
+var actionGlob = regexp.MustCompile(`^[^\s,\pC]{1,256}$`)
 
 // Bounds of what a file may ask for.
 const (
@@ -77,7 +77,8 @@ func (k *Kafka) validate(bad violation) {
 		}
 		return
 	}
-	for _, e := range fieldErrors(k.Config.Validate()) {
+	cluster := k.Config
+	for _, e := range fieldErrors(cluster.Validate()) {
 		if e.Field != "brokers" || k.Brokers != nil { // said above
 			bad(join("kafka", e.Field), "%s", e.Message)
 		}

@@ -72,7 +72,7 @@ func (r Ref) Exposed() string {
 	return fmt.Sprintf("every user of this machine may read it (mode %#o): chmod o-rwx", info.Mode().Perm())
 }
 
-var errTooLarge = fmt.Errorf("is larger than %d bytes", MaxSize) //nolint:gochecknoglobals // a constant error
+var errTooLarge = fmt.Errorf("is larger than %d bytes", MaxSize)
 
 func fromEnv(name string) (string, error) {
 	value, ok := os.LookupEnv(name)

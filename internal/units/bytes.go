@@ -34,8 +34,15 @@ type unit struct {
 // unitsBySize is in the order in which String tries them.
 func unitsBySize() []unit {
 	return []unit{
-		{"TiB", TiB}, {"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB},
-		{"TB", TB}, {"GB", GB}, {"MB", MB}, {"kB", KB}, {"B", B},
+		{"TiB", TiB},
+		{"GiB", GiB},
+		{"MiB", MiB},
+		{"KiB", KiB},
+		{"TB", TB},
+		{"GB", GB},
+		{"MB", MB},
+		{"kB", KB},
+		{"B", B},
 	}
 }
 
