@@ -175,7 +175,7 @@ func (c *checker) numbers(n *node, at *place) {
 
 func (c *checker) required(found members, name string, at *place) {
 	if !c.typesOnly && !found.has(name) {
-		c.report.add(at.named(name), CodeRequired, "is missing")
+		c.report.add(at.named(name), CodeRequired, CodeRequired)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestCheckAndValidate(t *testing.T) {
 		organizationless = Validator{OrganizationOptional: true}
 		small            = Validator{MaxBytes: len(valid)}
 	)
-	const missing = "is missing"
+	const missing = CodeRequired
 	tests := []struct {
 		name      string
 		validator Validator
@@ -112,7 +112,7 @@ func TestEncodeValidatesAndEncodes(t *testing.T) {
 	}
 	e.Action = ""
 	got, violations = v.Encode([]byte("before"), e)
-	if diff := cmp.Diff(Violations{{"/action", CodeRequired, "is missing"}}, violations); string(got) != "before" || diff != "" {
+	if diff := cmp.Diff(Violations{{"/action", CodeRequired, CodeRequired}}, violations); string(got) != "before" || diff != "" {
 		t.Errorf("got %s, violations (-want +got):\n%s", got, diff)
 	}
 	if e.Validate().Err() == nil || (&Event{}).Validate().Error() == "" {
@@ -142,8 +142,8 @@ func TestExtraMembersCannotSmuggleAWrongValue(t *testing.T) {
 }
 
 func TestViolationsReadWell(t *testing.T) {
-	v := Violations{{"/actor/id", CodeRequired, "is missing"}, {"", CodeSyntax, "unexpected end at byte 0"}}
-	if got, want := v.Error(), "/actor/id: required: is missing; syntax: unexpected end at byte 0"; got != want {
+	v := Violations{{"/actor/id", CodeRequired, CodeRequired}, {"", CodeSyntax, "unexpected end at byte 0"}}
+	if got, want := v.Error(), "/actor/id: required; syntax: unexpected end at byte 0"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if (Violations{}).Err() != nil || Violations(nil).Err() != nil {

@@ -38,12 +38,17 @@ type Violation struct {
 	Message string `json:"message"` // what is wrong and what to do, in plain words
 }
 
-// String is "pointer: code: message", without the pointer where the whole event is meant.
+// String is "pointer: code: message", without the pointer where the whole event is meant,
+// and without a message that says no more than the code.
 func (v Violation) String() string {
-	if v.Pointer == "" {
-		return v.Code + ": " + v.Message
+	text := v.Code
+	if v.Message != v.Code {
+		text += ": " + v.Message
 	}
-	return v.Pointer + ": " + v.Code + ": " + v.Message
+	if v.Pointer != "" {
+		text = v.Pointer + ": " + text
+	}
+	return text
 }
 
 // Violations is everything that is wrong with an event, in the order in which it was

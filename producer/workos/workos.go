@@ -123,7 +123,7 @@ func (o object) lacks() schema.Violations {
 	check := func(name, want string, right bool) {
 		v := schema.Violation{Pointer: "/" + name, Code: schema.CodeType, Message: "must be " + want}
 		if _, ok := o[name]; !ok {
-			v.Code, v.Message = schema.CodeRequired, "is missing"
+			v.Code, v.Message = schema.CodeRequired, schema.CodeRequired
 		}
 		if !right {
 			violations = append(violations, v)

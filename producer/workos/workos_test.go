@@ -213,8 +213,8 @@ func TestConvertRefuses(t *testing.T) {
 		want      schema.Violations
 	}{
 		{"nothing in it", `{}`, schema.Violations{
-			{Pointer: "/event", Code: schema.CodeRequired, Message: "is missing"}, {Pointer: "/id", Code: schema.CodeRequired, Message: "is missing"},
-			{Pointer: "/created_at", Code: schema.CodeRequired, Message: "is missing"}, {Pointer: "/data", Code: schema.CodeRequired, Message: "is missing"},
+			{Pointer: "/event", Code: schema.CodeRequired, Message: "required"}, {Pointer: "/id", Code: schema.CodeRequired, Message: "required"},
+			{Pointer: "/created_at", Code: schema.CodeRequired, Message: "required"}, {Pointer: "/data", Code: schema.CodeRequired, Message: "required"},
 		}},
 		{"wrong types", `{"event":1,"id":"","created_at":null,"data":[]}`, schema.Violations{
 			{Pointer: "/event", Code: schema.CodeType, Message: "must be a string that is not empty"}, {Pointer: "/id", Code: schema.CodeType, Message: "must be a string that is not empty"},
