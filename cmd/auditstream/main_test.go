@@ -15,10 +15,12 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as its users do: each file of testdata is a story.
 func TestScripts(t *testing.T) {
+	commands := kafkaCommands()
+	commands["exits"] = exits
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		RequireUniqueNames: true,
-		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:               commands,
 	})
 }
 

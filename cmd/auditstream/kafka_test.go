@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/internal/kafka"
+)
+
+// kafkaCommands are what scripts can do with a broker of their own:
+//
+//	kafka [PREFIX]    starts one with its topics and sets $KAFKA to its address
+//	kafka-topic NAME  prints each record of a topic on a line: key, tab, value; sorted
+//	kafka-await NAME  waits until a topic has a record
+func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"kafka": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) > 1 {
+				ts.Fatalf("usage: kafka [PREFIX]")
+			}
+			ts.Check(startScriptKafka(ts, strings.Join(args, "")))
+		},
+		"kafka-topic": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: kafka-topic NAME")
+			}
+			lines, err := readTopic(ts.Getenv("KAFKA"), args[0], 0)
+			ts.Check(err)
+			_, err = fmt.Fprint(ts.Stdout(), strings.Join(lines, ""))
+			ts.Check(err)
+		},
+		"kafka-await": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: kafka-await NAME")
+			}
+			_, err := readTopic(ts.Getenv("KAFKA"), args[0], 1)
+			ts.Check(err)
+		},
+	}
+}
+
+// scriptKafka bounds what a script waits for its broker.
+const scriptKafka = time.Minute
+
+func startScriptKafka(ts *testscript.TestScript, prefix string) error {
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	if err != nil {
+		return err
+	}
+	ts.Defer(func() { ts.Check(broker.Close()) })
+	client, err := scriptClient(broker.Addr())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), scriptKafka)
+	defer cancel()
+	ts.Setenv("KAFKA", broker.Addr())
+	return kafka.EnsureTopics(ctx, kadm.NewClient(client), kafka.Topics{Prefix: prefix, Partitions: 3, Replication: 1}, zap.NewNop())
+}
+
+func scriptClient(addr string, more ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := kafka.Config{Brokers: []string{addr}}.Options(zap.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(append(opts, more...)...)
+}
+
+// readTopic reads what the topic holds, and waits until that are at least n records.
+func readTopic(addr, topic string, n int64) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), scriptKafka)
+	defer cancel()
+	client, err := scriptClient(addr, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	held := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { held += o.Offset })
+	var lines []string
+	for int64(len(lines)) < max(held, n) {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, err
+		}
+		for r := range fetches.RecordsAll() {
+			lines = append(lines, fmt.Sprintf("%s\t%s\n", r.Key, r.Value))
+		}
+	}
+	slices.Sort(lines)
+	return lines, nil
+}
