@@ -163,6 +163,16 @@ streams:
 	if diff := cmp.Diff(want, got, samePattern); diff != "" {
 		t.Error(diff)
 	}
+	// Delivery reads the settings from what was written, over the same defaults.
+	for i, s := range got.Streams {
+		settings := kinds()[1-i].Defaults()
+		if err := json.Unmarshal(s.Written, settings); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(s.Settings, settings); diff != "" {
+			t.Errorf("%s reads back otherwise: %s", s.Written, diff)
+		}
+	}
 }
 
 func TestAbsentFieldsKeepTheirDefaults(t *testing.T) {

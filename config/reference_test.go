@@ -3,6 +3,7 @@ package config_test
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -33,6 +34,29 @@ func TestReferenceIsValid(t *testing.T) {
 		if !strings.Contains(strings.Join(got, " "), kind) {
 			t.Errorf("no stream shows the kind %s", kind)
 		}
+	}
+}
+
+// TestReferenceIsReadableInFull takes everything that is commented out for set: each value
+// is of its setting's type, and only what contradicts something else is refused.
+func TestReferenceIsReadableInFull(t *testing.T) {
+	text := commentedOut.ReplaceAllString(config.Reference, "$1$2")
+	_, err := config.Parse("reference.yaml", []byte(text), all.Kinds())
+	problems, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		t.Fatalf("error %v, want contradictions", err)
+	}
+	var got []string
+	for _, p := range problems.Problems {
+		got = append(got, p.Path)
+	}
+	want := []string{
+		"kafka.embedded",         // beside brokers
+		"topics.replication",     // beside embedded
+		"streams[2].datadog.url", // beside site
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s\n%v", diff, err)
 	}
 }
 

@@ -57,6 +57,10 @@ func (d *decoder) number(n *yaml.Node, v reflect.Value, path string) {
 		d.report(n, path, "wants a number, and this is %s", kindOf(n))
 		return
 	}
+	if !v.CanInt() && !v.CanUint() {
+		d.report(n, path, "cannot be set in a file") // a test keeps such fields out
+		return
+	}
 	i, ok := d.integer(n, path)
 	switch {
 	case !ok:

@@ -181,10 +181,10 @@ func (v *validation) print(out, problems io.Writer) error {
 }
 
 func (v *validation) secretSummary() string {
-	switch {
-	case v.Secrets == 0:
+	switch v.Secrets {
+	case 0:
 		return "none"
-	case v.Secrets == 1:
+	case 1:
 		return "1 reference"
 	}
 	return fmt.Sprintf("%d references", v.Secrets)
