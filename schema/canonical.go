@@ -18,7 +18,7 @@ import (
 // double, nesting deeper than [MaxDepth].
 func Canonicalize(dst, value []byte) ([]byte, error) {
 	var r report
-	at := &place{}
+	at := rootPlace()
 	root, bad := parse(value, at, &r)
 	if bad != nil {
 		return dst, Violations{*bad}
@@ -39,7 +39,7 @@ func Canonicalize(dst, value []byte) ([]byte, error) {
 func (e *Event) AppendCanonical(dst []byte) ([]byte, error) {
 	var r report
 	enc := encoder{dst: dst, report: &r}
-	enc.event(e)
+	enc.event(e, rootPlace())
 	if err := r.list.Err(); err != nil {
 		return dst, err
 	}

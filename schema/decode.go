@@ -15,7 +15,7 @@ import (
 // than [MaxDepth], values of another type than the schema's.
 func Decode(value []byte) (*Event, error) {
 	var r report
-	at := &place{}
+	at := rootPlace()
 	root, bad := parse(value, at, &r)
 	if bad != nil {
 		return nil, Violations{*bad}

@@ -8,8 +8,7 @@ import (
 
 // event writes e. Its members, and those of each part, are written in the order of their
 // names, with the extra ones in between.
-func (e *encoder) event(ev *Event) {
-	root := &place{}
+func (e *encoder) event(ev *Event, root *place) {
 	o := e.object(ev.Extra, root)
 	o.refuseSpelling("occurredAt", "occurred_at")
 	o.refuseSpelling("organizationId", "organization_id")

@@ -4,8 +4,7 @@ import "encoding/json"
 
 // fields checks an event by its fields. Text that is not UTF-8 and numbers are the
 // encoder's to report.
-func (c *checker) fields(e *Event) {
-	root := &place{}
+func (c *checker) fields(e *Event, root *place) {
 	text := func(name, value string, required bool) {
 		switch at := root.named(name); {
 		case value != "":

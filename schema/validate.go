@@ -33,7 +33,7 @@ type Validator struct {
 // one violation that names the byte, counted from 0, and end the check.
 func (v *Validator) Check(value []byte) Violations {
 	var r report
-	at := &place{}
+	at := rootPlace()
 	if v.tooLarge(len(value), &r) {
 		return r.list
 	}
@@ -57,9 +57,10 @@ func (v *Validator) Validate(e *Event) Violations {
 func (v *Validator) Encode(dst []byte, e *Event) ([]byte, Violations) {
 	var r report
 	c := checker{Validator: v, report: &r, skipNumbers: true} // the encoder reports them
-	c.fields(e)
+	root := rootPlace()
+	c.fields(e, root)
 	enc := encoder{dst: dst, report: &r}
-	enc.event(e)
+	enc.event(e, root)
 	if len(r.list) == 0 {
 		v.tooLarge(len(enc.dst)-len(dst), &r)
 	}

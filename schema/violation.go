@@ -75,15 +75,33 @@ func (v Violations) Error() string {
 // place is where in an event a value stands, as a list from the value to the root.
 type place struct {
 	parent *place
-	name   []byte // of a member
-	index  int    // of an array's item, where name is nil
+	name   []byte   // of a member, where label is empty
+	label  string   // likewise
+	index  int      // of an array's item, or -1
+	arena  *[]place // whence the places below come: a walk makes one for every value
 }
 
-func (p *place) member(name []byte) *place { return &place{parent: p, name: name} }
+// rootPlace is the place of a whole value.
+func rootPlace() *place {
+	arena := make([]place, 0, 32)
+	return &place{index: -1, arena: &arena}
+}
 
-func (p *place) named(name string) *place { return p.member([]byte(name)) }
+func (p *place) member(name []byte) *place { return p.below(place{name: name, index: -1}) }
 
-func (p *place) item(index int) *place { return &place{parent: p, index: index} }
+func (p *place) named(label string) *place { return p.below(place{label: label, index: -1}) }
+
+func (p *place) item(index int) *place { return p.below(place{index: index}) }
+
+func (p *place) below(child place) *place {
+	child.parent, child.arena = p, p.arena
+	a := p.arena
+	if len(*a) == cap(*a) {
+		*a = make([]place, 0, cap(*a)) // the former ones live as long as they are pointed to
+	}
+	*a = append(*a, child)
+	return &(*a)[len(*a)-1]
+}
 
 // pointer is p as a JSON pointer.
 func (p *place) pointer() string {
@@ -98,23 +116,29 @@ func (p *place) pointer() string {
 	return string(pointer[:cut]) + "…"
 }
 
-// append appends the steps from the root to p. It does not go by a list of the places:
-// as long as none of them is stored anywhere, they cost no allocation.
+// append appends the steps from the root to p.
 func (p *place) append(dst []byte) []byte {
 	if p == nil || p.parent == nil {
 		return dst
 	}
 	dst = append(p.parent.append(dst), '/')
-	if p.name == nil {
+	if p.index >= 0 {
 		return strconv.AppendInt(dst, int64(p.index), 10)
 	}
-	for _, c := range p.name {
-		switch {
-		case len(dst) > maxPointer:
-			return dst
-		case c == '~':
+	if p.label != "" {
+		return appendToken(dst, p.label)
+	}
+	return appendToken(dst, p.name)
+}
+
+// appendToken appends a name as a step of a JSON pointer, or as much of it as is needed to
+// see that the pointer has to be cut.
+func appendToken[T string | []byte](dst []byte, name T) []byte {
+	for i := 0; i < len(name) && len(dst) <= maxPointer; i++ {
+		switch c := name[i]; c {
+		case '~':
 			dst = append(dst, "~0"...)
-		case c == '/':
+		case '/':
 			dst = append(dst, "~1"...)
 		default:
 			dst = append(dst, c)
