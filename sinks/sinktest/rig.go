@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -48,7 +49,10 @@ func openRig(t *testing.T, h *Harness, url string) *rig {
 	r := &rig{harness: h, target: h.Start(t)}
 	r.faults = faults.New(r.target.Handler)
 	r.faults.Program(r.decide)
-	server := httptest.NewServer(r.faults)
+	server := httptest.NewUnstartedServer(r.faults)
+	conns := &connections{open: map[net.Conn]bool{}, none: make(chan struct{}, 1)}
+	server.Config.ConnState = conns.note
+	server.Start()
 	if url == "" {
 		url = server.URL
 	}
@@ -66,6 +70,7 @@ func openRig(t *testing.T, h *Harness, url string) *rig {
 		if err := sink.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
+		conns.wait(t)
 		server.Close()
 		if r.target.Close != nil {
 			r.target.Close()
@@ -76,6 +81,53 @@ func openRig(t *testing.T, h *Harness, url string) *rig {
 		goleak.VerifyNone(t, before)
 	})
 	return r
+}
+
+// connections counts a server's open connections. Whether a sink closes its own shows
+// only before the server closes them.
+type connections struct {
+	mu   sync.Mutex
+	open map[net.Conn]bool // guarded by mu
+	none chan struct{}     // gets an element when the last one has closed
+}
+
+func (c *connections) note(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		c.open[conn] = true
+	case http.StateClosed, http.StateHijacked:
+		delete(c.open, conn)
+	case http.StateActive, http.StateIdle:
+	}
+	if len(c.open) == 0 {
+		select {
+		case c.none <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait waits until no connection is open.
+func (c *connections) wait(t *testing.T) {
+	t.Helper()
+	patience := time.NewTimer(10 * time.Second)
+	defer patience.Stop()
+	for {
+		c.mu.Lock()
+		n := len(c.open)
+		c.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-c.none:
+		case <-patience.C:
+			t.Errorf("%d connections are open after Close", n)
+			return
+		}
+	}
 }
 
 func (r *rig) decide(req *http.Request) *faults.Answer {

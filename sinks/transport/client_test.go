@@ -234,14 +234,36 @@ func TestConnectionIsReused(t *testing.T) {
 // sending: the memory must be the caller's again all the same.
 func TestMemoryIsTheCallersAfterPost(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close() //nolint:errcheck // the client has closed it
+		_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")
+		_, _ = io.Copy(io.Discard, conn)
 	})
 	c := newClient(t, url, nil)
-	body := make([]byte, 8<<20)
-	for range 5 {
-		_, _ = c.Post(t.Context(), body)
-		clear(body) // the race detector watches
+	body := make([]byte, 32<<20)
+	if _, err := c.Post(t.Context(), body); err != nil {
+		t.Fatal(err)
+	}
+	clear(body) // the race detector watches
+}
+
+func TestRevokedPayloadIsNotRead(t *testing.T) {
+	p := &payload{parts: [][]byte{[]byte("first"), []byte("second")}}
+	r := p.open()
+	got := make([]byte, 7)
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != "firstse" {
+		t.Fatalf("read %d, %q, %v", n, got, err)
+	}
+	p.revoke()
+	if n, err := r.Read(got); n != 0 || err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read %d, %v; want an error that is no end", n, err)
+	}
+	if n, err := p.open().Read(got); n != 0 || err == nil {
+		t.Errorf("opened again: read %d, %v", n, err)
 	}
 }
 
