@@ -115,23 +115,33 @@ func TestAnotherOwnersObjectIsNotRepeated(t *testing.T) {
 		chain []string
 	}{
 		{
-			"the same cut", []*sinks.Batch{newBatch(20, 10, 12)}, newBatch(20, 10, 12),
+			"the same cut",
+			[]*sinks.Batch{newBatch(20, 10, 12)},
+			newBatch(20, 10, 12),
 			[]string{`0-20: {"n":10} {"n":12}`},
 		},
 		{
-			"a shorter cut: the rest goes on behind it", []*sinks.Batch{newBatch(12, 10)}, newBatch(20, 10, 12, 15),
+			"a shorter cut: the rest goes on behind it",
+			[]*sinks.Batch{newBatch(12, 10)},
+			newBatch(20, 10, 12, 15),
 			[]string{`0-12: {"n":10}`, `12-20: {"n":12} {"n":15}`},
 		},
 		{
-			"a longer cut settles the batch whole", []*sinks.Batch{newBatch(20, 10, 12, 15)}, newBatch(15, 10, 12),
+			"a longer cut settles the batch whole",
+			[]*sinks.Batch{newBatch(20, 10, 12, 15)},
+			newBatch(15, 10, 12),
 			[]string{`0-20: {"n":10} {"n":12} {"n":15}`},
 		},
 		{
-			"two objects across the batch", []*sinks.Batch{newBatch(12, 10), newBatch(30, 12, 29)}, newBatch(40, 10, 12, 29, 35),
+			"two objects across the batch",
+			[]*sinks.Batch{newBatch(12, 10), newBatch(30, 12, 29)},
+			newBatch(40, 10, 12, 29, 35),
 			[]string{`0-12: {"n":10}`, `12-30: {"n":12} {"n":29}`, `30-40: {"n":35}`},
 		},
 		{
-			"covered, but without events of mine", []*sinks.Batch{newBatch(12, 10)}, newBatch(20, 15),
+			"covered, but without events of mine",
+			[]*sinks.Batch{newBatch(12, 10)},
+			newBatch(20, 15),
 			[]string{`0-12: {"n":10}`, `12-20: {"n":15}`},
 		},
 	}

@@ -86,7 +86,7 @@ func newSTS(t *testing.T, token string) *fakeSTS {
 		w.Header().Set("Content-Type", "text/xml")
 		if s := int(f.status.Load()); s != 0 {
 			w.WriteHeader(s)
-			fmt.Fprintf(w, `<ErrorResponse><Error><Code>E%d</Code><Message>No %s.</Message></Error></ErrorResponse>`, s, r.Header.Get("Authorization"))
+			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>E%d</Code><Message>No %s.</Message></Error></ErrorResponse>`, s, r.Header.Get("Authorization"))
 			return
 		}
 		if err := r.ParseForm(); err != nil {
@@ -95,10 +95,10 @@ func newSTS(t *testing.T, token string) *fakeSTS {
 		if r.Form.Get("RoleArn") != role || r.Form.Get("ExternalId") != "acme-42" || r.Form.Get("RoleSessionName") != "auditstream" ||
 			!strings.Contains(r.Header.Get("Authorization"), "Credential=AKIABASE") {
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not you.</Message></Error></ErrorResponse>`)
+			_, _ = fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not you.</Message></Error></ErrorResponse>`)
 			return
 		}
-		fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey>`+
+		_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey>`+
 			`<SessionToken>%s</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
 			accessKeyID, secretKey, token, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	}))

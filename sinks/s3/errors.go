@@ -5,7 +5,6 @@ import (
 	"fmt"
 )
 
-//nolint:gochecknoglobals // constant errors
 var (
 	errNewline = errors.New("the event has a newline between its tokens, so it cannot be a line of NDJSON")
 	errNotS3   = errors.New("the answer has no ETag: something other than S3 answers here; look at endpoint, and at proxies on the way")

@@ -94,6 +94,6 @@ func parseMarks(text string, lane sinks.Lane, place string) (marks, bool) {
 // leave a hole in this one.
 func markSum(text string, lane sinks.Lane, place string) string {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s\n%q %q %d %q %d %q", text, lane.Stream, lane.UID, lane.Epoch, lane.TopicID, lane.Partition, place)
+	h.Write(fmt.Appendf(nil, "%s\n%q %q %d %q %d %q", text, lane.Stream, lane.UID, lane.Epoch, lane.TopicID, lane.Partition, place))
 	return fmt.Sprintf("%016x", h.Sum64())
 }

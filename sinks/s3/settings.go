@@ -83,7 +83,6 @@ const (
 	maxTimeout  = time.Hour
 )
 
-//nolint:gochecknoglobals // constants in all but name
 var (
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 	bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -104,10 +103,9 @@ func (s *Settings) Validate() error {
 			errs = append(errs, &sinks.FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 		}
 	}
-	switch {
-	case s.Bucket == "":
+	if s.Bucket == "" {
 		check(false, "bucket", "required")
-	default:
+	} else {
 		check(bucketForm.MatchString(s.Bucket), "bucket", "%q is no bucket's name: 3 to 63 of a-z, 0-9, - and .", s.Bucket)
 	}
 	check(s.Region != "" || s.Endpoint != "", "region", "required, as in eu-central-1")

@@ -66,8 +66,10 @@ func TestValidateNamesTheField(t *testing.T) {
 		}, []string{"external_id"}},
 		{"owner", func(s *s3.Settings) { s.ExpectedBucketOwner = "1234" }, []string{"expected_bucket_owner"}},
 		{"checksum", func(s *s3.Settings) { s.Checksum = "always" }, []string{"checksum"}},
-		{"sizes", func(s *s3.Settings) { s.MaxBytes, s.MaxEvents, s.MaxAge, s.GzipLevel, s.Timeout = 1, -1, 0, 0, 0 },
-			[]string{"max_bytes", "max_events", "max_age", "gzip_level", "timeout"}},
+		{
+			"sizes", func(s *s3.Settings) { s.MaxBytes, s.MaxEvents, s.MaxAge, s.GzipLevel, s.Timeout = 1, -1, 0, 0, 0 },
+			[]string{"max_bytes", "max_events", "max_age", "gzip_level", "timeout"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,7 +78,7 @@ func TestValidateNamesTheField(t *testing.T) {
 			c.change(set)
 			var fields []string
 			err := set.Validate()
-			if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join has no other way in
+			if joined, ok := err.(interface{ Unwrap() []error }); ok {
 				for _, e := range joined.Unwrap() {
 					f, ok := errors.AsType[*sinks.FieldError](e)
 					if !ok {

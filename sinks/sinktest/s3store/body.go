@@ -13,6 +13,7 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,9 +62,7 @@ func (s *Server) readBody(r *http.Request) ([]byte, *failure) {
 		if want := r.Header.Get("X-Amz-Trailer"); err == nil && trailer.Get(want) == "" {
 			return nil, badRequest("MalformedTrailerError", "The trailer "+want+" was announced and did not come.")
 		}
-		for name, values := range trailer {
-			claims[name] = values
-		}
+		maps.Copy(claims, trailer)
 	default:
 		if strings.HasPrefix(hashed, "STREAMING-") {
 			return nil, notImplemented(hashed)
@@ -111,8 +110,8 @@ func compare(body []byte, claims http.Header) *failure {
 }
 
 var (
-	errTooLarge = errors.New("body too large")  //nolint:gochecknoglobals // a sentinel
-	errChunks   = errors.New("not aws-chunked") //nolint:gochecknoglobals // a sentinel
+	errTooLarge = errors.New("body too large")
+	errChunks   = errors.New("not aws-chunked")
 )
 
 // decodeChunks reads an unsigned aws-chunked body of at most limit bytes, and its

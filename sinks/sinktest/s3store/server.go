@@ -169,8 +169,6 @@ func (s *Server) routeBucket(w http.ResponseWriter, r *http.Request, bucket stri
 
 // bucketName is the form of general purpose bucket names:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
-//
-//nolint:gochecknoglobals // a constant in all but name
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 func (s *Server) createBucket(name string) *failure {
