@@ -19,6 +19,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(
+		newDev(),
 		newPublish(),
 		newServe(),
 		newSchema(),

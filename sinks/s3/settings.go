@@ -158,3 +158,8 @@ func validURL(text string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
 		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
 }
+
+// Place is where the objects are put: settings that put them elsewhere begin a new chain.
+func (s *Settings) Place() string {
+	return strings.Join([]string{s.Endpoint, s.Bucket, s.Prefix}, "\n")
+}

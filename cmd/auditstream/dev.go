@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/app"
+)
+
+func newDev() *cobra.Command {
+	d := app.Dev{}
+	level := "warn"
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process, to look at it",
+		Long: `Run everything in one process, to look at it: an embedded Kafka, delivery, and three
+destinations on loopback (a Splunk HTTP Event Collector, a Datadog logs intake, an S3
+endpoint) that behave as the real ones do. It publishes a sample feed, shows how many
+events each stream has delivered, and prints where to look. A second start finds what was
+there. Ctrl-C stops it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(config.Log{Level: level, Format: "console"}, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			d.Out, d.Log, d.Version = cmd.OutOrStdout(), log, versionString()
+			d.Terminal = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
+			return d.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.Dir, "dir", "data/dev", "`DIR` that keeps everything")
+	cmd.Flags().BoolVar(&d.Once, "once", false, "end as soon as the sample feed has arrived in all destinations")
+	cmd.Flags().DurationVar(&d.Timeout, "timeout", time.Minute, "with --once: give up after this")
+	cmd.Flags().StringVar(&level, "log-level", level, "debug, info, warn or error")
+	return cmd
+}

@@ -1,0 +1,363 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks/all"
+	"github.com/auditstream/auditstream/sinks/sinktest/ddlogs"
+	"github.com/auditstream/auditstream/sinks/sinktest/hec"
+	"github.com/auditstream/auditstream/sinks/sinktest/s3store"
+)
+
+// Dev is everything in one process: an embedded Kafka, delivery, and the destinations,
+// hosted on loopback.
+type Dev struct {
+	Dir      string        // keeps everything; a second start finds what was there
+	Once     bool          // end as soon as the sample feed has arrived everywhere
+	Timeout  time.Duration // bound of Once
+	Terminal bool          // Out is a terminal: redraw in place
+	Version  string
+	Out      io.Writer // what a person reads
+	Log      *zap.Logger
+}
+
+// Where dev listens on 127.0.0.1 when the port is free; the same ports every time, since
+// they stand in the streams' settings.
+const (
+	devKafka   = 19092
+	devObserve = 18081
+	devSplunk  = 18088
+	devDatadog = 18126
+	devS3      = 19000
+)
+
+const (
+	devBucket = "audit-archive"
+	devAccess = "AUDITSTREAMDEV"
+	devKeep   = 10_000 // newest events that a hosted destination keeps in memory
+)
+
+// Run runs until ctx ends, or, with Once, until everything has arrived.
+func (d Dev) Run(ctx context.Context) (err error) {
+	closers := []func() error{}
+	defer func() {
+		for _, f := range slices.Backward(closers) {
+			err = errors.Join(err, f())
+		}
+	}()
+	secrets, err := devSecrets(filepath.Join(d.Dir, "secrets"), "splunk_token", "datadog_api_key", "s3_secret_key")
+	if err != nil {
+		return err
+	}
+	broker, err := d.embedded()
+	if err != nil {
+		return err
+	}
+	closers = append(closers, broker.Close)
+	hosted, err := d.host(secrets)
+	closers = append(closers, hosted.close)
+	if err != nil {
+		return err
+	}
+	cfg, err := d.configure(broker.Addr(), hosted)
+	if err != nil {
+		return err
+	}
+	opts, err := cfg.Kafka.Options(d.Log.Named("kafka"))
+	if err != nil {
+		return err
+	}
+
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	delivered := make(chan error, 1)
+	go func() {
+		delivered <- Delivery{Config: cfg, Version: d.Version, Log: d.Log}.run(running, opts)
+	}()
+	closers = append(closers, func() error {
+		stop()
+		return <-delivered
+	})
+
+	feed, err := sampleFeed()
+	if err != nil {
+		return err
+	}
+	d.introduce(cfg, broker.Addr(), hosted)
+	if err := d.publishSample(ctx, cfg, opts, feed); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	if d.Once {
+		return d.await(ctx, hosted, feed, delivered, &closers)
+	}
+	return d.watch(ctx, hosted, delivered, &closers)
+}
+
+// embedded starts the broker on its usual port, or on any when that is taken.
+func (d Dev) embedded() (*kafka.Embedded, error) {
+	c := kafka.EmbeddedConfig{Dir: filepath.Join(d.Dir, "kafka"), Port: devKafka, Log: d.Log.Named("kafka")}
+	broker, err := kafka.StartEmbedded(c)
+	if err != nil && portTaken(devKafka) {
+		c.Port = 0
+		broker, err = kafka.StartEmbedded(c)
+	}
+	return broker, err
+}
+
+func portTaken(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // loopback, at once
+	if err != nil {
+		return true
+	}
+	_ = l.Close()
+	return false
+}
+
+// devSecrets makes the secrets of the hosted destinations once and returns the files
+// that hold them, by name.
+func devSecrets(dir string, names ...string) (map[string]string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for _, name := range names {
+		path, err := filepath.Abs(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		files[name] = path
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.WriteString(rand.Text() + "\n")
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, errors.Join(err, os.Remove(path))
+		}
+	}
+	return files, nil
+}
+
+// devHosted are the destinations that dev hosts.
+type devHosted struct {
+	splunk  *hec.Server
+	datadog *ddlogs.Server
+	s3      *s3store.Server
+	secrets map[string]string
+	urls    map[string]string // by kind
+	servers []*http.Server
+}
+
+func (d Dev) host(secrets map[string]string) (*devHosted, error) {
+	h := &devHosted{secrets: secrets, urls: map[string]string{}}
+	value := map[string]string{}
+	for name, path := range secrets {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return h, err
+		}
+		value[name] = strings.TrimSpace(string(b))
+	}
+	var err error
+	if h.splunk, err = hec.New(hec.Config{Dir: filepath.Join(d.Dir, "splunk"), Keep: devKeep, Token: value["splunk_token"]}); err != nil {
+		return h, err
+	}
+	if h.datadog, err = ddlogs.New(ddlogs.Config{Dir: filepath.Join(d.Dir, "datadog"), Keep: devKeep, APIKey: value["datadog_api_key"]}); err != nil {
+		return h, err
+	}
+	if h.s3, err = s3store.New(s3store.Config{
+		Dir: filepath.Join(d.Dir, "s3"), AccessKeyID: devAccess, SecretAccessKey: value["s3_secret_key"], Buckets: []string{devBucket},
+	}); err != nil {
+		return h, err
+	}
+	for kind, x := range map[string]struct {
+		port    int
+		handler http.Handler
+	}{"splunk": {devSplunk, h.splunk}, "datadog": {devDatadog, h.datadog}, "s3": {devS3, h.s3}} {
+		l, err := listen(x.port)
+		if err != nil {
+			return h, err
+		}
+		h.urls[kind] = "http://" + l.Addr().String()
+		s := &http.Server{Handler: x.handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: zap.NewStdLog(d.Log.Named(kind))}
+		h.servers = append(h.servers, s)
+		go func() { _ = s.Serve(l) }() // until close
+	}
+	return h, nil
+}
+
+// listen takes the port, or any when it is taken.
+func listen(port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // loopback, at once
+	if err != nil {
+		return net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback, at once
+	}
+	return l, nil
+}
+
+func (h *devHosted) close() error {
+	var errs []error
+	for _, s := range h.servers {
+		errs = append(errs, s.Close())
+	}
+	if h.splunk != nil {
+		errs = append(errs, h.splunk.Close())
+	}
+	if h.datadog != nil {
+		errs = append(errs, h.datadog.Close())
+	}
+	if h.s3 != nil {
+		errs = append(errs, h.s3.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// counts are the events that each stream's destination has.
+func (h *devHosted) counts() map[string]int {
+	return map[string]int{"dev-splunk": h.splunk.Len(), "dev-datadog": h.datadog.Len(), "dev-archive": h.s3.Len()}
+}
+
+// devConfig is the configuration of dev, as a user would write it.
+const devConfig = `# Written by "auditstream dev" at each start. Publish to it with:
+#   auditstream publish --config %[1]s FILE
+kafka:
+  brokers: [%[2]q]
+topics:
+  partitions: 6
+  replication: 1
+delivery:
+  retry: {min: 200ms, max: 10s}
+observe:
+  listen: %[3]q
+streams:
+  - id: dev-splunk
+    organization_id: "*"
+    start: beginning
+    splunk:
+      url: %[4]q
+      token: {file: %[5]q}
+      index: audit
+      linger: 200ms
+  - id: dev-datadog
+    organization_id: "*"
+    start: beginning
+    datadog:
+      url: %[6]q
+      api_key: {file: %[7]q}
+      linger: 200ms
+  - id: dev-archive
+    organization_id: "*"
+    start: beginning
+    s3:
+      bucket: %[8]s
+      endpoint: %[9]q
+      path_style: true
+      access_key_id: %[10]s
+      secret_access_key: {file: %[11]q}
+      max_age: 2s
+`
+
+// configure writes the configuration that it runs with, so that a user finds it.
+func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
+	path, err := filepath.Abs(filepath.Join(d.Dir, "dev.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	l, err := listen(devObserve)
+	if err != nil {
+		return nil, err
+	}
+	observe := l.Addr().String()
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	text := fmt.Appendf(nil, devConfig, path, broker, observe,
+		h.urls["splunk"], h.secrets["splunk_token"], h.urls["datadog"], h.secrets["datadog_api_key"],
+		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"])
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, err
+	}
+	return config.Parse(path, text, all.Kinds())
+}
+
+func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
+	p := func(name, format string, args ...any) {
+		fmt.Fprintf(d.Out, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(d.Out, "auditstream dev: an embedded Kafka, delivery and three destinations in one process")
+	p("Kafka", "%s   data in %s", broker, filepath.Join(d.Dir, "kafka"))
+	p("Splunk", "%s   events in %s", h.urls["splunk"], h.splunk.Path())
+	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
+	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
+	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)
+	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
+	fmt.Fprintln(d.Out)
+}
+
+// watch shows what arrives until ctx ends.
+func (d Dev) watch(ctx context.Context, h *devHosted, delivered chan error, closers *[]func() error) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	show := display{out: d.Out, redraw: d.Terminal}
+	for {
+		show.counts(h.counts())
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(d.Out, "stopping: finishing what is under way, saving progress")
+			return nil
+		case err := <-delivered:
+			*closers = (*closers)[:len(*closers)-1] // nobody is left to wait for
+			if err == nil && ctx.Err() == nil {
+				err = errors.New("delivery ended by itself")
+			}
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// display shows counts whenever they change.
+type display struct {
+	out    io.Writer
+	redraw bool
+	last   map[string]int
+}
+
+func (d *display) counts(now map[string]int) {
+	if maps.Equal(now, d.last) {
+		return
+	}
+	if d.redraw && d.last != nil {
+		fmt.Fprintf(d.out, "\x1b[%dA", len(now))
+	}
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		end := "\n"
+		if d.redraw {
+			end = "\x1b[K\n"
+		}
+		fmt.Fprintf(d.out, "  %-12s %7d delivered%s", id, now[id], end)
+	}
+	d.last = now
+}
