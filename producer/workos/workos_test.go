@@ -213,12 +213,16 @@ func TestConvertRefuses(t *testing.T) {
 		want      schema.Violations
 	}{
 		{"nothing in it", `{}`, schema.Violations{
-			{Pointer: "/event", Code: schema.CodeRequired, Message: "required"}, {Pointer: "/id", Code: schema.CodeRequired, Message: "required"},
-			{Pointer: "/created_at", Code: schema.CodeRequired, Message: "required"}, {Pointer: "/data", Code: schema.CodeRequired, Message: "required"},
+			{Pointer: "/event", Code: schema.CodeRequired, Message: "required"},
+			{Pointer: "/id", Code: schema.CodeRequired, Message: "required"},
+			{Pointer: "/created_at", Code: schema.CodeRequired, Message: "required"},
+			{Pointer: "/data", Code: schema.CodeRequired, Message: "required"},
 		}},
 		{"wrong types", `{"event":1,"id":"","created_at":null,"data":[]}`, schema.Violations{
-			{Pointer: "/event", Code: schema.CodeType, Message: "must be a string that is not empty"}, {Pointer: "/id", Code: schema.CodeType, Message: "must be a string that is not empty"},
-			{Pointer: "/created_at", Code: schema.CodeType, Message: "must be a string that is not empty"}, {Pointer: "/data", Code: schema.CodeType, Message: "must be an object"},
+			{Pointer: "/event", Code: schema.CodeType, Message: "must be a string that is not empty"},
+			{Pointer: "/id", Code: schema.CodeType, Message: "must be a string that is not empty"},
+			{Pointer: "/created_at", Code: schema.CodeType, Message: "must be a string that is not empty"},
+			{Pointer: "/data", Code: schema.CodeType, Message: "must be an object"},
 		}},
 		{"not an object", `[]`, schema.Violations{{Code: schema.CodeType, Message: "must be a WorkOS Event, which is an object"}}},
 		{"not JSON", `{"event":`, schema.Violations{{Code: schema.CodeSyntax, Message: "unexpected end at byte 9"}}},
