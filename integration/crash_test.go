@@ -33,28 +33,30 @@ func TestCrashesAndAZombieLoseNothing(t *testing.T) {
 	client := newProducer(t, producer.Config{Brokers: broker.Addrs})
 
 	for kill := range kills {
-		// Both doubles together take twice the slice, so this is somewhere in the midst of it,
-		// whether the process has just begun or almost done it.
+		// Both doubles together take twice the slice: the process has just begun it, or almost
+		// done it, and has not seen all of it.
 		target := to.arrived() + 1 + r.IntN(2*slice-1)
-		f.publish(t, client, slice)
-		servers.Await(t, 2*time.Minute, "the slice is in the midst of its delivery", func() bool {
+		rest := f.publishUntil(t, client, slice, func() bool { return to.arrived() >= target })
+		servers.Await(t, 2*time.Minute, "the process is in the midst of the slice", func() bool {
 			p.Running(t)
 			return to.arrived() >= target
 		})
 		p.Kill(t)
-		t.Logf("kill %d after %d arrivals", kill+1, to.arrived())
+		t.Logf("kill %d after %d arrivals, %d of %d events published", kill+1, to.arrived(), f.published, events)
 		p = run.start(t, "a")
+		f.publish(t, client, rest)
 	}
 
 	zombie := p
 	target := to.arrived() + 1 + r.IntN(slice)
-	f.publish(t, client, slice)
+	rest := f.publishUntil(t, client, slice, func() bool { return to.arrived() >= target })
 	servers.Await(t, 2*time.Minute, "the later zombie delivers", func() bool {
 		zombie.Running(t)
 		return to.arrived() >= target
 	})
 	zombie.Stop(t)
-	t.Logf("stopped after %d arrivals", to.arrived())
+	t.Logf("stopped after %d arrivals, %d of %d events published", to.arrived(), f.published, events)
+	f.publish(t, client, rest)
 	successor := run.start(t, "b")
 	admin := newAdmin(t, broker.Addrs)
 	servers.Await(t, 2*time.Minute, "the other process has taken over everything", func() bool {

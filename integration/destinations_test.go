@@ -74,16 +74,26 @@ func (d *destinations) datadogIDs(t *testing.T) []string {
 func (d *destinations) awaitAll(t *testing.T, f *feed) {
 	t.Helper()
 	const limit = 3 * time.Minute
-	servers.Await(t, limit, "every event is in Splunk", func() bool {
-		return d.splunk.Len() >= f.published && unique(d.splunkIDs(t)) == f.published
-	})
-	servers.Await(t, limit, "every event is in Datadog", func() bool {
-		return d.datadog.Len() >= f.published && unique(d.datadogIDs(t)) == f.published
-	})
+	servers.Await(t, limit, "every event is in Splunk", complete(f, d.splunk.Len, func() []string { return d.splunkIDs(t) }))
+	servers.Await(t, limit, "every event is in Datadog", complete(f, d.datadog.Len, func() []string { return d.datadogIDs(t) }))
 	servers.Await(t, limit, "every event is in S3", func() bool {
 		d.archive.refresh(t)
 		return unique(d.archive.ids()) == f.published
 	})
+}
+
+// complete reports whether every published event is among ids, which it reads only when
+// there are more of them than before.
+func complete(f *feed, length func() int, ids func() []string) func() bool {
+	last := -1
+	return func() bool {
+		n := length()
+		if n == last || n < f.published {
+			return false
+		}
+		last = n
+		return unique(ids()) == f.published
+	}
 }
 
 // judge is the end of a test: delivery does not run any more.

@@ -64,6 +64,18 @@ func (f *feed) publish(t *testing.T, client *producer.Client, n int) {
 	f.published += n
 }
 
+// publishUntil publishes the next n events little by little until done, and is how many of
+// them are left.
+func (f *feed) publishUntil(t *testing.T, client *producer.Client, n int, done func() bool) (left int) {
+	t.Helper()
+	for n > 0 && !done() {
+		few := min(n, 50)
+		f.publish(t, client, few)
+		n -= few
+	}
+	return n
+}
+
 func newProducer(t *testing.T, config producer.Config) *producer.Client {
 	t.Helper()
 	client, err := producer.New(config)

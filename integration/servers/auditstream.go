@@ -11,9 +11,11 @@ import (
 )
 
 // BuildBinary builds auditstream and is the path of the binary. Flags are given to go build,
-// "-race" for one. The file stays for the next run, which links only what has changed.
+// "-race" for one; the environment's AUDITSTREAM_BUILD_FLAGS adds to them. The file stays
+// for the next run, which links only what has changed.
 func BuildBinary(t *testing.T, flags ...string) string {
 	t.Helper()
+	flags = append(flags, strings.Fields(os.Getenv("AUDITSTREAM_BUILD_FLAGS"))...)
 	path := filepath.Join(Repository(t), ".cache", "integration", "auditstream"+strings.Join(flags, ""))
 	goBuild(t, Repository(t), path, "./cmd/auditstream", flags...)
 	return path

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Await calls condition until it is true, every 50 ms, and fails the test with what it was
+// Await calls condition until it is true, every 5 ms, and fails the test with what it was
 // waiting for if that takes longer than limit. The limit is generous: it only bounds a hang.
 func Await(t *testing.T, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(limit)
 	for !condition() {

@@ -53,6 +53,9 @@ func StartProcess(t *testing.T, name, program string, env []string, args ...stri
 	}()
 	t.Cleanup(func() {
 		p.Kill(t)
+		if strings.Contains(p.Log(t), "WARNING: DATA RACE") {
+			t.Errorf("%s was built with the race detector, which found something", name)
+		}
 		if t.Failed() {
 			showTail(t, name, p.log)
 		}
