@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -10,14 +11,19 @@ import (
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// Headers of an event record.
+// Headers of an event record. Package producer writes them; other Kafka clients may.
 const (
+	headerVersion  = "version"
+	recordVersion  = "1"
 	headerEncoding = "encoding"
 	encodingJCS    = "jcs" // the value is canonical already: pass it through
 )
 
-// codeKey is the code of a record whose key does not say whose event it is.
-const codeKey = "key"
+// Codes of what is wrong with a record rather than with its event.
+const (
+	codeKey     = "key"     // the key does not say whose event it is
+	codeVersion = "version" // a format that this binary does not know
+)
 
 // checker turns records into events. It is owned by one goroutine at a time.
 type checker struct {
@@ -32,7 +38,11 @@ type checker struct {
 // validated in full and encoded anew. The event is good until the next call.
 func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	value := r.Value
-	if !canonical(r) {
+	canonical, version := marks(r)
+	if version != "" && version != recordVersion {
+		return nil, schema.Violations{{Code: codeVersion, Message: "record format " + strconv.Quote(bounded(version[1:])) + " is not known: upgrade delivery, then redrive"}}
+	}
+	if !canonical {
 		var vs schema.Violations
 		if value, vs = c.encode(r); len(vs) > 0 {
 			return nil, vs
@@ -63,13 +73,22 @@ func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	return &c.event, nil
 }
 
-func canonical(r *kgo.Record) bool {
+// marks reads the headers that say how a record is written. A record without any comes
+// from some other client and is taken for version 1.
+func marks(r *kgo.Record) (canonical bool, version string) {
 	for i := range r.Headers {
-		if h := &r.Headers[i]; h.Key == headerEncoding {
-			return string(h.Value) == encodingJCS
+		switch h := &r.Headers[i]; h.Key {
+		case headerEncoding:
+			canonical = string(h.Value) == encodingJCS
+		case headerVersion:
+			if string(h.Value) == recordVersion {
+				version = recordVersion // no allocation
+			} else {
+				version = "?" + string(h.Value)
+			}
 		}
 	}
-	return false
+	return canonical, version
 }
 
 // encode makes the canonical value of a record that some other Kafka client wrote. An

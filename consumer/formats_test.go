@@ -1,0 +1,163 @@
+package consumer
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+var update = flag.Bool("update", false, "write the golden files of a new format version")
+
+// golden compares text with a file that pins a persisted format. A difference is not
+// mended by writing the file anew, but by a new version of the format.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the persisted format has changed (-want +got):\n%s", diff)
+	}
+}
+
+var at = time.Date(2026, 11, 22, 10, 30, 0, 123_000_000, time.UTC)
+
+func goldenSpec() Spec {
+	return Spec{
+		Version: SpecVersion, ID: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, BaseEpoch: 1, Revision: 3, Owner: "file",
+		State: SpecActive, OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA", Actions: []string{"user.*", "sso.delete_connection"},
+		Format: "workos", Kind: "splunk", Settings: json.RawMessage(`{"token":{"env":"ACME_HEC_TOKEN"},"url":"https://splunk.acme.example:8088"}`),
+		Start: "2026-11-01T00:00:00Z", EpochOffset: new(int64(17)),
+	}
+}
+
+func TestSpecRecord(t *testing.T) {
+	want := goldenSpec()
+	value, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "spec-1", string(value)+"\n")
+	got, err := DecodeSpec(&kgo.Record{Key: []byte(want.ID), Value: value, Offset: 40, Timestamp: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Offset, want.Time = 40, at
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestProgressRecord(t *testing.T) {
+	want := &progress{
+		Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, Revision: 3, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
+		Begin: 100, Cursor: 250, Mark: "1 20414:240:3 0123456789abcdef", State: StateError, Since: at, Error: "unavailable: connection refused",
+		NextAttempt: new(at.Add(time.Second)), Delivered: 148, DeadLettered: 2, Retried: 7, Expired: 10,
+		Gaps: []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}}, Updated: at,
+	}
+	value, err := want.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "progress-1", want.key().String()+"\n"+string(value)+"\n")
+	got := table{}
+	if err := got.add(&kgo.Record{Key: []byte(want.key().String()), Value: value}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(table{want.key(): want}, got, cmp.AllowUnexported(gap{}, progressKey{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCommitMetadata(t *testing.T) {
+	want := commitMeta{Version: 1, Floor: 90, Specs: 41, Events: "dG9waWMtaWQtb2YtZXZlbnQ", Progress: "dG9waWMtaWQtcHJvZ3Jlc3M", Streams: "dG9waWMtaWQtc3RyZWFtcyA"}
+	text, err := want.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "commit-1", text+"\n")
+	got, err := decodeCommit(250, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(commit{250, want}, *got, cmp.AllowUnexported(commit{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDeadLetterHeaders(t *testing.T) {
+	cfg := Config{Kind: sinks.Kind{Name: "splunk"}, IDs: IDs{Events: "dG9waWMtaWQtb2YtZXZlbnQ"}, Topics: Topics{Events: "audit.events", DeadLetters: "audit.dead_letters"}}
+	l := &lane{stream: &stream{spec: goldenSpec()}, p: &partition{g: &Group{cfg: cfg}}}
+	l.id = laneID(l.stream.spec, &cfg, 4)
+	r := &kgo.Record{
+		Topic: "audit.events", Partition: 4, Offset: 250, Timestamp: at, Key: []byte("org_01JAAAAAAAAAAAAAAAAAAAAAAA"), Value: []byte(`{"id":"x"}`),
+		Headers: []kgo.RecordHeader{{Key: "version", Value: []byte("1")}, {Key: "encoding", Value: []byte("jcs")}},
+	}
+	why := cause{
+		class: classRejected, reason: "rejected: invalid data format (HTTP 400)", answer: `{"text":"Invalid data format","code":6}`,
+		attempts: 3, first: at, last: at.Add(time.Second),
+		violations: schema.Violations{{Pointer: "/actor/id", Code: schema.CodeRequired, Message: "required"}},
+	}
+	letter, err := l.letter(r, why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "topic: %s\nkey: %s\nvalue: %s\n", letter.Topic, letter.Key, letter.Value)
+	for _, h := range letter.Headers {
+		fmt.Fprintf(&b, "%s: %s\n", h.Key, h.Value)
+	}
+	golden(t, "letter-1", b.String())
+}
+
+func TestARecordOfANewerVersionIsRefused(t *testing.T) {
+	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":2,"id":"a","novelty":true}`)}); !errors.Is(err, errNewer) {
+		t.Errorf("spec: %v", err)
+	}
+	if err := (table{}).add(&kgo.Record{Key: []byte("u/1/1"), Value: []byte(`{"v":2}`)}); !errors.Is(err, errNewer) {
+		t.Errorf("progress: %v", err)
+	}
+	if _, err := decodeCommit(5, `{"v":2}`); !errors.Is(err, errNewer) {
+		t.Errorf("commit: %v", err)
+	}
+	for _, metadata := range []string{"", "some other client's", `{}`} {
+		if c, err := decodeCommit(5, metadata); err == nil {
+			t.Errorf("a commit with metadata %q was taken for ours: %+v", metadata, c)
+		}
+	}
+}
+
+func FuzzPersisted(f *testing.F) {
+	f.Add([]byte("str_A/1/1"), []byte(`{"v":1,"uid":"str_A","epoch":1,"revision":1}`))
+	f.Add([]byte("a"), []byte(`{"v":1,"id":"a","uid":"u","epoch":1,"base_epoch":1,"revision":1}`))
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		r := &kgo.Record{Key: key, Value: value}
+		if s, err := DecodeSpec(r); err == nil && s.ID != string(key) {
+			t.Errorf("a spec of %q under the key %q", s.ID, key)
+		}
+		tab := table{}
+		if err := tab.add(r); err == nil && value != nil && len(tab) != 1 {
+			t.Error("a record was taken and is not there")
+		}
+		_, _ = decodeCommit(1, string(value))
+	})
+}
