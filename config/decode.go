@@ -25,13 +25,18 @@ type decoder struct {
 	budget   int                 // what aliases may still expand to, see spend
 }
 
-func newDecoder(file string, kinds []sinks.Kind) *decoder {
+// newDecoder is for a file of that many bytes.
+func newDecoder(file string, size int, kinds []sinks.Kind) *decoder {
 	return &decoder{
 		file: file, kinds: kinds, open: map[*yaml.Node]bool{},
-		// Without aliases a file of any content stays below this.
-		budget: (nodeCost + 1) * MaxFile,
+		// Each value has a byte in the file and is looked at three times at most: without
+		// aliases every file stays below this.
+		budget: aliasBudget + 3*(nodeCost+1)*size,
 	}
 }
+
+// aliasBudget is what aliases may expand to in the smallest file.
+const aliasBudget = 1 << 20
 
 // maxFound bounds the problems that are kept: each new one is held against them.
 const maxFound = 1000

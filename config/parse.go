@@ -41,7 +41,7 @@ func Parse(name string, data []byte, kinds []sinks.Kind) (*Config, error) {
 		problem.File = name
 		return nil, asError([]Problem{*problem}, 0)
 	}
-	d := newDecoder(name, kinds)
+	d := newDecoder(name, len(data), kinds)
 	c := Defaults()
 	d.decode(root, c)
 	if c.Kafka.Embedded != nil && find(root, "topics.replication") == nil {
