@@ -197,7 +197,7 @@ func TestValidate(t *testing.T) {
 			s := testSettings("https://intake.example")
 			c.change(s)
 			var got []string
-			if joined, ok := s.Validate().(interface{ Unwrap() []error }); ok { //nolint:errorlint // what errors.Join makes
+			if joined, ok := s.Validate().(interface{ Unwrap() []error }); ok {
 				for _, err := range joined.Unwrap() {
 					if f, ok := errors.AsType[*sinks.FieldError](err); ok {
 						got = append(got, f.Field)

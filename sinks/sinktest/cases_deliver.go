@@ -1,3 +1,4 @@
+//nolint:thelper // cases are tests, not helpers: a failure names its own line
 package sinktest
 
 import (

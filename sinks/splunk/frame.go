@@ -3,6 +3,7 @@ package splunk
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/internal/rfc3339"
@@ -17,7 +18,7 @@ type framer struct {
 }
 
 func newFramer(s *Settings) framer {
-	var members string
+	var members strings.Builder
 	for _, m := range []struct{ key, value string }{
 		{"host", s.Host}, {"source", s.Source}, {"sourcetype", s.SourceType}, {"index", s.Index},
 	} {
@@ -28,10 +29,10 @@ func newFramer(s *Settings) framer {
 		if err != nil {
 			panic(err) // a string always encodes
 		}
-		members += `"` + m.key + `":` + string(text) + ","
+		members.WriteString(`"` + m.key + `":` + string(text) + ",")
 	}
-	members += `"event":`
-	return framer{timed: `{"time":`, mid: "," + members, untimed: "{" + members}
+	members.WriteString(`"event":`)
+	return framer{timed: `{"time":`, mid: "," + members.String(), untimed: "{" + members.String()}
 }
 
 // Frame implements sinks.Sink. The event's bytes stay as they are. Its time is in seconds

@@ -47,7 +47,7 @@ func fieldsOf(t *testing.T, err error) []string {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join makes
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("not joined: %v", err)
 	}

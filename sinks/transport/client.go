@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -195,9 +196,7 @@ func (c *Client) Post(ctx context.Context, parts ...[]byte) (*Answer, error) {
 }
 
 func (c *Client) setHeader(h http.Header, key string) {
-	for name, values := range c.config.Header {
-		h[name] = values
-	}
+	maps.Copy(h, c.config.Header)
 	h.Set("User-Agent", "auditstream/"+c.config.Version)
 	h.Set("Content-Type", "application/json")
 	if c.gzip != nil {

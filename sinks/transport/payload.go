@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-var errRevoked = errors.New("the request is over") //nolint:gochecknoglobals // a constant error
+var errRevoked = errors.New("the request is over")
 
 // payload is the body of one request: parts that are somebody else's memory.
 type payload struct {

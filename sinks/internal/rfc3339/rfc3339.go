@@ -20,8 +20,8 @@ func Millis(text []byte) (ms int64, ok bool) {
 	minute, ok6 := two(text[14:])
 	second, ok7 := two(text[17:])
 	year := year1*100 + year2
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7) ||
-		month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
+	digits := ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7
+	if !digits || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 	fraction, rest, ok := fractionMillis(text[19:])

@@ -134,7 +134,7 @@ func answer(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // a client that has left gets no answer
 }
 
-var errTooMany = errors.New("more than 1000 entries") //nolint:gochecknoglobals // a constant error
+var errTooMany = errors.New("more than 1000 entries")
 
 // read reads an array of entries, or one entry alone.
 func read(body []byte) ([]Event, error) {

@@ -31,7 +31,7 @@ func newServer(t *testing.T, dir string) *Server {
 
 func post(t *testing.T, s *Server, apiKey, encoding, body string) (int, string) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "/api/v2/logs", strings.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v2/logs", strings.NewReader(body))
 	r.Header.Set("DD-API-KEY", apiKey)
 	r.Header.Set("Content-Encoding", encoding)
 	w := httptest.NewRecorder()
@@ -84,7 +84,7 @@ func TestAnswers(t *testing.T) {
 func TestEncodings(t *testing.T) {
 	var zipped, deflated bytes.Buffer
 	for _, w := range []io.WriteCloser{gzip.NewWriter(&zipped), zlib.NewWriter(&deflated)} {
-		fmt.Fprint(w, `[{"message":"m"}]`)
+		_, _ = io.WriteString(w, `[{"message":"m"}]`)
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func TestAnswers(t *testing.T) {
 			h := New(d)
 			h.Program(func(*http.Request) *Answer { return c.answer })
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body")))
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("body")))
 			if w.Code != c.status || w.Body.String() != c.body || (w.Header().Get("X-Own") != "") != c.own || len(d.stored) != c.stored {
 				t.Errorf("%d %q, own %v, stored %q", w.Code, w.Body, w.Header(), d.stored)
 			}
@@ -52,6 +52,15 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func post(t *testing.T, server *httptest.Server) (*http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Client().Do(req)
 }
 
 func TestCuts(t *testing.T) {
@@ -74,7 +83,7 @@ func TestCuts(t *testing.T) {
 			h.Program(func(*http.Request) *Answer { return &c.answer })
 			server := httptest.NewServer(h)
 			defer server.Close()
-			res, err := server.Client().Post(server.URL, "text/plain", strings.NewReader("body"))
+			res, err := post(t, server)
 			status := 0
 			if err == nil {
 				status = res.StatusCode
@@ -105,7 +114,7 @@ func TestHangEndsWithTheClient(t *testing.T) {
 		<-reached
 		server.CloseClientConnections()
 	}()
-	res, err := server.Client().Post(server.URL, "text/plain", strings.NewReader("body"))
+	res, err := post(t, server)
 	if err == nil {
 		_ = res.Body.Close()
 		t.Errorf("answered %d", res.StatusCode)

@@ -23,7 +23,7 @@ type channel struct {
 	used    time.Time
 }
 
-var guid = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`) //nolint:gochecknoglobals // a constant
+var guid = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 
 // channel is the channel that r names. It answers and returns false if one is needed
 // and not named.

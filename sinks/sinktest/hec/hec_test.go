@@ -3,7 +3,6 @@ package hec
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,7 +34,7 @@ func newServer(t *testing.T, c Config) *Server {
 // call makes a request with the token; header overrides what it sends ("" removes).
 func call(t *testing.T, h http.Handler, method, path, body string, header map[string]string) (int, string) {
 	t.Helper()
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Splunk "+token)
 	for k, v := range header {
 		if v == "" {
@@ -172,7 +171,7 @@ func TestTimeIsGuessedByItsLength(t *testing.T) {
 func TestEncodings(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	fmt.Fprint(z, `{"event":1}`)
+	_, _ = z.Write([]byte(`{"event":1}`))
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	errTooLarge = errors.New("too large")        //nolint:gochecknoglobals // a constant error
-	errEncoding = errors.New("unknown encoding") //nolint:gochecknoglobals // a constant error
-	errPacked   = errors.New("damaged gzip")     //nolint:gochecknoglobals // a constant error
+	errTooLarge = errors.New("too large")
+	errEncoding = errors.New("unknown encoding")
+	errPacked   = errors.New("damaged gzip")
 )
 
 // authorized lets requests with the token pass.
