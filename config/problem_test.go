@@ -257,6 +257,14 @@ func TestAliasesThatExplodeAreRefused(t *testing.T) {
 	}
 }
 
+func TestManySmallValuesAreNoExplosion(t *testing.T) {
+	const values = 100_000
+	_, err := parse(inParcel("address: a\n      token: {exec: [" + strings.Repeat("a,", values) + "]}"))
+	if err != nil {
+		t.Errorf("%.200v", err)
+	}
+}
+
 func TestProblemsAreBounded(t *testing.T) {
 	const streams = 2_000
 	_, err := parse(header + "streams:\n" + strings.Repeat("- {id: a, organization_id: '*', letter: {x: y}}\n", streams))
