@@ -42,7 +42,7 @@ func connect(cfg *config.Config, log *zap.Logger) (opts []kgo.Opt, done func() e
 	done = func() error { return nil }
 	k := cfg.Kafka.Config
 	if cfg.Kafka.Embedded != nil {
-		broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{Dir: cfg.Kafka.Embedded.Dir, Log: log.Named("kafka")})
+		broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{Dir: cfg.Kafka.Embedded.Dir, Port: int(cfg.Kafka.Embedded.Port), Log: log.Named("kafka")})
 		if err != nil {
 			return nil, done, err
 		}
