@@ -20,6 +20,8 @@ type Client struct {
 	conns *conns
 	limit *limit
 
+	reading sync.WaitGroup // the goroutine that reads the limit
+
 	// memory counts the bytes of unacknowledged events. The library has bounds of its own,
 	// but who waits there can be called back only by failing the events of others.
 	memory *semaphore.Weighted
@@ -48,7 +50,9 @@ func New(c Config) (*Client, error) {
 		conf: c, conns: &conns{}, limit: newLimit(),
 		memory: semaphore.NewWeighted(c.MaxBufferedBytes),
 	}
-	const longestRequest = 10 * time.Second
+	// Some requests do not end with the events that wait for them (that for a producer id,
+	// while connections hang), so they are bounded by a part of what an event may take.
+	request := min(max(c.DeliveryTimeout/3, time.Second), 10*time.Second)
 	opts := append(dial.Options(d),
 		kgo.WithHooks(client.conns),
 		// Kafka's murmur2 of the key, as in every other Kafka client.
@@ -56,7 +60,9 @@ func New(c Config) (*Client, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression()),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return client.limit.bytes() }),
-		kgo.ProduceRequestTimeout(min(c.DeliveryTimeout, longestRequest)),
+		kgo.ProduceRequestTimeout(request),
+		kgo.RequestTimeoutOverhead(request),
+		kgo.DialTimeout(min(request, dial.Timeout)),
 		// No wait for company: a caller waits for the acknowledgement, and what arrives while
 		// a request is under way makes up the next batch.
 		kgo.ProducerLinger(0),
@@ -97,6 +103,7 @@ func (c *Client) Close(ctx context.Context) error {
 		// Each event gives its share back after its callback; whoever waits for a share has
 		// been sent away by stopNow. The error is that of a context that never ends.
 		_ = c.memory.Acquire(context.Background(), c.conf.MaxBufferedBytes)
+		c.reading.Wait()
 	})
 	return c.result
 }

@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 
@@ -117,6 +118,26 @@ func TestKafkaDoesNotAnswer(t *testing.T) {
 	p.PublishAsync(t.Context(), event(1), func(err error) { failed <- err })
 	if err := <-failed; !errors.Is(err, producer.ErrUnavailable) || !producer.Uncertain(err) {
 		t.Errorf("async: got %v, want an uncertain ErrUnavailable", err)
+	}
+}
+
+func TestServerThatIsNoKafka(t *testing.T) {
+	t.Parallel()
+	// It takes connections, and never says a word.
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := newProducer(t, producer.Config{Brokers: []string{l.Addr().String()}, DeliveryTimeout: quick})
+	if err := p.Publish(t.Context(), event(1)); !errors.Is(err, producer.ErrUnavailable) || producer.Uncertain(err) {
+		t.Errorf("got %v, want a certain ErrUnavailable", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), quick/10)
+	defer cancel()
+	if err := p.Publish(ctx, event(1)); !errors.Is(err, context.DeadlineExceeded) || producer.Uncertain(err) {
+		t.Errorf("got %v, want the caller's time-out and certainty", err)
 	}
 }
 

@@ -45,17 +45,34 @@ func (c *Client) awaitLimit(k *call) error {
 	defer cancel()
 	select {
 	case c.limit.reading <- struct{}{}:
-		defer func() { <-c.limit.reading }()
 	case <-ctx.Done():
 		return k.notHandedOver(c.timeout())
 	}
 	if c.limit.value.Load() != 0 {
+		<-c.limit.reading
 		return nil
 	}
-	n, err := c.readLimit(ctx)
+	// The library may take longer than ctx lasts, while a connection is being made.
+	read := make(chan error, 1)
+	c.reading.Go(func() {
+		defer func() { <-c.limit.reading }()
+		n, err := c.readLimit(ctx)
+		if err == nil {
+			c.limit.value.Store(n)
+		}
+		read <- err
+	})
+	select {
+	case err := <-read:
+		return c.explainLimit(ctx, k, err)
+	case <-ctx.Done():
+		return k.notHandedOver(c.timeout())
+	}
+}
+
+func (c *Client) explainLimit(ctx context.Context, k *call, err error) error {
 	switch {
 	case err == nil:
-		c.limit.value.Store(n)
 		return nil
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return c.unknownTopic()

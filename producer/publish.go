@@ -43,9 +43,10 @@ func (c *Client) Publish(ctx context.Context, events ...*schema.Event) error {
 
 // PublishAsync hands event over and returns without waiting for the acknowledgement. done,
 // unless nil, is called exactly once: with nil when all in-sync replicas have the event,
-// else with the reason; within about Config.DeliveryTimeout. It may be called before
-// PublishAsync returns, from any goroutine, one call at a time for most events: it must
-// return soon and must not call the client.
+// else with the reason; within Config.DeliveryTimeout, or a third more where Kafka's hosts
+// take connections but do not answer. It may be called before PublishAsync returns, and
+// from any goroutine. The callbacks of other events wait for it: it must return soon, and
+// must not call the client.
 //
 // PublishAsync blocks while the buffer is full and, for the first event, until Kafka has
 // said how large an event may be; ctx ends that wait. Otherwise ctx is not looked at.

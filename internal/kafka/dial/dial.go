@@ -36,11 +36,12 @@ type Config struct {
 	Log      *zap.Logger    // nil: no log
 }
 
-// Time-outs and ages. A dead address is left after dialTimeout, so that the next broker
-// is asked well within every deadline that a user sees; metadata is fresh enough for new
-// partitions and moved leaders to be found within seconds.
+// Timeout bounds the making of a connection. A dead address is left after it, so that the
+// next broker is asked well within every deadline that a user sees.
+const Timeout = 5 * time.Second
+
+// Metadata is fresh enough for new partitions and moved leaders to be found within seconds.
 const (
-	dialTimeout    = 5 * time.Second
 	metadataMaxAge = 30 * time.Second
 	metadataMinAge = 250 * time.Millisecond
 )
@@ -61,7 +62,7 @@ func Options(c Config) []kgo.Opt {
 	if c.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(c.TLS))
 	}
-	opts = append(opts, kgo.DialTimeout(dialTimeout))
+	opts = append(opts, kgo.DialTimeout(Timeout))
 	if c.SASL != nil {
 		opts = append(opts, kgo.SASL(c.SASL))
 	}
