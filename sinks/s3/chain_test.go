@@ -246,6 +246,40 @@ func TestALostAnswerIsLookedInto(t *testing.T) {
 	}
 }
 
+func TestAnAnswerBeforeTheBodyWasSentIsUnderstood(t *testing.T) {
+	for name, change := range map[string]func(*sinks.Batch){
+		"small body": func(*sinks.Batch) {},
+		"large body": func(b *sinks.Batch) { // more than the buffers of a connection hold
+			for n := range 1 << 17 {
+				h := sha256.Sum256([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+				b.Body = append(b.Body, hex.EncodeToString(h[:])...)
+			}
+			b.Body = append(b.Body, '\n')
+			b.Events[len(b.Events)-1].End = len(b.Body)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, s3store.Config{})
+			s := r.open(t, func(set *s3.Settings) { set.GzipLevel = 1 })
+			mark := deliver(t, s, newBatch(11, 10)).Mark
+			other := deliver(t, s, with(newBatch(21, 20), func(b *sinks.Batch) { b.Mark = mark }))
+			r.setEarly(true)
+			mine := with(newBatch(31, 20, 30), func(b *sinks.Batch) { b.Mark = mark; change(b) })
+			receipt, err := s.Deliver(t.Context(), mine) // past the other's object, it is answered early again
+			if sinks.ClassOf(err) != sinks.Unavailable || receipt.Settled != 1 || receipt.Mark != other.Mark {
+				t.Fatalf("%v, settled %d, mark %q, want 1 and %q", err, receipt.Settled, receipt.Mark, other.Mark)
+			}
+			r.setEarly(false)
+			rest := mine.Slice(1, 2)
+			rest.Mark = receipt.Mark
+			deliver(t, s, rest)
+			if n := len(r.chainOf(t, today)); n != 3 {
+				t.Errorf("%d objects, want 3", n)
+			}
+		})
+	}
+}
+
 func TestAConflictIsNoEnd(t *testing.T) {
 	r := newRig(t, s3store.Config{})
 	s := r.open(t)

@@ -37,7 +37,7 @@ import (
 // what they were asked. In the end each event has to be in one object, once.
 func TestExactlyOnce(t *testing.T) {
 	store := newStore(t, s3store.Config{})
-	playWorlds(t, 40, store, settings(t, ""))
+	playWorlds(t, 25, store, settings(t, ""))
 }
 
 // TestExactlyOnceWithARealStore is the same against a real S3 server, which the

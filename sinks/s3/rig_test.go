@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,6 +33,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	asked []string // guarded by mu
+	early bool     // answer 412 without reading the body; guarded by mu
 }
 
 func newRig(t *testing.T, cfg s3store.Config) *rig {
@@ -40,6 +42,10 @@ func newRig(t *testing.T, cfg s3store.Config) *rig {
 	r.faults = faults.New(r.Server)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.note(req)
+		if r.isEarly() && putsEvents(req) {
+			answerEarly(t, w)
+			return
+		}
 		r.faults.ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
@@ -54,6 +60,34 @@ func (r *rig) note(req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = append(r.asked, req.Method+" "+"slot "+name)
+}
+
+func (r *rig) isEarly() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.early
+}
+
+func (r *rig) setEarly(early bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.early = early
+}
+
+// answerEarly says 412 while the client is still sending, and resets the connection, as
+// S3 servers do: a client with much to send sees the reset and never the answer.
+func answerEarly(t *testing.T, w http.ResponseWriter) {
+	t.Helper()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_, _ = conn.Write([]byte("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // requests are what was asked since the last call, but for the probe.
