@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
@@ -100,16 +101,23 @@ func (c *checker) encode(r *kgo.Record) ([]byte, schema.Violations) {
 	}
 	e, err := schema.Decode(r.Value)
 	if err != nil {
-		return nil, schema.Violations{{Code: schema.CodeSyntax, Message: err.Error()}}
+		return nil, violations(err)
 	}
 	if e.ID == "" {
 		e.ID = schema.RecordID(c.topicID, r.Partition, r.Offset)
 	}
 	value, err := e.AppendCanonical(nil)
 	if err != nil {
-		return nil, schema.Violations{{Code: schema.CodeRange, Message: err.Error()}}
+		return nil, violations(err)
 	}
 	return value, nil
+}
+
+func violations(err error) schema.Violations {
+	if vs, ok := errors.AsType[schema.Violations](err); ok {
+		return vs
+	}
+	return schema.Violations{{Code: schema.CodeSyntax, Message: err.Error()}}
 }
 
 // explain lists everything that is wrong with a record: what was noticed and what the
