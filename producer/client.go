@@ -20,13 +20,13 @@ type Client struct {
 	conns *conns
 	limit *limit
 
-	reading sync.WaitGroup // the goroutine that reads the limit
+	reading sync.WaitGroup // the goroutine that reads the limit; added to with gate held
 
 	// memory counts the bytes of unacknowledged events. The library has bounds of its own,
 	// but who waits there can be called back only by failing the events of others.
 	memory *semaphore.Weighted
 
-	gate   sync.RWMutex // held for reading while an event is handed to the library
+	gate   sync.RWMutex // held for reading while an event is handed to the library, or reading begins
 	closed bool         // guarded by gate
 
 	stop    context.Context // ends when Close has given up waiting
@@ -102,7 +102,7 @@ func (c *Client) Close(ctx context.Context) error {
 		c.kafka.Close()
 		// Each event gives its share back after its callback; whoever waits for a share has
 		// been sent away by stopNow. The error is that of a context that never ends.
-		_ = c.memory.Acquire(context.Background(), c.conf.MaxBufferedBytes)
+		_ = c.memory.Acquire(context.WithoutCancel(ctx), c.conf.MaxBufferedBytes)
 		c.reading.Wait()
 	})
 	return c.result

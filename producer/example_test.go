@@ -24,7 +24,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer client.Close(ctx)
+	defer func() {
+		if err := client.Close(ctx); err != nil {
+			log.Print(err) // events that Kafka has not acknowledged
+		}
+	}()
 
 	err = client.Publish(ctx, &schema.Event{
 		OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA",

@@ -129,7 +129,7 @@ func TestServerThatIsNoKafka(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // nothing was written
 	p := newProducer(t, producer.Config{Brokers: []string{l.Addr().String()}, DeliveryTimeout: quick})
 	if err := p.Publish(t.Context(), event(1)); !errors.Is(err, producer.ErrUnavailable) || producer.Uncertain(err) {
 		t.Errorf("got %v, want a certain ErrUnavailable", err)

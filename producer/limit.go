@@ -37,47 +37,55 @@ func (l *limit) bytes() int32 { return cmp.Or(l.value.Load(), fallbackLimit) }
 
 // awaitLimit returns nil when the limit is known, else why Kafka did not tell it. That is
 // how a Kafka which is not there is noticed before anything was sent.
-func (c *Client) awaitLimit(k *call) error {
+func (c *Client) awaitLimit(ctx context.Context, k *call) error {
 	if c.limit.value.Load() != 0 {
 		return nil
 	}
-	ctx, cancel := k.handover()
+	wait, cancel := k.handover(ctx)
 	defer cancel()
 	select {
 	case c.limit.reading <- struct{}{}:
-	case <-ctx.Done():
-		return k.notHandedOver(c.timeout())
+	case <-wait.Done():
+		return k.notHandedOver(ctx, c.timeout())
 	}
 	if c.limit.value.Load() != 0 {
 		<-c.limit.reading
 		return nil
 	}
-	// The library may take longer than ctx lasts, while a connection is being made.
 	read := make(chan error, 1)
+	c.gate.RLock()
+	if c.closed {
+		c.gate.RUnlock()
+		<-c.limit.reading
+		return ErrClosed
+	}
+	// The library may take longer than wait lasts, while a connection is being made.
 	c.reading.Go(func() {
 		defer func() { <-c.limit.reading }()
-		n, err := c.readLimit(ctx)
+		n, err := c.readLimit(wait)
 		if err == nil {
 			c.limit.value.Store(n)
 		}
 		read <- err
 	})
+	c.gate.RUnlock()
 	select {
 	case err := <-read:
-		return c.explainLimit(ctx, k, err)
-	case <-ctx.Done():
-		return k.notHandedOver(c.timeout())
+		if wait.Err() != nil {
+			return k.notHandedOver(ctx, c.timeout())
+		}
+		return c.explainLimit(err)
+	case <-wait.Done():
+		return k.notHandedOver(ctx, c.timeout())
 	}
 }
 
-func (c *Client) explainLimit(ctx context.Context, k *call, err error) error {
+func (c *Client) explainLimit(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return c.unknownTopic()
-	case ctx.Err() != nil:
-		return k.notHandedOver(c.timeout())
 	case errors.Is(err, kgo.ErrClientClosed):
 		return ErrClosed
 	}

@@ -24,9 +24,9 @@ func (c *Client) Publish(ctx context.Context, events ...*schema.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	call := c.newCall(ctx, len(events))
+	call := c.newCall(len(events))
 	for i, event := range events {
-		c.send(call, event, func(err error) { call.finish(i, err) })
+		c.send(ctx, call, event, func(err error) { call.finish(i, err) })
 	}
 	errs := call.wait(ctx)
 	failed := &PublishError{Total: len(events)}
@@ -56,8 +56,8 @@ func (c *Client) PublishAsync(ctx context.Context, event *schema.Event, done fun
 	if done == nil {
 		done = func(error) {}
 	}
-	call := c.newCall(ctx, 1)
-	c.send(call, event, func(err error) {
+	call := c.newCall(1)
+	c.send(ctx, call, event, func(err error) {
 		done(err)
 		call.finish(0, err)
 	})
@@ -66,10 +66,9 @@ func (c *Client) PublishAsync(ctx context.Context, event *schema.Event, done fun
 // call is one Publish or PublishAsync.
 type call struct {
 	client *Client
-	caller context.Context // of the caller; bounds what is done before the library has an event
 
-	// deadline is that of the events once handed over. The caller's context has no part in
-	// it: the library fails all events of a partition when the first one's context ends, and
+	// deadline is that of the events once handed over. The caller's context, which bounds
+	// what is done before that, has no part in it: the library fails all events of a partition when the first one's context ends, and
 	// these may be another caller's.
 	deadline context.Context
 	release  context.CancelFunc // of deadline
@@ -83,10 +82,10 @@ type call struct {
 
 var errPending = errors.New("pending")
 
-func (c *Client) newCall(ctx context.Context, n int) *call {
+func (c *Client) newCall(n int) *call {
 	deadline, release := context.WithTimeout(context.Background(), c.conf.DeliveryTimeout)
 	k := &call{
-		client: c, caller: ctx, deadline: deadline, release: release,
+		client: c, deadline: deadline, release: release,
 		done: make(chan struct{}), errs: make([]error, n), left: n,
 	}
 	for i := range k.errs {
@@ -96,21 +95,21 @@ func (c *Client) newCall(ctx context.Context, n int) *call {
 }
 
 // handover is a context that ends with the caller's, with the deadline and with Close.
-func (k *call) handover() (context.Context, func()) {
+func (k *call) handover(caller context.Context) (context.Context, func()) {
 	at, _ := k.deadline.Deadline()
-	ctx, cancel := context.WithDeadline(k.caller, at)
+	ctx, cancel := context.WithDeadline(caller, at)
 	unhook := context.AfterFunc(k.client.stop, cancel)
 	return ctx, func() { unhook(); cancel() }
 }
 
 // notHandedOver is why handover's context ended: Close, the caller, or else the time-out,
 // for which late is returned.
-func (k *call) notHandedOver(late error) error {
+func (k *call) notHandedOver(caller context.Context, late error) error {
 	switch {
 	case k.client.stop.Err() != nil:
 		return ErrClosed
-	case k.caller.Err() != nil:
-		err := fmt.Errorf("not sent: %w", context.Cause(k.caller))
+	case caller.Err() != nil:
+		err := fmt.Errorf("not sent: %w", context.Cause(caller))
 		if why := k.client.conns.lastFailure(); why != nil {
 			err = fmt.Errorf("%w: %w", err, why)
 		}
@@ -160,14 +159,14 @@ func (k *call) wait(ctx context.Context) []error {
 }
 
 // send hands one event over; finish is called exactly once, now or later.
-func (c *Client) send(k *call, event *schema.Event, finish func(error)) {
-	record, err := c.prepare(k, event)
+func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish func(error)) {
+	record, err := c.prepare(ctx, k, event)
 	if err != nil {
 		finish(err)
 		return
 	}
 	size := memorySize(record, c.conf.MaxBufferedBytes)
-	if err := c.reserve(k, size); err != nil {
+	if err := c.reserve(ctx, k, size); err != nil {
 		finish(err)
 		return
 	}
@@ -179,6 +178,7 @@ func (c *Client) send(k *call, event *schema.Event, finish func(error)) {
 		finish(ErrClosed)
 		return
 	}
+	//nolint:contextcheck // not the caller's context: see call.deadline
 	c.kafka.Produce(k.deadline, record, func(_ *kgo.Record, err error) {
 		finish(c.explain(err))
 		c.memory.Release(size)
@@ -186,7 +186,7 @@ func (c *Client) send(k *call, event *schema.Event, finish func(error)) {
 }
 
 // prepare makes event's record, or says why there can be none.
-func (c *Client) prepare(k *call, event *schema.Event) (*kgo.Record, error) {
+func (c *Client) prepare(ctx context.Context, k *call, event *schema.Event) (*kgo.Record, error) {
 	if event == nil {
 		return nil, errors.New("the event is nil")
 	}
@@ -201,10 +201,10 @@ func (c *Client) prepare(k *call, event *schema.Event) (*kgo.Record, error) {
 	if err := violations.Err(); err != nil {
 		return nil, err
 	}
-	if k.caller.Err() != nil || c.stop.Err() != nil {
-		return nil, k.notHandedOver(nil)
+	if ctx.Err() != nil || c.stop.Err() != nil {
+		return nil, k.notHandedOver(ctx, nil)
 	}
-	if err := c.awaitLimit(k); err != nil {
+	if err := c.awaitLimit(ctx, k); err != nil {
 		return nil, err
 	}
 	record := newRecord(c.conf.Topic, event.OrganizationID, value)
@@ -215,14 +215,14 @@ func (c *Client) prepare(k *call, event *schema.Event) (*kgo.Record, error) {
 }
 
 // reserve takes size bytes of the buffer, waiting for them if need be.
-func (c *Client) reserve(k *call, size int64) error {
+func (c *Client) reserve(ctx context.Context, k *call, size int64) error {
 	if c.memory.TryAcquire(size) {
 		return nil
 	}
-	ctx, cancel := k.handover()
+	wait, cancel := k.handover(ctx)
 	defer cancel()
-	if c.memory.Acquire(ctx, size) != nil {
-		return k.notHandedOver(fmt.Errorf("%w: none was acknowledged within %s", ErrBufferFull, c.conf.DeliveryTimeout))
+	if c.memory.Acquire(wait, size) != nil {
+		return k.notHandedOver(ctx, fmt.Errorf("%w: none was acknowledged within %s", ErrBufferFull, c.conf.DeliveryTimeout))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package producer_test
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,8 +98,8 @@ func murmur2(data []byte) int32 {
 		w := binary.LittleEndian.Uint32(data) * m
 		h = h*m ^ (w^w>>24)*m
 	}
-	for i := len(data) - 1; i >= 0; i-- {
-		h ^= uint32(data[i]) << (8 * i)
+	for i, b := range slices.Backward(data) {
+		h ^= uint32(b) << (8 * i)
 		if i == 0 {
 			h *= m
 		}

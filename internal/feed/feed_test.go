@@ -48,13 +48,17 @@ type result struct {
 	Err     error
 }
 
-func publish(t *testing.T, ctx context.Context, k *kfake.Cluster, input io.Reader, organization string) result {
+func publish(ctx context.Context, t *testing.T, k *kfake.Cluster, input io.Reader, organization string) result {
 	t.Helper()
 	client, err := producer.New(producer.Config{Brokers: k.ListenAddrs(), DeliveryTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close(context.WithoutCancel(ctx))
+	defer func() {
+		if err := client.Close(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
 	var r result
 	r.Counts, r.Err = feed.Publish(ctx, input, feed.Config{
 		Client: client, Organization: organization,
@@ -148,7 +152,7 @@ func TestLines(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k := startKafka(t)
-			got := publish(t, t.Context(), k, strings.NewReader(tt.input), tt.organization)
+			got := publish(t.Context(), t, k, strings.NewReader(tt.input), tt.organization)
 			// The order in which one line's violations are told is the schema's affair.
 			if diff := cmp.Diff(tt.want, got, cmpopts.SortSlices(strings.Compare), cmpopts.EquateErrors()); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
@@ -167,7 +171,7 @@ func TestKafkaThatTakesNothing(t *testing.T) {
 	k := startKafka(t)
 	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.UnknownTopicOrPartition, Count: -1})
 	// The file would never end.
-	got := publish(t, t.Context(), k, &endless{text: line("A", ofOrg)}, "")
+	got := publish(t.Context(), t, k, &endless{text: line("A", ofOrg)}, "")
 	stopped, ok := errors.AsType[*feed.StoppedError](got.Err)
 	if !ok || !errors.Is(got.Err, producer.ErrUnknownTopic) {
 		t.Fatalf("got %v, want a *StoppedError for an unknown topic", got.Err)
@@ -193,7 +197,7 @@ func TestKafkaThatFailsMeanwhile(t *testing.T) {
 			}
 		}
 	}()
-	got := publish(t, t.Context(), k, r, "")
+	got := publish(t.Context(), t, k, r, "")
 	_ = r.Close()
 	stopped, ok := errors.AsType[*feed.StoppedError](got.Err)
 	if !ok || !errors.Is(got.Err, kerr.TopicAuthorizationFailed) {
@@ -208,7 +212,7 @@ func TestInterrupt(t *testing.T) {
 	k := startKafka(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
-	got := publish(t, ctx, k, &endless{text: line("A", ofOrg), after: func(n int) {
+	got := publish(ctx, t, k, &endless{text: line("A", ofOrg), after: func(n int) {
 		if n == 1000 {
 			cancel(why)
 		}
@@ -228,7 +232,7 @@ func TestInterrupt(t *testing.T) {
 func TestInputThatBreaksOff(t *testing.T) {
 	k := startKafka(t)
 	broken := errors.New("broken disk")
-	got := publish(t, t.Context(), k, io.MultiReader(strings.NewReader(line("A", ofOrg)), failing{broken}), "")
+	got := publish(t.Context(), t, k, io.MultiReader(strings.NewReader(line("A", ofOrg)), failing{broken}), "")
 	if !errors.Is(got.Err, broken) || got.Counts.Published != 1 {
 		t.Errorf("got %+v, %v; want one event and the reader's error", got.Counts, got.Err)
 	}

@@ -66,7 +66,7 @@ func lines(err error) []string {
 
 // problems are the *TopicProblems that err joins, and whether it holds nothing else.
 func problems(err error) (found []*kafka.TopicProblem, only bool) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // we look at this very error
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil, false
 	}

@@ -82,7 +82,7 @@ func set[T comparable](field *T, value T) {
 }
 
 // topicChars are the characters that Kafka allows in a topic's name.
-var topicChars = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`) //nolint:gochecknoglobals // compiled once
+var topicChars = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 // Validate reports every violation, joined; each is a *FieldError. Zero values mean the
 // defaults and are valid.

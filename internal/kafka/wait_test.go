@@ -22,7 +22,7 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // nothing was written
 	return l.Addr().(*net.TCPAddr).Port
 }
 
