@@ -76,13 +76,14 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		batch := l.batch(c, done, end)
 		oldest := c.oldest
 		receipt, err := l.attempt(ctx, batch)
+		l.note(receipt)
 		settled := min(max(receipt.Settled, 0), end-done)
 		if err == nil {
 			settled = end - done
 		}
 		if settled > 0 {
 			f = failures{}
-			l.delivered(settled, receipt, time.Since(oldest))
+			l.delivered(settled, time.Since(oldest))
 			done += settled
 		}
 		if done == end {
@@ -195,17 +196,23 @@ func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	return l.stream.sink.Deliver(ctx, b)
 }
 
-// delivered takes over what the destination has.
-func (l *lane) delivered(n int, r sinks.Receipt, age time.Duration) {
+// note keeps what a receipt says beside the events, also when the attempt failed.
+func (l *lane) note(r sinks.Receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.Mark != "" && r.Mark != l.mark {
+		l.mark, l.dirty = r.Mark, true
+	}
+	if r.Begin > l.begin {
+		l.begin, l.dirty = r.Begin, true
+	}
+}
+
+// delivered counts what the destination has taken and moves the cursor.
+func (l *lane) delivered(n int, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
 	l.mu.Lock()
 	l.counts.delivered += int64(n)
-	if r.Mark != "" {
-		l.mark = r.Mark
-	}
-	if r.Begin > l.begin {
-		l.begin = r.Begin
-	}
 	l.mu.Unlock()
 	l.settle(n)
 }
