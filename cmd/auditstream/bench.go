@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/term"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/bench"
+	"github.com/auditstream/auditstream/internal/kafka"
+)
+
+func newBench() *cobra.Command {
+	c := bench.Config{Events: 1_000_000, Organizations: 200, Streams: 1, Duration: 5 * time.Minute}
+	compression, output := "gzip", "table"
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure delivery against the least that it could cost",
+		Long: `Measure delivery against the least that it could cost.
+
+Synthetic events of about 600 bytes are written to a topic of 6 partitions and delivered
+to a Splunk collector of the benchmark's own, first by the floor, the smallest program
+that gets the same bytes there, then by "auditstream serve deliver". Each is a process of
+its own; Kafka and the collector are others, so that their CPU is not counted. What
+counts is the CPU time per million events, and its ratio to the floor's.
+
+With --streams above 1 each stream wants the events of one organization, from the one
+with the most events on.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if c.Gzip, err = isGzip(compression); err != nil {
+				return usageError(err)
+			}
+			if output != "table" && output != "json" {
+				return usageError(fmt.Errorf("--output %q is unknown; there are: table, json", output))
+			}
+			if err := c.Validate(); err != nil {
+				return usageError(err)
+			}
+			if c.Program, err = os.Executable(); err != nil {
+				return err
+			}
+			if c.Log, err = newLogger(config.Log{Level: "warn", Format: "console"}, cmd.ErrOrStderr()); err != nil {
+				return err
+			}
+			c.Progress = progressOn(cmd.ErrOrStderr())
+			result, err := bench.Run(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(result)
+			}
+			return result.WriteTable(cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&c.Brokers, "brokers", nil, "`HOST:PORT` of some brokers (default: an embedded one)")
+	flags.IntVar(&c.Events, "events", c.Events, "how many events to deliver")
+	flags.IntVar(&c.Organizations, "organizations", c.Organizations, "how many organizations they are of, unequally")
+	flags.IntVar(&c.Streams, "streams", c.Streams, "how many streams to deliver: 1 for one of all organizations")
+	flags.StringVar(&compression, "compression", compression, "of requests: gzip or none")
+	flags.DurationVar(&c.Duration, "duration", c.Duration, "longest time for each of the two measurements")
+	flags.StringVarP(&output, "output", "o", output, "table or json")
+	cmd.AddCommand(newBenchFloor(), newBenchHEC())
+	return cmd
+}
+
+func isGzip(compression string) (bool, error) {
+	switch compression {
+	case "gzip":
+		return true, nil
+	case "none":
+		return false, nil
+	}
+	return false, fmt.Errorf("--compression %q is unknown; there are: gzip, none", compression)
+}
+
+// progressOn shows a bar a phase, on a terminal only.
+func progressOn(out io.Writer) func(phase string, done, total int64) {
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	current := ""
+	return func(phase string, done, total int64) {
+		if phase != current {
+			current = phase
+			bar = progressbar.NewOptions64(total,
+				progressbar.OptionSetWriter(out),
+				progressbar.OptionSetDescription(phase),
+				progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish(),
+				progressbar.OptionFullWidth(),
+			)
+		}
+		_ = bar.Set64(done) // what cannot be shown is not shown
+	}
+}
+
+// newBenchFloor is the process that bench measures first.
+func newBenchFloor() *cobra.Command {
+	var (
+		brokers                []string
+		topic, group, url      string
+		compression            string
+		deliveries             int64
+		organizations, streams int
+		batchBytes             int
+	)
+	cmd := &cobra.Command{
+		Use:    "floor",
+		Short:  "Deliver what bench has written, at the least cost",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			gzip, err := isGzip(compression)
+			if err != nil {
+				return usageError(err)
+			}
+			connect, err := kafka.Config{Brokers: brokers}.Options(zap.NewNop())
+			if err != nil {
+				return usageError(err)
+			}
+			client, err := kgo.NewClient(append(connect, bench.FloorOptions(topic, group)...)...)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return bench.Floor(cmd.Context(), bench.FloorConfig{
+				Client: client, URL: url + "/services/collector/event", Token: bench.Token, Gzip: gzip,
+				BatchBytes: batchBytes, Deliveries: deliveries, Fanout: bench.NewFanout(streams, organizations), Timeout: time.Minute,
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&brokers, "brokers", nil, "")
+	flags.StringVar(&topic, "topic", "", "")
+	flags.StringVar(&group, "group", "", "")
+	flags.StringVar(&url, "url", "", "")
+	flags.StringVar(&compression, "compression", "", "")
+	flags.Int64Var(&deliveries, "deliveries", 0, "")
+	flags.IntVar(&organizations, "organizations", 1, "")
+	flags.IntVar(&streams, "streams", 1, "")
+	flags.IntVar(&batchBytes, "batch-bytes", 0, "")
+	return cmd
+}
+
+// newBenchHEC is the process that everything is delivered to. It says its address on
+// standard output and ends with its standard input.
+func newBenchHEC() *cobra.Command {
+	return &cobra.Command{
+		Use:    "hec",
+		Short:  "Take what bench delivers, and count it",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var listening net.ListenConfig
+			listener, err := listening.Listen(cmd.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			server := &http.Server{Handler: bench.NewEndpoint(bench.Token), ReadHeaderTimeout: 10 * time.Second}
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			go func() {
+				// Nothing is ever written there: this waits for its end.
+				_, _ = io.Copy(io.Discard, cmd.InOrStdin())
+				cancel()
+			}()
+			stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+			defer stop()
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "http://%s\n", listener.Addr()); err != nil {
+				return err
+			}
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		},
+	}
+}
