@@ -29,6 +29,7 @@ type lane struct {
 	ready   []*chunk  // full, oldest first
 	open    *chunk    // being filled; newer than ready
 	current *chunk    // being delivered; older than ready
+	stuffed bool      // an event did not fit: no room before a ready chunk is taken
 	held    int       // bytes of frames in the three
 	due     bool      // open has waited for its linger
 	linger  *time.Timer
@@ -94,7 +95,7 @@ func (l *lane) head() *chunk {
 
 // roomy says whether the lane can take an event. The caller holds mu.
 func (l *lane) roomy() bool {
-	if l.stopped || l.stream.paused() {
+	if l.stopped || l.stuffed || l.stream.paused() {
 		return false
 	}
 	if l.head() == nil {
@@ -208,6 +209,7 @@ func (l *lane) begins(at time.Time) *chunk {
 // holds mu.
 func (l *lane) seal() bool {
 	if len(l.ready) >= maxReady {
+		l.stuffed = true
 		return false
 	}
 	l.ready = append(l.ready, l.open)
@@ -257,7 +259,7 @@ func (l *lane) take() *chunk {
 	switch b := l.stream.batching; {
 	case l.stopped:
 	case len(l.ready) > 0:
-		l.current = l.ready[0]
+		l.current, l.stuffed = l.ready[0], false
 		l.ready = l.ready[:copy(l.ready, l.ready[1:])]
 	case l.open != nil && len(l.open.events) > 0 &&
 		(l.due || l.full(l.open) || l.open.letters != nil || b.Linger == 0):
