@@ -11,12 +11,12 @@ import (
 type Class int
 
 const (
-	// Unavailable: not now. The same batch is tried again, for as long as Kafka has it.
+	// Unavailable says not now. The same batch is tried again, for as long as Kafka has it.
 	Unavailable Class = iota
-	// Rejected: this destination refuses these events for ever. They are dead-lettered and
+	// Rejected says that this destination refuses these events for ever. They are dead-lettered and
 	// the rest goes on.
 	Rejected
-	// Misconfigured: credentials, index, bucket. Nothing is wrong with the events: the
+	// Misconfigured is about credentials, index, bucket. Nothing is wrong with the events: the
 	// cursor is held, never dead-lettered for, and the destination is probed slowly.
 	Misconfigured
 )

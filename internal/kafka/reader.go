@@ -98,7 +98,7 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, from i
 func (r *Reader) leader(ctx context.Context, topic string, partition int32, fresh bool) (int32, [16]byte, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
-	rt.Topic = kmsg.StringPtr(topic)
+	rt.Topic = new(topic)
 	req.Topics = append(req.Topics, rt)
 	age := time.Minute
 	if fresh {
