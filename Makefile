@@ -64,9 +64,13 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
-integration: $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17 and Maven (RUN=…)
-	@integration/kafka/kafka-up resolve
+integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17 and Maven (RUN=…)
 	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
+
+# Before anything that takes time: it says in one line when Java or Maven is missing.
+.PHONY: kafka-jars
+kafka-jars:
+	@integration/kafka/kafka-up resolve
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
