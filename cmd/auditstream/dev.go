@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -24,6 +25,9 @@ events each stream has delivered, and prints where to look. A second start finds
 there. Ctrl-C stops it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if d.Timeout <= 0 {
+				return usageError(fmt.Errorf("--timeout %s is no time to wait", d.Timeout))
+			}
 			log, err := newLogger(config.Log{Level: level, Format: "console"}, cmd.ErrOrStderr())
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"go.uber.org/zap"
@@ -13,7 +14,7 @@ import (
 func newLogger(cfg config.Log, w io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, usageError(fmt.Errorf("log level %q is unknown; there are: debug, info, warn, error", cfg.Level))
 	}
 	format := zap.NewProductionEncoderConfig()
 	format.EncodeTime = zapcore.RFC3339NanoTimeEncoder

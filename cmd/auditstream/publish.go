@@ -110,6 +110,9 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 
 // producer joins the file and the flags, which come first.
 func (f publishFlags) producer(prefixGiven bool) (producer.Config, error) {
+	if f.timeout < time.Second {
+		return producer.Config{}, fmt.Errorf("--timeout %s is less than a second", f.timeout)
+	}
 	p := producer.Config{Brokers: f.brokers, Topic: f.topic, ClientID: "auditstream-publish", DeliveryTimeout: f.timeout}
 	prefix := f.prefix
 	if f.config != "" {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +30,51 @@ func newRoot() *cobra.Command {
 		newValidate(),
 		newVersion(),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		askRightly(c)
+	}
+	root.Args, root.RunE = cobra.ArbitraryArgs, needsCommand
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	return root
+}
+
+// askRightly makes every wrong way to call c, or one of its commands, a usage error: the
+// library calls some of them failures, and answers others with help and exit code 0.
+func askRightly(c *cobra.Command) {
+	if c.HasAvailableSubCommands() {
+		c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
+	}
+	if right := c.Args; right != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(right(cmd, args), cmd.ValidateRequiredFlags()); err != nil {
+				if _, ok := errors.AsType[*exitError](err); ok {
+					return err
+				}
+				return usageError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		askRightly(sub)
+	}
+}
+
+// needsCommand is what a command does that only holds others.
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	text := fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])
+	if cmd.SuggestionsMinimumDistance <= 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean %q?", near[0])
+	}
+	return usageError(fmt.Errorf("%s; see %s --help", text, cmd.CommandPath()))
 }
 
 func newVersion() *cobra.Command {

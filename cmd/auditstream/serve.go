@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/config"
@@ -31,6 +35,11 @@ its progress and leaves its consumer groups. Run as many as you like: the proces
 the partitions. With --kinds, each kind of destination can be run, and scaled, apart.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, kind := range kinds {
+				if !slices.Contains(app.Kinds(), kind) {
+					return usageError(fmt.Errorf("--kinds: %q is unknown; there are: %s", kind, strings.Join(app.Kinds(), ", ")))
+				}
+			}
 			cfg, err := config.Load(file, all.Kinds())
 			if err != nil {
 				return usageError(err)

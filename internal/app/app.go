@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
@@ -49,21 +51,30 @@ func connect(cfg *config.Config, log *zap.Logger) (opts []kgo.Opt, done func() e
 		k.Brokers = []string{broker.Addr()}
 		done = broker.Close
 	}
-	opts, err = k.Options(log.Named("kafka"))
+	opts, err = k.Options(sampled(log.Named("kafka")))
 	if err != nil {
 		return nil, done, errors.Join(err, done())
 	}
 	return opts, done, nil
 }
 
+// sampled passes on the first two of equal messages in ten seconds. While Kafka is away
+// its clients, three a kind, say so at every attempt to connect.
+func sampled(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, 10*time.Second, 2, 0)
+	}))
+}
+
 // prepare waits for Kafka, makes and checks the topics, and says which they are.
-func prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.Logger) (consumer.IDs, error) {
+// waiting, which may be nil, is told what it waits for.
+func prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.Logger, waiting func(why string)) (consumer.IDs, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return consumer.IDs{}, err
 	}
 	defer client.Close()
-	if err := kafka.WaitReady(ctx, client, log); err != nil {
+	if err := kafka.WaitReady(ctx, client, log, waiting); err != nil {
 		return consumer.IDs{}, err
 	}
 	admin := kadm.NewClient(client)

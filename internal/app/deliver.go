@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -18,14 +22,25 @@ import (
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/all"
 )
 
 // Delivery is a process's delivery of streams.
 type Delivery struct {
 	Config  *config.Config
-	Kinds   []string // to deliver; empty: all
+	Kinds   []string // to deliver, each one of [Kinds]; empty: all
 	Version string
 	Log     *zap.Logger
+}
+
+// Kinds are the names of all kinds of destination, sorted.
+func Kinds() []string {
+	var names []string
+	for _, k := range all.Kinds() {
+		names = append(names, k.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Run delivers until ctx ends. It waits for Kafka as long as it takes; an error says why
@@ -52,7 +67,7 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 		work.Go(server)
 	}
 	work.Go(func() error {
-		groups, err := d.groups(ctx, opts, registry)
+		groups, err := d.begin(ctx, opts, registry, state)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil // stopped while it waited for Kafka
@@ -60,14 +75,15 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 			return err
 		}
 		state.watch(groups)
-		var running errgroup.Group
+		running, ctx := errgroup.WithContext(ctx)
 		for _, g := range groups {
 			running.Go(func() error { return g.Run(ctx) })
 		}
-		if err := running.Wait(); err != nil {
-			return err
-		}
-		return context.Cause(ctx)
+		running.Go(func() error { // also where there is nothing to deliver
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		return running.Wait()
 	})
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -75,18 +91,55 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 	return nil
 }
 
-// groups prepares Kafka, applies the streams and opens one group a kind.
-func (d Delivery) groups(ctx context.Context, opts []kgo.Opt, registry prometheus.Registerer) ([]*consumer.Group, error) {
+// Pauses before delivery tries again to begin.
+const (
+	beginFirst = 500 * time.Millisecond
+	beginMost  = 15 * time.Second
+)
+
+// begin waits until Kafka has let it prepare everything. A cluster that has just started,
+// or goes away meanwhile, fails requests that succeed a moment later.
+func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, registry prometheus.Registerer, state *readiness) ([]*consumer.Group, error) {
+	topics := d.Config.Topics.Kafka()
+	for wait := beginFirst; ; wait = min(2*wait, beginMost) {
+		ids, err := prepare(ctx, opts, topics, d.Log, state.waiting)
+		var specs consumer.Specs
+		if err == nil {
+			specs, err = applyStreams(ctx, opts, topics, d.Config.Streams, d.Log)
+		}
+		if err == nil {
+			return d.groups(opts, registry, ids, specs)
+		}
+		if !passes(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		state.waiting("waiting for Kafka: " + err.Error())
+		d.Log.Warn("Kafka does not let delivery begin yet", zap.Error(err), zap.Duration("next_try_in", wait))
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// passes says whether an error of Kafka may be gone at the next try.
+func passes(err error) bool {
+	if _, ok := errors.AsType[*kafka.TopicProblem](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, kafka.ErrNoBroker) || errors.Is(err, context.DeadlineExceeded) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
+}
+
+// groups opens one group a kind.
+func (d Delivery) groups(opts []kgo.Opt, registry prometheus.Registerer, ids consumer.IDs, specs consumer.Specs) ([]*consumer.Group, error) {
 	cfg := d.Config
 	topics := cfg.Topics.Kafka()
-	ids, err := prepare(ctx, opts, topics, d.Log)
-	if err != nil {
-		return nil, err
-	}
-	specs, err := applyStreams(ctx, opts, topics, cfg.Streams, d.Log)
-	if err != nil {
-		return nil, err
-	}
 	budget := consumer.NewBudget(int64(cfg.Delivery.Memory))
 	metrics, err := consumer.NewMetrics(registry, budget)
 	if err != nil {
@@ -126,7 +179,11 @@ func (d Delivery) groups(ctx context.Context, opts []kgo.Opt, registry prometheu
 		groups = append(groups, g)
 	}
 	if len(groups) == 0 {
-		d.Log.Warn("there is no stream to deliver: list some under streams: in the configuration")
+		what := "stream"
+		if len(d.Kinds) > 0 {
+			what += " of kind " + strings.Join(d.Kinds, " or ")
+		}
+		d.Log.Warn("there is no " + what + " to deliver: list some under streams: in the configuration")
 	}
 	return groups, nil
 }

@@ -79,7 +79,7 @@ func (d Dev) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	opts, err := cfg.Kafka.Options(d.Log.Named("kafka"))
+	opts, err := cfg.Kafka.Options(sampled(d.Log.Named("kafka")))
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func portTaken(port int) bool {
 }
 
 // devSecrets makes the secrets of the hosted destinations once and returns the files
-// that hold them, by name.
+// that hold them, by name. An empty file is what a crash amid the making leaves.
 func devSecrets(dir string, names ...string) (map[string]string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -145,16 +145,14 @@ func devSecrets(dir string, names ...string) (map[string]string, error) {
 			return nil, err
 		}
 		files[name] = path
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if errors.Is(err, os.ErrExist) {
+		switch have, err := os.ReadFile(path); {
+		case err == nil && len(strings.TrimSpace(string(have))) > 0:
 			continue
-		}
-		if err != nil {
+		case err != nil && !errors.Is(err, os.ErrNotExist):
 			return nil, err
 		}
-		_, err = f.WriteString(rand.Text() + "\n")
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, errors.Join(err, os.Remove(path))
+		if err := os.WriteFile(path, []byte(rand.Text()+"\n"), 0o600); err != nil {
+			return nil, err
 		}
 	}
 	return files, nil

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,16 @@ import (
 // readiness says whether delivery has joined all of its groups.
 type readiness struct {
 	mu      sync.Mutex
-	started bool
-	groups  []*consumer.Group
+	why     string            // delivery has not begun; guarded by mu
+	started bool              // guarded by mu
+	groups  []*consumer.Group // guarded by mu
+}
+
+// waiting notes what delivery waits for before it can begin.
+func (r *readiness) waiting(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.why = why
 }
 
 func (r *readiness) watch(groups []*consumer.Group) {
@@ -33,7 +42,7 @@ func (r *readiness) ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.started {
-		return errors.New("waiting for Kafka")
+		return errors.New(cmp.Or(r.why, "waiting for Kafka"))
 	}
 	for _, g := range r.groups {
 		if !g.Ready() {
@@ -59,7 +68,7 @@ func observe(ctx context.Context, listen string, registry *prometheus.Registry, 
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", listen)
 	if err != nil {
-		return nil, fmt.Errorf("observe.listen: %w", err)
+		return nil, fmt.Errorf("observe.listen: %w; give another address, or \"\" for none", err)
 	}
 	server := &http.Server{
 		Handler:           mux,

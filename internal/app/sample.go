@@ -64,7 +64,7 @@ func (d Dev) publishSample(ctx context.Context, cfg *config.Config, opts []kgo.O
 		return nil
 	}
 	topics := cfg.Topics.Kafka()
-	if _, err := prepare(ctx, opts, topics, d.Log); err != nil {
+	if _, err := prepare(ctx, opts, topics, d.Log, nil); err != nil {
 		return err
 	}
 	client, err := producer.New(producer.Config{Brokers: cfg.Kafka.Brokers, Topic: topics.Events(), Logger: d.Log.Named("producer")})

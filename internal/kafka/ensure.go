@@ -54,7 +54,7 @@ func describe(ctx context.Context, adm *kadm.Client, topics Topics) (kadm.Metada
 		return md, fmt.Errorf("ask Kafka for its topics: %w", err)
 	}
 	if len(md.Brokers) == 0 {
-		return md, errors.New("ask Kafka for its topics: the cluster named no broker")
+		return md, fmt.Errorf("ask Kafka for its topics: %w", ErrNoBroker)
 	}
 	for _, t := range md.Topics {
 		// Only "there is no such topic" is an answer; "not authorized to describe" would

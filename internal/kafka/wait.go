@@ -8,9 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 )
+
+// ErrNoBroker is the answer of a broker that has just started: it is there, and the cluster
+// does not count it yet.
+var ErrNoBroker = errors.New("the cluster names no broker that serves") //nolint:gochecknoglobals // sentinel
 
 // Pauses between two tries to reach Kafka, and how long one try may take: a host that
 // drops packets never refuses.
@@ -20,10 +25,11 @@ const (
 	waitTry   = 10 * time.Second
 )
 
-// WaitReady returns nil as soon as a broker answers. Until then it logs what it waits for
-// and why, in growing intervals. Only the end of ctx makes it give up: the error then is
-// ctx's, with the last reason.
-func WaitReady(ctx context.Context, client *kgo.Client, log *zap.Logger) error {
+// WaitReady returns nil as soon as a broker answers and the cluster has one that serves.
+// Until then it says what it waits for and why, in growing intervals: to the log, and to
+// waiting, which may be nil. Only the end of ctx makes it give up: the error then is ctx's,
+// with the last reason.
+func WaitReady(ctx context.Context, client *kgo.Client, log *zap.Logger, waiting func(why string)) error {
 	brokers := strings.Join(seeds(client), ", ")
 	for pause := waitFirst; ; pause = min(2*pause, waitMost) {
 		err := ping(ctx, client)
@@ -31,7 +37,11 @@ func WaitReady(ctx context.Context, client *kgo.Client, log *zap.Logger) error {
 			return nil
 		}
 		if ctx.Err() == nil {
-			log.Warn(fmt.Sprintf("waiting for Kafka at %s: %s", brokers, Reason(err)), zap.Duration("next_try_in", pause))
+			why := fmt.Sprintf("waiting for Kafka at %s: %s", brokers, Reason(err))
+			if waiting != nil {
+				waiting(why)
+			}
+			log.Warn(why, zap.Duration("next_try_in", pause))
 			timer := time.NewTimer(pause)
 			select {
 			case <-timer.C:
@@ -47,7 +57,14 @@ func WaitReady(ctx context.Context, client *kgo.Client, log *zap.Logger) error {
 func ping(ctx context.Context, client *kgo.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, waitTry)
 	defer cancel()
-	return client.Ping(ctx)
+	if err := client.Ping(ctx); err != nil {
+		return err
+	}
+	brokers, err := kadm.NewClient(client).ListBrokers(ctx)
+	if err == nil && len(brokers) == 0 {
+		err = ErrNoBroker
+	}
+	return err
 }
 
 func seeds(client *kgo.Client) []string {
