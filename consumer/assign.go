@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -94,11 +96,14 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
 		return nil, err
 	}
-	var bad error
+	bad := map[string]error{} // by key: only the last record of a key counts
 	if _, err := g.reader.ReadToEnd(ctx, g.cfg.Topics.Progress, number, func(r *kgo.Record) {
-		bad = errors.Join(bad, f.records.add(r))
-	}); err != nil || bad != nil {
-		return nil, errors.Join(err, bad)
+		bad[string(r.Key)] = f.records.add(r)
+	}); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(slices.Collect(maps.Values(bad))...); err != nil {
+		return nil, err
 	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
 
@@ -121,7 +126,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
 	for _, start := range at.lanes {
 		p.obsolete = append(p.obsolete, start.obsolete...)
-		p.from[start.stream.index] = start.from
+		p.from[start.stream.index] = min(start.from, f.logEnd)
 		if start.lazy && start.from >= f.logStart {
 			continue
 		}
@@ -143,7 +148,7 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	l := p.addLane(start.stream, start.from, start.record)
 	l.next = min(start.from, logEnd)
 	if l.next < logStart {
-		l.lose(l.next, logStart, "expired in Kafka before delivery: the topic's retention passed the stream's cursor")
+		l.lose(l.next, logStart, expiredCursor)
 		l.next = logStart
 	}
 	l.live = l.next >= p.position.Load()
@@ -185,7 +190,7 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 		if rec.Epoch == s.spec.Epoch {
 			l.mark = rec.Mark
 		}
-		if rec.Revision == s.spec.Revision {
+		if rec.key() == (progressKey{s.spec.UID, s.spec.Epoch, s.spec.Revision}) {
 			l.begin, l.saved = rec.Begin, true
 		}
 	}
@@ -259,17 +264,18 @@ func (g *Group) removed(numbers []int32) []*partition {
 
 // finalCommit bounds the last commit of partitions that are given up. It lies within the
 // time that a rebalance waits for its members.
-const finalCommit = 10 * time.Second
+const finalCommit = 5 * time.Second
 
 func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) {
 	if len(parts) == 0 {
 		return
 	}
+	for _, p := range parts {
+		p.lost.Store(!commit)
+	}
 	stopAll(parts, g.cfg.DrainTimeout)
 	if commit {
-		ctx, cancel := context.WithTimeout(ctx, finalCommit)
-		defer cancel()
-		if err := g.commit(ctx, parts); err != nil {
+		if err := g.commitWithin(ctx, finalCommit, parts); err != nil {
 			g.log.Warn("progress was not saved when partitions were given up: events may be repeated", zap.Error(err))
 		}
 	}

@@ -205,6 +205,9 @@ func (p *partition) endSweep(lanes []*lane) {
 	}
 }
 
+// expiredCursor is the reason of a gap that retention made.
+const expiredCursor = "expired in Kafka before delivery: the topic's retention passed the stream's cursor"
+
 // expire moves lanes to the first offset that Kafka still has and records what they lost.
 func (p *partition) expire(ctx context.Context, lanes []*lane) error {
 	start, _, err := p.g.bounds(ctx, p.number)
@@ -213,11 +216,17 @@ func (p *partition) expire(ctx context.Context, lanes []*lane) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	moved := false
 	for _, l := range lanes {
 		if next := l.nextOffset(); next < start {
-			l.lose(next, start, "expired in Kafka before delivery: the topic's retention passed the stream's cursor")
+			l.lose(next, start, expiredCursor)
 			l.advance(start)
+			moved = true
 		}
+	}
+	if !moved {
+		// Kafka has lost the end of its log; the live reader will notice and go back.
+		return errors.New("an offset that was read before is beyond the end of the log")
 	}
 	return nil
 }

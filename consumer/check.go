@@ -43,7 +43,8 @@ func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	if version != "" && version != recordVersion {
 		return nil, schema.Violations{{Code: codeVersion, Message: "record format " + strconv.Quote(bounded(version[1:])) + " is not known: upgrade delivery, then redrive"}}
 	}
-	if !canonical {
+	// A line feed outside of its strings would make two lines of it where events are lines.
+	if !canonical || bytes.IndexByte(value, '\n') >= 0 {
 		var vs schema.Violations
 		if value, vs = c.encode(r); len(vs) > 0 {
 			return nil, vs

@@ -116,24 +116,58 @@ func (p *partition) write(ctx context.Context, s snapshot) error {
 			Key: []byte(rec.key().String()), Value: value,
 		}
 	}
-	place := make(map[*kgo.Record]int, len(out))
-	for i, r := range out {
-		place[r] = i
-	}
 	var failed error
-	for _, res := range p.g.out.ProduceSync(ctx, out...) { // in the order of acknowledgement
-		i := place[res.Record]
+	for i, err := range p.g.produce(ctx, out...) {
 		l, rec := s.lanes[i], s.records[i]
 		l.mu.Lock()
-		if res.Err != nil {
+		if err != nil {
 			l.dirty = true
-			failed = fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, res.Err)
+			failed = fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
 		} else {
 			l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
 		}
 		l.mu.Unlock()
 	}
 	return failed
+}
+
+// produceTimeout bounds the wait for an acknowledgement, and with it how long a lock is
+// held for one.
+const produceTimeout = 15 * time.Second
+
+// produce writes records and returns when each is acknowledged by all replicas or has
+// failed, its error at its index; when ctx or produceTimeout ends, at once. The client
+// alone would wait on for as long as Kafka is away: it gives up no record that may be under
+// way already. What is not waited for any longer is not taken back either: it may get
+// written later, before whatever follows it. (Taken back, it would fail those as well.)
+func (g *Group) produce(ctx context.Context, records ...*kgo.Record) []error {
+	ctx, cancel := context.WithTimeout(ctx, produceTimeout)
+	defer cancel()
+	type result struct {
+		i   int
+		err error
+	}
+	results := make(chan result, len(records))
+	errs := make([]error, len(records))
+	open := make(map[int]struct{}, len(records))
+	for i, r := range records {
+		open[i] = struct{}{}
+		g.out.TryProduce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) { results <- result{i, err} })
+	}
+	for len(open) > 0 {
+		select {
+		case r := <-results:
+			errs[r.i] = r.err
+			delete(open, r.i)
+			continue
+		case <-ctx.Done():
+		}
+		for i := range open {
+			errs[i] = ctx.Err()
+		}
+		break
+	}
+	return errs
 }
 
 // commit writes the progress of partitions and then, only then, commits their group
@@ -162,7 +196,7 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 			failed = errors.Join(failed, fmt.Errorf("partition %d: %w", p.number, err))
 			continue
 		}
-		if same {
+		if same || p.lost.Load() { // lost while its progress was written: the member may be another one by now
 			continue
 		}
 		offsets[p.number] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
@@ -205,7 +239,7 @@ func (p *partition) bury(ctx context.Context) error {
 	for _, key := range p.obsolete {
 		out = append(out, &kgo.Record{Topic: p.g.cfg.Topics.Progress, Partition: p.number, Key: []byte(key.String())})
 	}
-	if err := p.g.out.ProduceSync(ctx, out...).FirstErr(); err != nil {
+	if err := errors.Join(p.g.produce(ctx, out...)...); err != nil {
 		return fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
 	}
 	p.obsolete = nil
@@ -225,6 +259,15 @@ func commitOffsets(ctx context.Context, cl *kgo.Client, topic string, offsets ma
 	return failed
 }
 
+// commitTimeout bounds one commit of the commit loop: a rebalance waits for it.
+const commitTimeout = 20 * time.Second
+
+func (g *Group) commitWithin(ctx context.Context, d time.Duration, parts []*partition) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return g.commit(ctx, parts)
+}
+
 // commitLoop commits every interval until ctx ends.
 func (g *Group) commitLoop(ctx context.Context) {
 	tick := time.NewTicker(g.cfg.CommitInterval)
@@ -235,7 +278,7 @@ func (g *Group) commitLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := g.commit(ctx, g.owned()); err != nil && ctx.Err() == nil {
+		if err := g.commitWithin(ctx, commitTimeout, g.owned()); err != nil && ctx.Err() == nil {
 			g.log.Warn("progress is not saved: what is delivered now may be repeated after a crash", zap.Error(err))
 		}
 	}

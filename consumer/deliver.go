@@ -55,16 +55,13 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		return err
 	}
 	if c.letters != nil {
-		for len(c.events) > c.done {
-			i := c.done
+		for i, last := c.done, len(c.events)-1; i <= last; i++ { // not c after its last event: it is another's by then
 			if err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i]); err != nil {
 				return err
 			}
 			l.settle(1)
-			if i+1 == len(c.events) {
-				break // c is another's by now
-			}
 		}
+		l.recovered()
 		return nil
 	}
 	total := len(c.events)
@@ -179,6 +176,7 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 	} else if l.open != nil {
 		next = l.open.first()
 	}
+	next = max(next, c.events[len(c.events)-1].Offset+1) // what follows may lie below after a rewind
 	b := sinks.Batch{Lane: l.id, Events: c.events, Body: c.body, Next: next, Mark: l.mark}
 	if from == 0 && to == len(c.events) {
 		return &b
@@ -279,10 +277,9 @@ func (l *lane) enter(state string, why error, again time.Time) {
 		h.state, h.since = state, time.Now()
 		l.dirty = true
 	}
-	if h.err != text {
-		h.err, l.dirty = text, true
+	if h.err != text || !h.again.Equal(again) {
+		h.err, h.again, l.dirty = text, again, true
 	}
-	h.again = again
 }
 
 // deadLetter returns when the letter is acknowledged. While it cannot be written the lane
@@ -317,8 +314,12 @@ func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) error {
 	return nil
 }
 
-// lose records that offsets are gone: said aloud, counted, kept in the lane's record.
+// lose records that offsets are gone: said aloud, counted, kept in the lane's record. A
+// range that is empty, because another way of noticing was faster, is no loss.
 func (l *lane) lose(from, to int64, reason string) {
+	if from >= to {
+		return
+	}
 	l.p.g.metrics.expired(l.stream.spec.ID, to-from)
 	l.p.g.log.Error("events lost", zap.String("stream", l.id.Stream), zap.Int32("partition", l.id.Partition),
 		zap.Int64("from", from), zap.Int64("to", to), zap.String("reason", reason))

@@ -100,7 +100,7 @@ func New(cfg Config) (*Group, error) {
 	g.router = newRouter(streams)
 	g.invalid = &stream{
 		spec: Spec{
-			ID: invalidUID, UID: invalidUID, Epoch: 1, BaseEpoch: 1, Revision: 1,
+			ID: invalidUID, UID: invalidUID + "." + cfg.Kind.Name, Epoch: 1, BaseEpoch: 1, Revision: 1,
 			State: SpecActive, Start: StartBeginning, EpochOffset: new(int64(-1)), Kind: cfg.Kind.Name,
 		},
 		index: len(streams), invalid: true,
@@ -110,7 +110,8 @@ func New(cfg Config) (*Group, error) {
 }
 
 // invalidUID names the lane that takes what is no valid event to the dead letters. No
-// stream can have the name.
+// stream can have the name. Each kind has its own lane and so its own progress: they read
+// the events topic at different speeds, and from different beginnings.
 const invalidUID = "_invalid"
 
 func (g *Group) open(spec Spec) (*stream, error) {
@@ -151,7 +152,8 @@ func (g *Group) Run(ctx context.Context) error {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(maxLetterBytes),
-		kgo.RecordDeliveryTimeout(30 * time.Second),
+		kgo.RecordDeliveryTimeout(2 * produceTimeout),
+		kgo.MaxBufferedRecords(maxBuffered),
 		kgo.ProducerLinger(0),
 	})...)
 	if err != nil {
@@ -193,8 +195,21 @@ func (g *Group) Run(ctx context.Context) error {
 	stop()
 	background.Wait()
 	g.finish()
-	g.client.CloseAllowingRebalance()
+	g.leave()
 	return nil
+}
+
+// leaveTimeout bounds the wait for Kafka to hear that the member is gone. If it does not,
+// the session's end tells it.
+const leaveTimeout = 3 * time.Second
+
+func (g *Group) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := g.client.LeaveGroupContext(ctx); err != nil {
+		g.log.Warn("Kafka has not heard that this member leaves: its partitions are free when its session ends", zap.Error(err))
+	}
+	g.client.CloseAllowingRebalance()
 }
 
 // partitioner keeps progress in the partition it names and everything else where every
@@ -217,6 +232,10 @@ func (f partitionerFunc) ForTopic(topic string) kgo.TopicPartitioner { return f(
 // maxLetterBytes bounds a produced batch: the largest event that a topic takes, and its
 // headers. The broker's own bound counts, this one only must not be lower.
 const maxLetterBytes = 64 << 20
+
+// maxBuffered bounds the records that are on their way to Kafka: those of the lanes of one
+// commit, and of others that were not waited for any longer.
+const maxBuffered = 100_000
 
 // poll hands what is fetched to the dispatchers until ctx ends.
 func (g *Group) poll(ctx context.Context) {
@@ -255,8 +274,11 @@ func (g *Group) partition(number int32) *partition {
 // fetchFailed deals with what a fetch reports. The client itself goes on trying.
 func (g *Group) fetchFailed(ctx context.Context, number int32, err error) {
 	p := g.partition(number)
+	cut, truncated := errors.AsType[*kgo.ErrDataLoss](err)
 	switch {
 	case ctx.Err() != nil:
+	case p != nil && truncated:
+		p.truncated(cut.ResetTo)
 	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
 		if err := p.outOfRange(ctx); err != nil {
 			p.log.Warn("the position is out of range", zap.Error(err))
@@ -267,14 +289,23 @@ func (g *Group) fetchFailed(ctx context.Context, number int32, err error) {
 	}
 }
 
-// outOfRange goes on at the first offset that Kafka still has, every lane's loss on
-// record.
-func (p *partition) outOfRange(ctx context.Context) error {
+// settled waits until the dispatcher is through with what was polled: it counts, whatever
+// happened to the log since. It reports false when the partition has ended.
+func (p *partition) settled() bool {
 	reached := make(chan struct{})
 	select {
 	case p.in <- polled{reached: reached}:
-		<-reached // what was read before the log moved counts
+		<-reached
+		return true
 	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// outOfRange goes on at the first offset that Kafka still has, every lane's loss on
+// record.
+func (p *partition) outOfRange(ctx context.Context) error {
+	if !p.settled() {
 		return nil
 	}
 	p.g.committing.Lock() // offsets must not be set during a commit
@@ -286,44 +317,90 @@ func (p *partition) outOfRange(ctx context.Context) error {
 	p.mu.Lock()
 	position := p.position.Load()
 	target := max(start, min(position, end))
-	if target == position {
-		p.mu.Unlock()
-		return pause(ctx, 200*time.Millisecond)
-	}
-	if target < position {
-		p.log.Error("Kafka has lost records that it had acknowledged: the log ends below the position; whatever it takes there from now on is delivered",
-			zap.Int64("position", position), zap.Int64("log_end", end))
-		p.position.Store(target)
-		for _, l := range p.lanes {
-			if l != nil {
-				l.rewind(target)
-			}
-		}
-	} else {
-		for s, l := range p.lanes {
-			if l == nil {
-				if p.from[s] < target && s < len(p.g.router.streams) {
-					p.log.Error("events lost", zap.String("stream", p.g.router.streams[s].spec.ID), zap.Int64("from", position), zap.Int64("to", target))
-				}
-				continue
-			}
-			if _, behind := p.behind[l]; !behind {
-				l.lose(max(position, l.nextOffset()), target, "expired in Kafka before delivery: the topic's retention passed the position")
-				l.advance(target)
-			}
-		}
-		p.position.Store(target)
+	switch {
+	case target < position:
+		p.rewind(target)
+	case target > position:
+		p.skip(target)
 	}
 	p.mu.Unlock()
+	if target == position {
+		return pause(ctx, 200*time.Millisecond)
+	}
 	p.g.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.g.cfg.Topics.Events: {p.number: {Epoch: -1, Offset: target}}})
 	return nil
 }
 
-// rewind moves a lane that stands above the end of the log back to it.
+// truncated goes back with the client, which has found that the log was cut off at end
+// and reads on from there.
+func (p *partition) truncated(end int64) {
+	if !p.settled() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if end < p.position.Load() {
+		p.rewind(end)
+	}
+}
+
+// rewind goes back to end, where a log ends that has lost records. What Kafka takes there
+// from now on is new. The caller holds mu.
+func (p *partition) rewind(end int64) {
+	p.log.Error("Kafka has lost records that it had acknowledged: the log ends below the position; whatever it takes there from now on is delivered",
+		zap.Int64("position", p.position.Load()), zap.Int64("log_end", end))
+	p.position.Store(end)
+	for s, l := range p.lanes {
+		p.from[s] = min(p.from[s], end)
+		if l != nil {
+			l.rewind(end)
+		}
+	}
+}
+
+// skip goes on at start, the first offset that Kafka still has: every lane that the live
+// reader feeds loses what lies between, also those that nobody has needed yet. The caller
+// holds mu.
+func (p *partition) skip(start int64) {
+	position := p.position.Load()
+	for s, l := range p.lanes {
+		if l == nil {
+			if p.from[s] >= start {
+				continue
+			}
+			l = p.addLane(p.g.stream(s), max(position, p.from[s]), nil)
+			l.next, l.live = l.begin, true
+		}
+		if _, behind := p.behind[l]; !behind {
+			l.lose(max(position, l.nextOffset()), start, expiredPosition)
+			l.advance(start)
+		}
+	}
+	p.position.Store(start)
+}
+
+const expiredPosition = "expired in Kafka before delivery: the topic's retention passed the position"
+
+// stream is the stream of a lane's index.
+func (g *Group) stream(index int) *stream {
+	if index == g.invalid.index {
+		return g.invalid
+	}
+	return g.router.streams[index]
+}
+
+// rewind moves a lane that stands above the end of the log back to it. What it has queued
+// it delivers: Kafka has lost it, the lane has not. What comes then lies below, so it
+// begins a chunk of its own.
 func (l *lane) rewind(end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next = min(l.next, end)
+	if l.open != nil {
+		l.ready = append(l.ready, l.open)
+		l.open, l.due = nil, false
+		l.wake()
+	}
 	l.dirty = true
 }
 

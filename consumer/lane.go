@@ -74,12 +74,20 @@ func (l *lane) covered() int64 {
 	return l.next
 }
 
-// cursor is the first offset not settled. The caller holds mu.
+// cursor is the first offset not settled. It asks every chunk: after a rewind the oldest
+// one need not have the lowest offset. The caller holds mu.
 func (l *lane) cursor() int64 {
-	if c := l.head(); c != nil {
-		return c.first()
+	at := l.covered()
+	if l.current != nil {
+		at = min(at, l.current.first())
 	}
-	return l.covered()
+	for _, c := range l.ready {
+		at = min(at, c.first())
+	}
+	if l.open != nil {
+		at = min(at, l.open.first())
+	}
+	return at
 }
 
 // head is the chunk with the oldest unsettled event. The caller holds mu.
@@ -288,8 +296,9 @@ func (l *lane) settle(n int) {
 		return
 	}
 	l.current = nil
-	l.held -= len(c.body)
-	l.p.g.cfg.Budget.release(len(c.body))
+	size := min(len(c.body), l.held) // nothing is left to give back when the lane was dropped before its sink returned
+	l.held -= size
+	l.p.g.cfg.Budget.release(size)
 	l.p.g.chunks.put(c)
 	l.p.roomMade()
 }

@@ -81,7 +81,7 @@ func (l *lane) write(ctx context.Context, offset int64, why cause) error {
 	if err != nil {
 		return err
 	}
-	if err := g.out.ProduceSync(ctx, letter).FirstErr(); err != nil {
+	if err := g.produce(ctx, letter)[0]; err != nil {
 		return fmt.Errorf("write to %s: %w", g.cfg.Topics.DeadLetters, err)
 	}
 	return nil
@@ -107,7 +107,11 @@ func (l *lane) letter(r *kgo.Record, why cause) (*kgo.Record, error) {
 	add("version", letterVersion)
 	// The same record refused to the same stream has the same id, however often a crash
 	// repeats the letter.
-	add("id", fmt.Sprintf("%s.%d.%d.%s.%s", cfg.IDs.Events, r.Partition, r.Offset, l.id.UID, why.class))
+	uid := l.id.UID
+	if l.stream.invalid {
+		uid = invalidUID // of every kind: it is the same letter
+	}
+	add("id", fmt.Sprintf("%s.%d.%d.%s.%s", cfg.IDs.Events, r.Partition, r.Offset, uid, why.class))
 	add("class", why.class)
 	add("reason", why.reason)
 	add("streams", string(names))

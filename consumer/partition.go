@@ -23,6 +23,7 @@ type partition struct {
 	log    *zap.Logger
 
 	stopping atomic.Bool  // nothing more is dispatched
+	lost     atomic.Bool  // another process may own it: nothing more is committed
 	position atomic.Int64 // every record below it has been dispatched; written with mu held
 	end      atomic.Int64 // high watermark as last heard
 
@@ -44,6 +45,10 @@ type partition struct {
 // costs its neighbours this much, once, until it has caught up.
 const patience = 250 * time.Millisecond
 
+// maxPatience bounds the waits for all lanes over one read. The poll loop stands still
+// while a dispatcher waits, and with it the other partitions, and no rebalance can begin.
+const maxPatience = time.Second
+
 // polled is what the poll loop hands to a dispatcher.
 type polled struct {
 	records []*kgo.Record
@@ -56,13 +61,18 @@ func (p *partition) dispatch() {
 		if next.reached != nil {
 			close(next.reached)
 		}
-		records := next.records
+		records, left := next.records, maxPatience
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
 			records = records[n:]
-			if full != nil && !p.waitFor(full, patience) {
+			if full == nil {
+				continue
+			}
+			began := time.Now()
+			if !p.waitFor(full, min(patience, left)) {
 				p.letGo(full)
 			}
+			left = max(0, left-time.Since(began))
 		}
 	}
 }
@@ -73,6 +83,9 @@ func (p *partition) feed(records []*kgo.Record) (int, *lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range records {
+		if p.stopping.Load() {
+			return len(records), nil // with mu held: no lane comes into being after stop has stopped them all
+		}
 		if r.Offset < p.position.Load() {
 			continue
 		}
@@ -193,8 +206,14 @@ func (p *partition) roomMade() {
 	p.g.wakeCatchUp()
 }
 
+// abandonAfter is how long a sink may take to return after it was told to. One that does
+// not breaks its contract; it must not also keep the process from ending, or the group
+// from going on.
+const abandonAfter = 2 * time.Second
+
 // stop ends the partition: nothing more is read, requests under way may end until drain
-// has passed, what is left is abandoned. It returns when no goroutine is left.
+// has passed, what is left is abandoned. It returns when no goroutine is left, but for
+// those in a sink that ignores the end of its context.
 func (p *partition) stop(drain time.Duration) {
 	p.stopping.Store(true)
 	close(p.in)
@@ -217,7 +236,12 @@ func (p *partition) stop(drain time.Duration) {
 	case <-t.C:
 	}
 	p.cancel()
-	<-gone
+	t.Reset(abandonAfter)
+	select {
+	case <-gone:
+	case <-t.C:
+		p.log.Error("a sink does not return although its context has ended: it is left behind, what it has under way may be repeated")
+	}
 	p.g.cfg.Budget.unsubscribe(p.room)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -27,7 +28,7 @@ import (
 // rig is a Kafka with the topics, a destination, and processes that deliver to it.
 type rig struct {
 	t      *testing.T
-	broker *kafka.Embedded
+	broker *kfake.Cluster
 	opts   []kgo.Opt
 	client *kgo.Client
 	topics kafka.Topics
@@ -38,20 +39,17 @@ type rig struct {
 	batching sinks.Batching
 	retry    consumer.Retry
 	budget   int64
+	name     string // of the kind, and so of the consumer group
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
 	t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{})
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := broker.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	opts, err := kafka.Config{Brokers: []string{broker.Addr()}}.Options(zap.NewNop())
+	t.Cleanup(broker.Close)
+	opts, err := kafka.Config{Brokers: broker.ListenAddrs()}.Options(zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +69,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 		batching: sinks.Batching{MaxBytes: 4 << 10, MaxEvents: 10},
 		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
 		budget:   64 << 20,
+		name:     "recorder",
 	}
 }
 
@@ -78,7 +77,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 func (r *rig) stream(id, organization string, change ...func(*consumer.Spec)) {
 	s := consumer.Spec{
 		ID: id, UID: "str_" + id, Epoch: 1, BaseEpoch: 1, Revision: 1, State: consumer.SpecActive, OrganizationID: organization,
-		Format: "workos", Kind: "recorder", Settings: json.RawMessage(`{}`), Start: consumer.StartBeginning,
+		Format: "workos", Kind: r.name, Settings: json.RawMessage(`{}`), Start: consumer.StartBeginning,
 		Offset: r.specs.Offset, Time: time.Now(),
 	}
 	for _, f := range change {
@@ -105,7 +104,7 @@ func (r *rig) group() *consumer.Group {
 		Kafka:  r.opts,
 		Topics: consumer.Topics{Events: r.topics.Events(), Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
-		ID:     "auditstream.recorder", Kind: r.kind(), Specs: r.specs,
+		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: 10 * time.Millisecond, DrainTimeout: time.Second,
 		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(16), Metrics: metrics, Log: r.logs,
 	})
@@ -124,13 +123,24 @@ func (r *rig) start() (stop func()) {
 	go func() { done <- g.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
-			r.t.Errorf("Run: %v", err)
+		limit := time.NewTimer(shutdownLimit)
+		defer limit.Stop()
+		select {
+		case err := <-done:
+			if err != nil {
+				r.t.Errorf("Run: %v", err)
+			}
+		case <-limit.C:
+			r.t.Errorf("Run has not returned %s after it was told to", shutdownLimit)
 		}
 	})
 	r.t.Cleanup(stop)
 	return stop
 }
+
+// shutdownLimit is the longest that a shutdown may take, with the second that the rig
+// grants requests under way.
+const shutdownLimit = 15 * time.Second
 
 // event is a canonical event.
 func event(organization, id, action string) []byte {
@@ -214,6 +224,8 @@ type destination struct {
 	batches []sinks.Batch
 	// answer decides on a batch before it is taken; nil takes everything.
 	answer func(stream string, ids []string) (take int, r sinks.Receipt, err error)
+	// before is called first, and may wait.
+	before func(ctx context.Context, stream string) error
 }
 
 type arrival struct {
@@ -225,6 +237,13 @@ func (d *destination) program(f func(stream string, ids []string) (int, sinks.Re
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.answer = f
+}
+
+// delay has every batch wait for f first.
+func (d *destination) delay(f func(ctx context.Context, stream string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before = f
 }
 
 func (d *destination) ids(stream string) []string {
@@ -260,7 +279,7 @@ func (s *settings) Batching() sinks.Batching { return s.batching }
 
 func (r *rig) kind() sinks.Kind {
 	return sinks.Kind{
-		Name:     "recorder",
+		Name:     r.name,
 		Defaults: func() sinks.Settings { return &settings{r.batching} },
 		Open:     func(sinks.Settings, sinks.Options) (sinks.Sink, error) { return &recorder{r.dest}, nil },
 	}
@@ -289,6 +308,14 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 			return sinks.Receipt{}, fmt.Errorf("frame %d of the batch is not one event: %w", i, err)
 		}
 		ids = append(ids, e.ID)
+	}
+	s.dest.mu.Lock()
+	before := s.dest.before
+	s.dest.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, b.Lane.Stream); err != nil {
+			return sinks.Receipt{}, err
+		}
 	}
 	s.dest.mu.Lock()
 	defer s.dest.mu.Unlock()
