@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -58,7 +59,9 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, from i
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(maxWait / time.Millisecond)
 	req.MinBytes = 1
-	req.MaxBytes = maxBytes
+	// The partition's bound is the bound. At the whole answer's the embedded broker leaves out
+	// which transactions were aborted, and their records would pass for committed ones.
+	req.MaxBytes = math.MaxInt32
 	req.IsolationLevel = 1 // read committed
 	req.SessionEpoch = -1  // no fetch session
 	rt := kmsg.NewFetchRequestTopic()
