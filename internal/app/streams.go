@@ -90,6 +90,9 @@ func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader
 		return err
 	}
 	defer writer.Close()
+	// A record under way cannot be given up otherwise: the client would wait for its fate.
+	stop := context.AfterFunc(ctx, writer.Close)
+	defer stop()
 	if _, _, err := writer.ProducerID(ctx); err != nil { // fences whoever wrote before
 		return err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
@@ -193,5 +196,53 @@ streams:
 	}
 	if len(found[0].Streams) != 2 || records != 2 {
 		t.Errorf("%d streams in %d records, want 2 in 2", len(found[0].Streams), records)
+	}
+}
+
+func TestApplyingStreamsEndsAlsoWhileKafkaDoesNotAnswer(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	opts, err := kafka.Config{Brokers: cluster.ListenAddrs()}.Options(zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topics := kafka.Topics{Prefix: "audit", Partitions: 1, Replication: 1}
+	if err := kafka.EnsureTopics(t.Context(), kadm.NewClient(client), topics, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cancel() // the operator stops it while the record is under way
+		cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	listed := streams(t, `
+streams:
+  - {id: a, organization_id: "*", splunk: {url: "https://splunk.example:8088", token: {env: T}}}
+`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := applyStreams(ctx, opts, topics, listed, zap.NewNop())
+		done <- err
+	}()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("no error, though Kafka has acknowledged nothing")
+		}
+	case <-limit.C:
+		t.Error("it does not end")
 	}
 }
