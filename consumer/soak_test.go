@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -239,20 +240,20 @@ func (s *soak) kafkaFails() {
 
 // fate is where the events of a stream are: the place of each one's first arrival, and
 // the letters.
-func (s *soak) fate(stream string) (arrived map[string]int, letters map[string]bool) {
+func (s *soak) fate(stream string, dead []*kgo.Record) (arrived map[string]int, letters map[string]bool) {
 	arrived, letters = map[string]int{}, map[string]bool{}
 	for i, id := range s.dest.ids(stream) {
 		if _, repeat := arrived[id]; !repeat {
 			arrived[id] = i
 		}
 	}
-	for _, l := range s.letters() {
+	for _, l := range dead {
 		if strings.Contains(header(l, "auditstream.letter.streams"), strconv.Quote("str_"+stream)) {
-			for id := range s.events {
-				if strings.Contains(string(l.Value), id) {
-					letters[id] = true
-				}
+			var e struct{ ID string }
+			if err := json.Unmarshal(l.Value, &e); err != nil {
+				s.t.Errorf("the letter of a stream holds no event: %v", err)
 			}
+			letters[e.ID] = true
 		}
 	}
 	return arrived, letters
@@ -261,8 +262,9 @@ func (s *soak) fate(stream string) (arrived map[string]int, letters map[string]b
 // missing lists what is neither at its stream nor in the dead letters.
 func (s *soak) missing() []string {
 	var out []string
+	dead := s.letters()
 	for stream, f := range s.filters {
-		arrived, letters := s.fate(stream)
+		arrived, letters := s.fate(stream, dead)
 		for _, id := range s.order {
 			if _, ok := arrived[id]; !ok && !letters[id] && f.wants(s.events[id]) {
 				out = append(out, stream+": "+id)
@@ -270,7 +272,7 @@ func (s *soak) missing() []string {
 		}
 	}
 	values := map[string]bool{}
-	for _, l := range s.letters() {
+	for _, l := range dead {
 		values[string(l.Value)] = true
 	}
 	for _, v := range s.invalid {
@@ -283,8 +285,9 @@ func (s *soak) missing() []string {
 
 func (s *soak) judge() {
 	s.t.Helper()
+	dead := s.letters()
 	for stream, f := range s.filters {
-		arrived, letters := s.fate(stream)
+		arrived, letters := s.fate(stream, dead)
 		last := map[string]int{} // organization: place of its latest first arrival
 		for _, id := range s.order {
 			e := s.events[id]
