@@ -107,7 +107,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
 
-	all := append(g.router.streams[:len(g.router.streams):len(g.router.streams)], g.invalid)
+	all := append(slices.Clip(g.router.streams), g.invalid)
 	at, err := place(f, all)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (g *Group) newPartition(number int32, streams int) *partition {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &partition{
 		g: g, number: number, ctx: ctx, cancel: cancel,
-		in: make(chan polled, 1), room: make(chan struct{}, 1),
+		going: make(chan struct{}), in: make(chan polled, 1), room: make(chan struct{}, 1),
 		log:    g.log.With(zap.Int32("partition", number)),
 		lanes:  make([]*lane, streams),
 		from:   make([]int64, streams),

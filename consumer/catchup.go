@@ -31,7 +31,7 @@ func (g *Group) catchUp(ctx context.Context) {
 			}
 			swept = true
 			turn = (turn + i + 1) % len(parts)
-			if err := p.sweep(p.ctx); err != nil && p.ctx.Err() == nil {
+			if err := p.sweep(p.ctx); err != nil && p.ctx.Err() == nil { //nolint:contextcheck // a sweep ends with its partition
 				p.log.Warn("catching up is held: Kafka cannot be read", zap.Error(err))
 				if pause(ctx, time.Second) != nil {
 					return
@@ -90,7 +90,6 @@ func (p *partition) sweep(ctx context.Context) error {
 	p.mu.Unlock()
 	defer p.endSweep(lanes)
 
-	to := from
 	if from < position {
 		size := int32(window)
 		if p.g.cfg.Budget.full() {
@@ -103,8 +102,7 @@ func (p *partition) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		to = p.feedSweep(lanes, from, span)
-		if to == from && len(span.Records) == 0 {
+		if to := p.feedSweep(lanes, from, span); to == from && len(span.Records) == 0 {
 			// The broker had nothing at an offset below one that was dispatched: a replica that
 			// lags behind its leader's death. Ask again.
 			return errors.New("nothing to read at an offset that was read before")

@@ -130,7 +130,7 @@ func (c *checker) explain(r *kgo.Record, noticed ...schema.Violation) schema.Vio
 		for _, k := range vs {
 			known = known || k.Pointer == n.Pointer && (k.Code == n.Code || n.Code == schema.CodeRequired)
 		}
-		if !known && !(n.Code == schema.CodeSyntax && len(vs) > 0) {
+		if !known && (n.Code != schema.CodeSyntax || len(vs) == 0) {
 			vs = append(vs, n)
 		}
 	}

@@ -48,8 +48,8 @@ func (l *lane) run() {
 	}
 }
 
-// deliver settles a chunk, however long that takes. It returns an error only when ctx
-// has ended.
+// deliver settles a chunk, however long that takes. It returns an error only when the
+// partition is given up.
 func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	if err := l.establish(ctx); err != nil {
 		return err
@@ -234,7 +234,11 @@ func (l *lane) hold(ctx context.Context, f *failures) error {
 	return l.wait(ctx, state, f.err, d)
 }
 
-// wait holds the lane for d in a state that is not active.
+// errGoing ends a lane whose partition is given up while it waits.
+var errGoing = errors.New("the partition is given up")
+
+// wait holds the lane for d in a state that is not active. It ends with an error when the
+// partition is given up: time to drain is for requests under way.
 func (l *lane) wait(ctx context.Context, state string, why error, d time.Duration) error {
 	again := time.Now().Add(d)
 	l.mu.Lock()
@@ -242,7 +246,16 @@ func (l *lane) wait(ctx context.Context, state string, why error, d time.Duratio
 	l.waiting = true
 	l.mu.Unlock()
 	l.p.roomMade() // whoever waits for this lane need not wait longer
-	err := pause(ctx, d)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	var err error
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-l.p.going:
+		err = errGoing
+	}
 	l.mu.Lock()
 	l.waiting = false
 	l.mu.Unlock()

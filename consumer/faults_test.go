@@ -82,6 +82,23 @@ func TestAShutdownWaitsForNoDestination(t *testing.T) {
 	}
 }
 
+func TestAShutdownDoesNotWaitForTheNextAttempt(t *testing.T) {
+	r := newRig(t, 1)
+	r.drain = time.Minute // for requests under way, of which there are none
+	r.retry = consumer.Retry{Min: time.Hour, Max: time.Hour, Probe: time.Hour}
+	r.stream("a", orgA)
+	r.dest.program(func(string, []string) (int, sinks.Receipt, error) {
+		return 0, sinks.Receipt{}, &sinks.Error{Class: sinks.Misconfigured, Err: errDown}
+	})
+	r.publish(orgA, 0, 10)
+	stop := r.start()
+	r.eventually("the lane on hold", func() bool { return r.progress("str_a").State == consumer.StateInvalid })
+	stop() // fails after shutdownLimit
+	r.dest.program(nil)
+	r.start()
+	r.eventually("the events", func() bool { return r.dest.count("a") >= 10 })
+}
+
 func TestALaneIsActiveAgainOnceItsLettersAreWritten(t *testing.T) {
 	r := newRig(t, 1)
 	r.stream("a", orgA)

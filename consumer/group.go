@@ -194,8 +194,8 @@ func (g *Group) Run(ctx context.Context) error {
 	g.poll(ctx)
 	stop()
 	background.Wait()
-	g.finish()
-	g.leave()
+	g.finish() //nolint:contextcheck // ctx has ended
+	g.leave()  //nolint:contextcheck // likewise
 	return nil
 }
 

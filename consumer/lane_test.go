@@ -231,3 +231,41 @@ func TestACanonicalValueIsOneLine(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestASnapshotSaysWhatTheNextOwnerMustReadAgain(t *testing.T) {
+	tests := map[string]struct {
+		arrange func(p *partition)
+		offset  int64
+		floor   int64
+		records int
+	}{
+		"nothing is queued": {func(p *partition) {
+			p.position.Store(50)
+		}, 50, 50, 0},
+		"a live lane's queue holds the offset back": {func(p *partition) {
+			p.feed(records(1, 40, 41))
+			p.position.Store(50)
+		}, 40, 40, 1},
+		"a lane that was let go holds only the floor back": {func(p *partition) {
+			p.feed(records(1, 40, 41))
+			p.letGo(p.lanes[0])
+			p.position.Store(50)
+		}, 50, 40, 1},
+		"a live lane without a queue stands at the position": {func(p *partition) {
+			l := p.addLane(p.g.stream(0), 10, nil)
+			l.next, l.live = 10, true
+			p.position.Store(50)
+		}, 50, 50, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20, Linger: time.Hour})
+			test.arrange(p)
+			s := p.snapshot(false)
+			if s.offset != test.offset || s.meta.Floor != test.floor || len(s.records) != test.records {
+				t.Errorf("offset %d, floor %d, %d records; want %d, %d, %d", s.offset, s.meta.Floor, len(s.records), test.offset, test.floor, test.records)
+			}
+			p.stop(0)
+		})
+	}
+}

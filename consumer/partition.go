@@ -17,6 +17,7 @@ type partition struct {
 	number int32
 	ctx    context.Context //nolint:containedctx // ends with the ownership of the partition
 	cancel context.CancelFunc
+	going  chan struct{}  // closed when the partition is given up: nobody waits for a next attempt any more
 	work   sync.WaitGroup // the dispatcher and the lanes' goroutines
 	in     chan polled    // from the poll loop to the dispatcher; closed by stop
 	room   chan struct{}  // a token when some lane or the budget may have room again
@@ -217,6 +218,7 @@ const abandonAfter = 2 * time.Second
 func (p *partition) stop(drain time.Duration) {
 	p.stopping.Store(true)
 	close(p.in)
+	close(p.going)
 	p.mu.Lock()
 	for _, l := range p.lanes {
 		if l != nil {

@@ -207,7 +207,8 @@ func TestRecordsThatNewerOnesReplaceAreObsolete(t *testing.T) {
 		"the only one is kept": {keys(progressKey{"u", 1, 1}), 1, 1, progressKey{"u", 1, 1}, nil},
 		"former revisions": {
 			keys(progressKey{"u", 1, 1}, progressKey{"u", 1, 3}, progressKey{"u", 1, 2}), 1, 1,
-			progressKey{"u", 1, 3}, map[progressKey]bool{{"u", 1, 1}: true, {"u", 1, 2}: true},
+			progressKey{"u", 1, 3},
+			map[progressKey]bool{{"u", 1, 1}: true, {"u", 1, 2}: true},
 		},
 		"epochs before the base, also with nothing in their place": {
 			keys(progressKey{"u", 1, 1}), 2, 2, progressKey{}, map[progressKey]bool{{"u", 1, 1}: true},

@@ -39,6 +39,7 @@ type rig struct {
 	batching sinks.Batching
 	retry    consumer.Retry
 	budget   int64
+	drain    time.Duration
 	name     string // of the kind, and so of the consumer group
 }
 
@@ -69,6 +70,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 		batching: sinks.Batching{MaxBytes: 4 << 10, MaxEvents: 10},
 		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
 		budget:   64 << 20,
+		drain:    time.Second,
 		name:     "recorder",
 	}
 }
@@ -105,7 +107,7 @@ func (r *rig) group() *consumer.Group {
 		Topics: consumer.Topics{Events: r.topics.Events(), Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
-		SessionTimeout: 10 * time.Second, CommitInterval: 10 * time.Millisecond, DrainTimeout: time.Second,
+		SessionTimeout: 10 * time.Second, CommitInterval: 10 * time.Millisecond, DrainTimeout: r.drain,
 		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(16), Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {

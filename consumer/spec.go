@@ -121,7 +121,7 @@ func (s Spec) Continue() Spec {
 }
 
 // errNewer marks a persisted record of a version that this binary does not know.
-var errNewer = errors.New("written by a newer version of auditstream: upgrade before running it again") //nolint:gochecknoglobals // sentinel
+var errNewer = errors.New("written by a newer version of auditstream: upgrade before running it again")
 
 // decodeVersioned decodes a persisted JSON record strictly. The version is looked at
 // first, so that a newer record is refused for what it is.
