@@ -70,7 +70,7 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 		groups, err := d.begin(ctx, opts, registry, state)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil // stopped while it waited for Kafka
+				return nil //nolint:nilerr // stopped while it waited for Kafka
 			}
 			return err
 		}

@@ -36,7 +36,7 @@ func TestDeliveryBeginsAsSoonAsKafkaIsThere(t *testing.T) {
 		t.Errorf("/healthz answers %d %q, want 200: the process itself is well", status, body)
 	}
 	s.there()
-	s.publish(0, 30)
+	s.publish(0)
 	s.delivered(30)
 	if status, body := p.get("/readyz"); status != http.StatusOK || body != "ready\n" {
 		t.Errorf("/readyz answers %d %q, want 200", status, body)
@@ -49,7 +49,7 @@ func TestEveryStreamHasItsMetrics(t *testing.T) {
 	p := run(t, Delivery{Config: s.config(oneStream + `
   - {id: nothing, organization_id: "*", actions: [no.such], start: beginning, SPLUNK}
 `)})
-	s.publish(0, 30)
+	s.publish(0)
 	s.delivered(30)
 	eventually(t, "the count of what was delivered", func() bool {
 		_, body := p.get("/metrics")
@@ -91,15 +91,15 @@ func TestDeliveryGoesOnAfterKafkaWasAway(t *testing.T) {
 	s := newSite(t)
 	s.there()
 	p := run(t, Delivery{Config: s.config(oneStream)})
-	s.publish(0, 30)
+	s.publish(0)
 	s.delivered(30)
 	s.away()
 	p.logged("reading is held")
 	s.there()
-	s.publish(30, 30)
+	s.publish(30)
 	s.delivered(60)
 
-	s.publish(60, 30)
+	s.publish(60)
 	s.away()
 	p.stop()
 	if err := p.wait(); err != nil {
@@ -119,7 +119,7 @@ func TestAMendedTokenNeedsNoRestart(t *testing.T) {
 	c := s.config(oneStream)
 	c.Delivery.Probe = c.Delivery.Retry.Max
 	p := run(t, Delivery{Config: c})
-	s.publish(0, 30)
+	s.publish(0)
 	eventually(t, "the stream invalid", func() bool {
 		_, body := p.get("/metrics")
 		return !strings.Contains(body, `auditstream_stream_lanes{state="invalid",stream="everything"} 0`) &&

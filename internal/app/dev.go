@@ -302,17 +302,20 @@ func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
 
 func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p := func(name, format string, args ...any) {
-		fmt.Fprintf(d.Out, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+		d.say("  %-9s %s", name, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintln(d.Out, "auditstream dev: an embedded Kafka, delivery and three destinations in one process")
+	d.say("auditstream dev: an embedded Kafka, delivery and three destinations in one process")
 	p("Kafka", "%s   data in %s", broker, filepath.Join(d.Dir, "kafka"))
 	p("Splunk", "%s   events in %s", h.urls["splunk"], h.splunk.Path())
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
 	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)
 	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
-	fmt.Fprintln(d.Out)
+	d.say("")
 }
+
+// say prints a line. What cannot be shown is not shown.
+func (d Dev) say(format string, args ...any) { _, _ = fmt.Fprintf(d.Out, format+"\n", args...) }
 
 // watch shows what arrives until ctx ends.
 func (d Dev) watch(ctx context.Context, h *devHosted, delivered chan error, closers *[]func() error) error {
@@ -323,7 +326,7 @@ func (d Dev) watch(ctx context.Context, h *devHosted, delivered chan error, clos
 		show.counts(h.counts())
 		select {
 		case <-ctx.Done():
-			fmt.Fprintln(d.Out, "stopping: finishing what is under way, saving progress")
+			d.say("stopping: finishing what is under way, saving progress")
 			return nil
 		case err := <-delivered:
 			*closers = (*closers)[:len(*closers)-1] // nobody is left to wait for
@@ -348,14 +351,14 @@ func (d *display) counts(now map[string]int) {
 		return
 	}
 	if d.redraw && d.last != nil {
-		fmt.Fprintf(d.out, "\x1b[%dA", len(now))
+		_, _ = fmt.Fprintf(d.out, "\x1b[%dA", len(now))
 	}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		end := "\n"
 		if d.redraw {
 			end = "\x1b[K\n"
 		}
-		fmt.Fprintf(d.out, "  %-12s %7d delivered%s", id, now[id], end)
+		_, _ = fmt.Fprintf(d.out, "  %-12s %7d delivered%s", id, now[id], end)
 	}
 	d.last = now
 }

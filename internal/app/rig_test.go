@@ -214,8 +214,8 @@ func (p *process) get(path string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// publish sends n events, numbered from first.
-func (s *site) publish(first, n int) {
+// publish sends 30 events, numbered from first.
+func (s *site) publish(first int) {
 	s.t.Helper()
 	opts, err := kafka.Config{Brokers: []string{s.addr()}}.Options(zap.NewNop())
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *site) publish(first, n int) {
 		s.t.Fatal(err)
 	}
 	defer client.Close()
-	records := make([]*kgo.Record, n)
+	records := make([]*kgo.Record, 30)
 	for i := range records {
 		organization := fmt.Sprintf("org_%026d", i%7)
 		records[i] = &kgo.Record{Topic: "audit.events", Key: []byte(organization), Value: fmt.Appendf(nil,

@@ -60,7 +60,7 @@ func sampleFeed() ([]*schema.Event, error) {
 func (d Dev) publishSample(ctx context.Context, cfg *config.Config, opts []kgo.Opt, feed []*schema.Event) error {
 	done := filepath.Join(d.Dir, "sample-published")
 	if _, err := os.Stat(done); err == nil {
-		fmt.Fprintf(d.Out, "the sample feed (%d events) was published by an earlier start\n", len(feed))
+		d.say("the sample feed (%d events) was published by an earlier start", len(feed))
 		return nil
 	}
 	topics := cfg.Topics.Kafka()
@@ -79,7 +79,7 @@ func (d Dev) publishSample(ctx context.Context, cfg *config.Config, opts []kgo.O
 	for _, e := range feed {
 		organizations[e.OrganizationID] = true
 	}
-	fmt.Fprintf(d.Out, "published the sample feed: %d events of %d organizations\n", len(feed), len(organizations))
+	d.say("published the sample feed: %d events of %d organizations", len(feed), len(organizations))
 	return os.WriteFile(done, nil, 0o600)
 }
 
@@ -101,7 +101,7 @@ func (d Dev) await(ctx context.Context, h *devHosted, feed []*schema.Event, deli
 				return err
 			}
 			if len(lacking) == 0 {
-				fmt.Fprintf(d.Out, "all %d events of the sample feed have arrived in all three destinations\n", len(feed))
+				d.say("all %d events of the sample feed have arrived in all three destinations", len(feed))
 				return nil
 			}
 		}

@@ -81,12 +81,24 @@ streams:
     organization_id: '*'
     format: workos
 `, nil},
-		{"settings make a revision", []string{splunk}, strings.Replace(splunk, "token:", "index: audit, token:", 1),
-			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"}},
-		{"actions make a revision", []string{splunk}, strings.Replace(splunk, "splunk:", `actions: ["user.*"], splunk:`, 1),
-			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"}},
-		{"another organization makes a revision", []string{splunk}, strings.Replace(splunk, `"*"`, "org_01JAAAAAAAAAAAAAAAAAAAAAAA", 1),
-			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"}},
+		{
+			"settings make a revision",
+			[]string{splunk},
+			strings.Replace(splunk, "token:", "index: audit, token:", 1),
+			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"},
+		},
+		{
+			"actions make a revision",
+			[]string{splunk},
+			strings.Replace(splunk, "splunk:", `actions: ["user.*"], splunk:`, 1),
+			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"},
+		},
+		{
+			"another organization makes a revision",
+			[]string{splunk},
+			strings.Replace(splunk, `"*"`, "org_01JAAAAAAAAAAAAAAAAAAAAAAA", 1),
+			[]string{"a same active splunk 1/1/2 2026-11-01T12:00:00Z"},
+		},
 		{"a start is for the making only", []string{splunk}, strings.Replace(splunk, "splunk:", "start: beginning, splunk:", 1), nil},
 		{"a pause keeps the place", []string{splunk}, paused, []string{"a same paused splunk 1/1/2 2026-11-01T12:00:00Z"}},
 		{"and so does its end", []string{splunk, paused}, splunk, []string{"a same active splunk 1/1/3 2026-11-01T12:00:00Z"}},
@@ -95,12 +107,24 @@ streams:
 		{"an id that comes back is another stream", []string{splunk, none}, splunk, []string{"a new active splunk 1/1/1 now"}},
 		{"another kind is another stream, from now on", []string{s3}, splunk, []string{"a new active splunk 1/1/1 now"}},
 		{"another kind begins now, whatever the start was", []string{splunk}, s3, []string{"a new active s3 1/1/1 now"}},
-		{"another bucket goes on in a new epoch", []string{s3}, strings.Replace(s3, "one-bucket", "two-bucket", 1),
-			[]string{"a same active s3 2/1/2 beginning"}},
-		{"another prefix goes on in a new epoch", []string{s3}, strings.Replace(s3, "region:", "prefix: p/, region:", 1),
-			[]string{"a same active s3 2/1/2 beginning"}},
-		{"how objects are cut leaves the epoch", []string{s3}, strings.Replace(s3, "region:", "max_age: 5m, region:", 1),
-			[]string{"a same active s3 1/1/2 beginning"}},
+		{
+			"another bucket goes on in a new epoch",
+			[]string{s3},
+			strings.Replace(s3, "one-bucket", "two-bucket", 1),
+			[]string{"a same active s3 2/1/2 beginning"},
+		},
+		{
+			"another prefix goes on in a new epoch",
+			[]string{s3},
+			strings.Replace(s3, "region:", "prefix: p/, region:", 1),
+			[]string{"a same active s3 2/1/2 beginning"},
+		},
+		{
+			"how objects are cut leaves the epoch",
+			[]string{s3},
+			strings.Replace(s3, "region:", "max_age: 5m, region:", 1),
+			[]string{"a same active s3 1/1/2 beginning"},
+		},
 		{"a file without streams has no say", []string{splunk}, "", nil},
 	}
 	for _, tt := range tests {

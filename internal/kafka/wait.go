@@ -15,7 +15,7 @@ import (
 
 // ErrNoBroker is the answer of a broker that has just started: it is there, and the cluster
 // does not count it yet.
-var ErrNoBroker = errors.New("the cluster names no broker that serves") //nolint:gochecknoglobals // sentinel
+var ErrNoBroker = errors.New("the cluster names no broker that serves")
 
 // Pauses between two tries to reach Kafka, and how long one try may take: a host that
 // drops packets never refuses.
