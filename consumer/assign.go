@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -161,7 +161,7 @@ func (g *Group) newPartition(number int32, streams int) *partition {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &partition{
 		g: g, number: number, ctx: ctx, cancel: cancel,
-		going: make(chan struct{}), in: make(chan polled, 1), room: make(chan struct{}, 1),
+		work: &sync.WaitGroup{}, going: make(chan struct{}), in: make(chan polled, 1), room: make(chan struct{}, 1), saving: newTurn(),
 		log:    g.log.With(zap.Int32("partition", number)),
 		lanes:  make([]*lane, streams),
 		from:   make([]int64, streams),
@@ -214,15 +214,11 @@ func (g *Group) started(ctx context.Context, s Spec, number int32, logStart, log
 	if t.IsZero() {
 		return logStart, nil
 	}
-	listed, err := kadm.NewClient(g.out).ListOffsetsAfterMilli(ctx, t.UnixMilli(), g.cfg.Topics.Events)
-	if err = errors.Join(err, listed.Error()); err != nil {
-		return 0, fmt.Errorf("offset at %s: %w", t.Format(time.RFC3339), err)
+	offset, err := g.offsets.At(ctx, g.cfg.Topics.Events, number, t)
+	if err != nil {
+		return 0, err
 	}
-	o, ok := listed.Lookup(g.cfg.Topics.Events, number)
-	if !ok {
-		return 0, fmt.Errorf("%s[%d]: %w", g.cfg.Topics.Events, number, kerr.UnknownTopicOrPartition)
-	}
-	return min(o.Offset, logEnd), nil
+	return min(offset, logEnd), nil
 }
 
 // revoked gives partitions up in good order: what is under way may end, progress is

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 )
 
@@ -88,8 +87,10 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 // save writes the records of lanes as they are now and returns when all replicas have
 // them.
 func (p *partition) save(ctx context.Context, lanes []*lane) error {
-	p.saving.Lock()
-	defer p.saving.Unlock()
+	if err := p.saving.take(ctx); err != nil {
+		return err
+	}
+	defer p.saving.give()
 	now := time.Now()
 	s := snapshot{lanes: lanes}
 	for _, l := range lanes {
@@ -173,13 +174,17 @@ func (g *Group) produce(ctx context.Context, records ...*kgo.Record) []error {
 // commit writes the progress of partitions and then, only then, commits their group
 // offsets. A partition whose progress cannot be written is left out.
 func (g *Group) commit(ctx context.Context, parts []*partition) error {
-	g.committing.Lock()
-	defer g.committing.Unlock()
-	offsets := map[int32]kgo.EpochOffset{}
+	if err := g.committing.take(ctx); err != nil {
+		return err
+	}
+	defer g.committing.give()
+	offsets := map[int32]int64{}
 	metadata := map[int32]string{}
 	var failed error
 	for _, p := range parts {
-		p.saving.Lock()
+		if err := p.saving.take(ctx); err != nil {
+			return errors.Join(failed, err)
+		}
 		s := p.snapshot(p.rewrite)
 		err := p.write(ctx, s)
 		if err == nil {
@@ -191,7 +196,7 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 			text, err = s.meta.encode()
 		}
 		same := p.committed == fmt.Sprint(s.offset, text)
-		p.saving.Unlock()
+		p.saving.give()
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("partition %d: %w", p.number, err))
 			continue
@@ -199,31 +204,18 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 		if same || p.lost.Load() { // lost while its progress was written: the member may be another one by now
 			continue
 		}
-		offsets[p.number] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
+		offsets[p.number] = s.offset
 		metadata[p.number] = text
 	}
 	if len(offsets) == 0 {
 		return failed
 	}
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		for i := range req.Topics {
-			for j := range req.Topics[i].Partitions {
-				part := &req.Topics[i].Partitions[j]
-				m := metadata[part.Partition]
-				part.Metadata = &m
-			}
-		}
-		return nil
-	})
-	err := commitOffsets(ctx, g.client, g.cfg.Topics.Events, offsets)
-	if err != nil {
+	if err := g.member.Commit(ctx, offsets, metadata); err != nil {
 		return errors.Join(failed, fmt.Errorf("commit group offsets: %w", err))
 	}
 	for _, p := range parts {
-		if o, ok := offsets[p.number]; ok {
-			p.saving.Lock()
-			p.committed = fmt.Sprint(o.Offset, metadata[p.number])
-			p.saving.Unlock()
+		if at, ok := offsets[p.number]; ok {
+			p.committed = fmt.Sprint(at, metadata[p.number])
 		}
 	}
 	return failed
@@ -244,19 +236,6 @@ func (p *partition) bury(ctx context.Context) error {
 	}
 	p.obsolete = nil
 	return nil
-}
-
-func commitOffsets(ctx context.Context, cl *kgo.Client, topic string, offsets map[int32]kgo.EpochOffset) error {
-	var failed error
-	cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{topic: offsets},
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-			if err != nil {
-				failed = err
-				return
-			}
-			failed = commitErrors(resp)
-		})
-	return failed
 }
 
 // commitTimeout bounds one commit of the commit loop: a rebalance waits for it.

@@ -9,10 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
@@ -61,8 +59,10 @@ type Specs struct {
 type Group struct {
 	cfg     Config
 	client  *kgo.Client // the group's consumer
-	out     *kgo.Client // progress, dead letters, and reads outside of the group
-	reader  *kafka.Reader
+	member  membership  // of client
+	out     producer    // of progress and dead letters
+	reader  source
+	offsets offsets
 	router  *router
 	invalid *stream
 	metrics *Metrics
@@ -71,7 +71,7 @@ type Group struct {
 
 	catchUpWake chan struct{}
 	joined      atomic.Bool
-	committing  sync.Mutex // one commit at a time
+	committing  turn // one commit at a time
 
 	mu         sync.Mutex
 	partitions map[int32]*partition // owned now; guarded by mu
@@ -82,8 +82,8 @@ type Group struct {
 func New(cfg Config) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
-		catchUpWake: make(chan struct{}, 1),
-		partitions:  map[int32]*partition{}, fetched: map[int32]*commit{},
+		catchUpWake: make(chan struct{}, 1), committing: newTurn(),
+		partitions: map[int32]*partition{}, fetched: map[int32]*commit{},
 	}
 	var streams []*stream
 	for _, spec := range cfg.Specs.Streams {
@@ -160,7 +160,7 @@ func (g *Group) Run(ctx context.Context) error {
 		return fmt.Errorf("producer of progress: %w", err)
 	}
 	defer out.Close()
-	g.out, g.reader = out, &kafka.Reader{Client: out}
+	g.out, g.reader, g.offsets = out, &kafka.Reader{Client: out}, clusterOffsets{out}
 
 	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.ID),
@@ -186,6 +186,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w", g.cfg.ID, err)
 	}
+	g.member = groupMember{g.client, g.cfg.Topics.Events}
 
 	var background sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
@@ -308,8 +309,10 @@ func (p *partition) outOfRange(ctx context.Context) error {
 	if !p.settled() {
 		return nil
 	}
-	p.g.committing.Lock() // offsets must not be set during a commit
-	defer p.g.committing.Unlock()
+	if err := p.g.committing.take(ctx); err != nil { // offsets must not be set during a commit
+		return err
+	}
+	defer p.g.committing.give()
 	start, end, err := p.g.bounds(ctx, p.number)
 	if err != nil {
 		return err
@@ -327,7 +330,7 @@ func (p *partition) outOfRange(ctx context.Context) error {
 	if target == position {
 		return pause(ctx, 200*time.Millisecond)
 	}
-	p.g.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.g.cfg.Topics.Events: {p.number: {Epoch: -1, Offset: target}}})
+	p.g.member.Seek(p.number, target)
 	return nil
 }
 
@@ -406,31 +409,5 @@ func (l *lane) rewind(end int64) {
 
 // bounds are the first offset that Kafka has of a partition and the last stable one.
 func (g *Group) bounds(ctx context.Context, number int32) (start, end int64, err error) {
-	admin := kadm.NewClient(g.out)
-	starts, err := admin.ListStartOffsets(ctx, g.cfg.Topics.Events)
-	if err = errors.Join(err, starts.Error()); err != nil {
-		return 0, 0, fmt.Errorf("start of %s: %w", g.cfg.Topics.Events, err)
-	}
-	ends, err := admin.ListCommittedOffsets(ctx, g.cfg.Topics.Events)
-	if err = errors.Join(err, ends.Error()); err != nil {
-		return 0, 0, fmt.Errorf("end of %s: %w", g.cfg.Topics.Events, err)
-	}
-	s, ok1 := starts.Lookup(g.cfg.Topics.Events, number)
-	e, ok2 := ends.Lookup(g.cfg.Topics.Events, number)
-	if !ok1 || !ok2 {
-		return 0, 0, fmt.Errorf("%s[%d]: %w", g.cfg.Topics.Events, number, kerr.UnknownTopicOrPartition)
-	}
-	return s.Offset, e.Offset, nil
-}
-
-// commitErrors is the first failure of a commit's answer.
-func commitErrors(resp *kmsg.OffsetCommitResponse) error {
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("partition %d: %w", p.Partition, err)
-			}
-		}
-	}
-	return nil
+	return g.offsets.Bounds(ctx, g.cfg.Topics.Events, number)
 }

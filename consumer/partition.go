@@ -17,10 +17,10 @@ type partition struct {
 	number int32
 	ctx    context.Context //nolint:containedctx // ends with the ownership of the partition
 	cancel context.CancelFunc
-	going  chan struct{}  // closed when the partition is given up: nobody waits for a next attempt any more
-	work   sync.WaitGroup // the dispatcher and the lanes' goroutines
-	in     chan polled    // from the poll loop to the dispatcher; closed by stop
-	room   chan struct{}  // a token when some lane or the budget may have room again
+	going  chan struct{} // closed when the partition is given up: nobody waits for a next attempt any more
+	work   workers       // the dispatcher and the lanes' goroutines
+	in     chan polled   // from the poll loop to the dispatcher; closed by stop
+	room   chan struct{} // a token when some lane or the budget may have room again
 	log    *zap.Logger
 
 	stopping atomic.Bool  // nothing more is dispatched
@@ -35,10 +35,16 @@ type partition struct {
 	check  checker            // guarded by mu
 	found  []*stream          // scratch of offer; guarded by mu
 
-	saving    sync.Mutex    // one writer of progress at a time, so that records go out in order
-	committed string        // what was last committed, metadata included; guarded by saving
+	saving    turn          // one writer of progress at a time, so that records go out in order
+	committed string        // what was last committed, metadata included; guarded by Group.committing
 	rewrite   bool          // every lane's record must be written before the next commit; guarded by saving
 	obsolete  []progressKey // records to delete; guarded by saving
+}
+
+// workers runs goroutines and waits for their end: a [sync.WaitGroup].
+type workers interface {
+	Go(f func())
+	Wait()
 }
 
 // patience is how long the dispatcher waits for a lane that is full but getting on. A
