@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 //	kafka [PREFIX]    starts one with its topics and sets $KAFKA to its address
 //	kafka-topic NAME  prints each record of a topic on a line: key, tab, value; sorted
 //	kafka-await NAME  waits until a topic has a record
+//	kafka-put NAME FILE  writes records, each a line {"key","value","headers":[[name,value]…]}
 func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"kafka": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -36,6 +38,12 @@ func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			ts.Check(err)
 			_, err = fmt.Fprint(ts.Stdout(), strings.Join(lines, ""))
 			ts.Check(err)
+		},
+		"kafka-put": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 2 {
+				ts.Fatalf("usage: kafka-put NAME FILE")
+			}
+			ts.Check(putRecords(ts.Getenv("KAFKA"), args[0], ts.ReadFile(args[1])))
 		},
 		"kafka-await": func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) != 1 {
@@ -73,6 +81,34 @@ func scriptClient(addr string, more ...kgo.Opt) (*kgo.Client, error) {
 		return nil, err
 	}
 	return kgo.NewClient(append(opts, more...)...)
+}
+
+// putRecords writes a record for each line, as any Kafka client could.
+func putRecords(addr, topic, lines string) error {
+	client, err := scriptClient(addr, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), scriptKafka)
+	defer cancel()
+	for line := range strings.Lines(lines) {
+		var r struct {
+			Key, Value string
+			Headers    [][2]string
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return err
+		}
+		record := &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: []byte(r.Value)}
+		for _, h := range r.Headers {
+			record.Headers = append(record.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+		}
+		if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readTopic reads what the topic holds, and waits until that are at least n records.

@@ -23,6 +23,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(
 		newBench(),
+		newDeadletter(),
 		newDev(),
 		newPublish(),
 		newServe(),

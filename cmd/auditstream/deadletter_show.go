@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/auditstream/auditstream/consumer/deadletter"
+)
+
+func newDeadletterShow() *cobra.Command {
+	var f deadletterFlags
+	var raw bool
+	output := "text"
+	cmd := &cobra.Command{
+		Use:   "show --config FILE PARTITION:OFFSET",
+		Short: "Show everything about one dead letter",
+		Long: `Show everything about one dead letter: why it was written, what the destination answered,
+every violation, what was decided about it, and the record as its producer wrote it.
+
+  text  for people: JSON is indented, what a terminal would act upon is escaped
+  json  one object; the record's value as "value" if it is JSON, else in "value_base64"
+
+With --raw the value alone is written, byte for byte.
+
+Exit codes: 0 it was shown, 1 there is no letter at that position, or Kafka does not answer,
+2 wrong arguments.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := deadletter.ParsePosition(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			if output != "text" && output != "json" {
+				return usageError(fmt.Errorf("--output %q is unknown; there are: text, json", output))
+			}
+			if raw && cmd.Flags().Changed("output") {
+				return usageError(errors.New("--raw and --output exclude each other"))
+			}
+			return f.with(cmd.Context(), "", func(t *deadletter.Topic) error {
+				letter, err := t.Letter(cmd.Context(), p)
+				if err != nil {
+					return err
+				}
+				out := cmd.OutOrStdout()
+				if raw {
+					_, err := out.Write(letter.Value)
+					return err
+				}
+				standings, err := t.Standings(cmd.Context(), letter)
+				if err != nil {
+					return err
+				}
+				if output == "json" {
+					return showJSON(out, letter, standings[letter.ID])
+				}
+				return showText(out, letter, standings[letter.ID])
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&raw, "raw", false, "write the record's value alone, byte for byte")
+	cmd.Flags().StringVarP(&output, "output", "o", output, "text or json")
+	return cmd
+}
+
+// shown is what show prints with -o json.
+type shown struct {
+	*deadletter.Letter
+	*deadletter.Standing
+	Record shownRecord `json:"record"`
+}
+
+// shownRecord is the record as its producer wrote it. Of key and value at most one form is
+// set, none where the record has none.
+type shownRecord struct {
+	Key         *string         `json:"key,omitempty"`
+	KeyBase64   []byte          `json:"key_base64,omitempty"`
+	Headers     []shownHeader   `json:"headers,omitempty"`
+	Value       json.RawMessage `json:"value,omitempty"`
+	ValueBase64 []byte          `json:"value_base64,omitempty"`
+}
+
+type shownHeader struct {
+	Name        string  `json:"name"`
+	Value       *string `json:"value,omitempty"`
+	ValueBase64 []byte  `json:"value_base64,omitempty"`
+}
+
+func showJSON(w io.Writer, l *deadletter.Letter, s *deadletter.Standing) error {
+	text := func(b []byte) (*string, []byte) {
+		if b == nil || !utf8.Valid(b) {
+			return nil, b
+		}
+		return new(string(b)), nil
+	}
+	v := shown{Letter: l, Standing: s}
+	v.Record.Key, v.Record.KeyBase64 = text(l.Key)
+	for _, h := range l.Headers {
+		value, other := text(h.Value)
+		v.Record.Headers = append(v.Record.Headers, shownHeader{strings.ToValidUTF8(h.Key, "\uFFFD"), value, other})
+	}
+	if utf8.Valid(l.Value) && json.Valid(l.Value) {
+		v.Record.Value = l.Value
+	} else {
+		v.Record.ValueBase64 = l.Value
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+func showText(out io.Writer, l *deadletter.Letter, s *deadletter.Standing) error {
+	var b bytes.Buffer
+	p := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s  %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	p("position", "%s, written %s", l.Position, l.Time.Format(time.RFC3339))
+	p("letter", "%s", l.ID)
+	if s.Written > 1 {
+		p("repeated", "%d more since", s.Written-1)
+	}
+	p("state", "%s", s.State)
+	for _, m := range s.Marks {
+		p("", "%s %s by %s: %s", m.At.Format(time.RFC3339), m.State, m.By, m.Reason)
+	}
+	p("class", "%s", l.Class)
+	for i, stream := range l.Streams {
+		p(first(i, "streams"), "%s (uid %s, epoch %d, revision %d)", stream.ID, stream.UID, stream.Epoch, stream.Revision)
+	}
+	p("kind", "%s", l.Kind)
+	p("reason", "%s", l.Reason)
+	if l.Answer != "" {
+		p("answer", "%s", l.Answer)
+	}
+	for i, v := range l.Violations {
+		p(first(i, "violations"), "%s", v)
+	}
+	p("attempts", "%d, the first failed %s, the last %s", l.Attempts, l.FirstFailure.Format(time.RFC3339Nano), l.LastFailure.Format(time.RFC3339Nano))
+	p("from", "%s, partition %d, offset %d, appended %s (topic id %s)", l.Source.Topic, l.Source.Partition, l.Source.Offset, l.Source.Time.Format(time.RFC3339Nano), l.Source.TopicID)
+	if l.Key == nil {
+		p("key", "none")
+	} else {
+		p("key", "%s", l.Key)
+	}
+	for i, h := range l.Headers {
+		p(first(i, "headers"), "%s: %s", h.Key, h.Value)
+	}
+	p("value", "%d bytes", len(l.Value))
+	b.WriteByte('\n')
+	showValue(&b, l.Value)
+	_, err := out.Write(b.Bytes())
+	return err
+}
+
+// first is the name on the first line of several.
+func first(i int, name string) string {
+	if i == 0 {
+		return name
+	}
+	return ""
+}
+
+// showValue writes JSON indented, other text as it is, anything else in hexadecimal.
+func showValue(b *bytes.Buffer, value []byte) {
+	if !utf8.Valid(value) {
+		b.WriteString(hex.Dump(value))
+		return
+	}
+	var indented bytes.Buffer
+	if json.Indent(&indented, value, "", "  ") == nil {
+		value = indented.Bytes()
+	}
+	for line := range strings.Lines(string(value)) {
+		b.WriteString(printable(strings.TrimSuffix(line, "\n")) + "\n")
+	}
+}

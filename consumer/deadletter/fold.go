@@ -1,0 +1,116 @@
+package deadletter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// standing is how one letter stands. There may be a million in memory.
+type standing struct {
+	first, last int64 // offsets of the letter's records, since it became open
+	mark        int64 // offset of its last mark, when it is not open
+	millis      int64 // when the last was written
+	written     int32 // records of the letter in all
+	state       State
+}
+
+func (s *standing) letter(r *kgo.Record) {
+	if s.state != Open {
+		s.state, s.first = Open, r.Offset
+	}
+	s.last, s.millis = r.Offset, r.Timestamp.UnixMilli()
+	s.written++
+}
+
+// Unread counts records that are neither letters nor marks of a known version.
+type Unread struct {
+	Records int64
+	First   error // about the first of them; nil without any
+	Newer   error // about the first that a newer version wrote; nil without any
+}
+
+func (u *Unread) add(r *kgo.Record, err error) {
+	err = fmt.Errorf("record %s: %w", Position{r.Partition, r.Offset}, err)
+	u.Records++
+	if u.First == nil {
+		u.First = err
+	}
+	if u.Newer == nil && errors.Is(err, errNewer) {
+		u.Newer = err
+	}
+}
+
+// key stands for the id of a letter. 128 bits of SHA-256: two ids that share one do not
+// occur.
+type key [16]byte
+
+func keyOf(id string) key {
+	sum := sha256.Sum256([]byte(id))
+	return key(sum[:16])
+}
+
+// rank is where among all keys a key stands, for dividing them.
+func (k key) rank() uint64 { return binary.BigEndian.Uint64(k[:8]) }
+
+// fold hands each letter of a range for which match holds to each, once, with its
+// standing at the end of the range; in no order.
+//
+// The standings of more letters than t.most are not kept at once: the keys are divided,
+// and the range is read once for every part.
+func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func(*Letter) bool, each func(*standing)) (Unread, error) {
+	var unread Unread
+	for low := uint64(0); ; {
+		high := uint64(math.MaxUint64) // of this pass, included
+		standings := map[key]*standing{}
+		err := t.scan(ctx, partition, r, func(rec *kgo.Record) error {
+			l, m, err := decode(rec)
+			if err != nil {
+				if low == 0 {
+					unread.add(rec, err)
+				}
+				return nil // it is counted
+			}
+			if m != nil {
+				if s := standings[keyOf(m.Letter)]; s != nil {
+					s.state, s.mark = m.State, rec.Offset
+				}
+				return nil
+			}
+			k := keyOf(l.ID)
+			if k.rank() < low || k.rank() > high || !match(l) {
+				return nil
+			}
+			s := standings[k]
+			if s == nil {
+				s = &standing{first: rec.Offset, state: Open}
+				standings[k] = s
+			}
+			s.letter(rec)
+			for len(standings) > t.most && high > low {
+				high = low + (high-low)/2
+				for k := range standings {
+					if k.rank() > high {
+						delete(standings, k)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return unread, err
+		}
+		for _, s := range standings {
+			each(s)
+		}
+		if high == math.MaxUint64 {
+			return unread, nil
+		}
+		low = high + 1
+	}
+}
