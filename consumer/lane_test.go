@@ -256,6 +256,10 @@ func TestASnapshotSaysWhatTheNextOwnerMustReadAgain(t *testing.T) {
 			l.next, l.live = 10, true
 			p.position.Store(50)
 		}, 50, 50, 1},
+		"a lane that has no record yet gets one, wherever it stands": {func(p *partition) {
+			p.behind[p.addLane(p.g.stream(0), 0, nil)] = struct{}{}
+			p.position.Store(50)
+		}, 50, 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
