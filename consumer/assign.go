@@ -168,6 +168,7 @@ func (g *Group) newPartition(number int32, streams int) *partition {
 		behind: map[*lane]struct{}{},
 		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events},
 	}
+	p.saveAt.Store(repeatsOfPartition)
 	g.cfg.Budget.subscribe(p.room)
 	return p
 }
@@ -186,7 +187,7 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	if rec != nil {
 		l.gaps = rec.Gaps
 		l.counts = counts{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}
-		l.recorded, l.savedAt = rec.Cursor, rec.Updated
+		l.recorded, l.savedAt, l.savedCount = rec.Cursor, rec.Updated, l.counts.settled()
 		if rec.Epoch == s.spec.Epoch {
 			l.mark = rec.Mark
 		}

@@ -91,6 +91,11 @@ func (p *partition) save(ctx context.Context, lanes []*lane) error {
 		return err
 	}
 	defer p.saving.give()
+	return p.writeNow(ctx, lanes)
+}
+
+// writeNow is save for a caller who holds saving.
+func (p *partition) writeNow(ctx context.Context, lanes []*lane) error {
 	now := time.Now()
 	s := snapshot{lanes: lanes}
 	for _, l := range lanes {
@@ -125,7 +130,7 @@ func (p *partition) write(ctx context.Context, s snapshot) error {
 			l.dirty = true
 			failed = fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
 		} else {
-			l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
+			l.recordWritten(rec)
 		}
 		l.mu.Unlock()
 	}

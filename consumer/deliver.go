@@ -210,9 +210,9 @@ func (l *lane) note(r sinks.Receipt) {
 func (l *lane) delivered(n int, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.counts.delivered += int64(n)
-	l.mu.Unlock()
-	l.settle(n)
+	l.passed(n)
 }
 
 // hold waits for the next attempt and says why.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,5 +201,37 @@ func TestAnEventThatCannotBeFramedIsDeadLetteredInItsPlace(t *testing.T) {
 	r.eventually("2 events and 3 letters", func() bool { return r.dest.count("a") >= 2 && len(r.letters()) >= 3 })
 	if diff := cmp.Diff([]string{eventID(0), eventID(2)}, r.dest.ids("a")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPoisonsCostLittleMoreThanTheirHalvings(t *testing.T) {
+	const events = 1000
+	poison := []string{eventID(3), eventID(500), eventID(998)}
+	r := newRig(t, 1)
+	r.batching = sinks.Batching{MaxEvents: events, MaxBytes: 1 << 20, Linger: time.Hour} // one batch: it waits until it is full
+	r.stream("a", orgA)
+	requests := 0
+	r.dest.program(func(_ string, ids []string) (int, sinks.Receipt, error) {
+		requests++ // with the destination's lock held
+		if slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(poison, id) }) {
+			return 0, sinks.Receipt{}, &sinks.Error{Class: sinks.Rejected, Err: errors.New("invalid data format")}
+		}
+		return len(ids), sinks.Receipt{}, nil
+	})
+	r.publish(orgA, 0, events)
+	r.start()
+	r.eventually("997 events and 3 letters", func() bool { return r.dest.count("a") >= events-3 && len(r.letters()) >= 3 })
+	want := slices.DeleteFunc(wantIDs(0, events), func(id string) bool { return slices.Contains(poison, id) })
+	if diff := cmp.Diff(want, r.dest.ids("a")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if n := len(r.letters()); n != 3 {
+		t.Errorf("%d letters, want 3", n)
+	}
+	// A poison is found by ten halvings, each of which sends the sound half too.
+	r.dest.mu.Lock()
+	defer r.dest.mu.Unlock()
+	if most := 3*2*10 + 5; requests > most {
+		t.Errorf("%d requests, want %d at most", requests, most)
 	}
 }

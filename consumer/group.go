@@ -70,6 +70,7 @@ type Group struct {
 	chunks  chunkPool
 
 	catchUpWake chan struct{}
+	saveWake    chan struct{} // a token when early records are due
 	joined      atomic.Bool
 	committing  turn // one commit at a time
 
@@ -82,7 +83,7 @@ type Group struct {
 func New(cfg Config) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
-		catchUpWake: make(chan struct{}, 1), committing: newTurn(),
+		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, fetched: map[int32]*commit{},
 	}
 	var streams []*stream
@@ -191,6 +192,7 @@ func (g *Group) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
 	background.Go(func() { g.commitLoop(running) })
+	background.Go(func() { g.saveLoop(running) })
 	background.Go(func() { g.catchUp(running) })
 	g.poll(ctx)
 	stop()

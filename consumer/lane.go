@@ -43,10 +43,11 @@ type lane struct {
 	counts counts
 	gaps   []gap
 
-	saved    bool      // the record of this revision is acknowledged in Kafka
-	dirty    bool      // what the record says has changed
-	savedAt  time.Time // of the last record
-	recorded int64     // cursor in the last record
+	saved      bool      // the record of this revision is acknowledged in Kafka
+	dirty      bool      // what the record says has changed
+	savedAt    time.Time // of the last record
+	recorded   int64     // cursor in the last record
+	savedCount int64     // events settled, by the last record
 }
 
 // health is a lane's state as people see it.
@@ -289,9 +290,15 @@ func (l *lane) take() *chunk {
 func (l *lane) settle(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.passed(n)
+}
+
+// passed is settle with mu held.
+func (l *lane) passed(n int) {
 	c := l.current
 	c.done += n
 	l.dirty = true
+	l.unsaved(n)
 	if c.done < len(c.events) {
 		return
 	}

@@ -27,6 +27,8 @@ type partition struct {
 	lost     atomic.Bool  // another process may own it: nothing more is committed
 	position atomic.Int64 // every record below it has been dispatched; written with mu held
 	end      atomic.Int64 // high watermark as last heard
+	unsaved  atomic.Int64 // events settled that no record speaks of yet, over all lanes
+	saveAt   atomic.Int64 // that many of them make early records due
 
 	mu     sync.Mutex
 	lanes  []*lane            // by stream index, nil where none exists yet; guarded by mu

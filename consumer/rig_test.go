@@ -40,6 +40,7 @@ type rig struct {
 	retry    consumer.Retry
 	budget   int64
 	drain    time.Duration
+	commit   time.Duration
 	name     string // of the kind, and so of the consumer group
 }
 
@@ -71,6 +72,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
 		budget:   64 << 20,
 		drain:    time.Second,
+		commit:   10 * time.Millisecond,
 		name:     "recorder",
 	}
 }
@@ -107,7 +109,7 @@ func (r *rig) group() *consumer.Group {
 		Topics: consumer.Topics{Events: r.topics.Events(), Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
-		SessionTimeout: 10 * time.Second, CommitInterval: 10 * time.Millisecond, DrainTimeout: r.drain,
+		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
 		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(16), Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
