@@ -9,6 +9,9 @@ ARGS ?=
 FUZZTIME ?= 10s
 # Only the integration tests whose name matches.
 RUN ?= .
+# How long "make chaos" breaks things, and the seed that it prints, to repeat the faults.
+DURATION ?= 10m
+SEED ?=
 
 TOOLS := .cache/bin
 PATTERNS := ./...
@@ -66,6 +69,10 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 .PHONY: integration
 integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17 and Maven (RUN=…)
 	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
+
+.PHONY: chaos
+chaos: kafka-jars $(TOOLS)/versitygw ## break Kafka, networks, destinations and processes at random, and count every event (DURATION=… SEED=…)
+	AUDITSTREAM_CHAOS=$(DURATION) AUDITSTREAM_SEED=$(SEED) go test -tags integration -count=1 -v -timeout 0 -run '^TestCampaign' ./integration/
 
 # Before anything that takes time: it says in one line when Java or Maven is missing.
 .PHONY: kafka-jars

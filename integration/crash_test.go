@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestCrashesAndAZombieLoseNothing(t *testing.T) {
 	admin := newAdmin(t, broker.Addrs)
 	servers.Await(t, 2*time.Minute, "the other process has taken over everything", func() bool {
 		successor.Running(t)
-		return soleMember(t, admin, "b")
+		return shared(t, admin, "b")
 	})
 	f.publish(t, client, slice)
 	took := to.arrived()
@@ -80,15 +81,22 @@ func TestCrashesAndAZombieLoseNothing(t *testing.T) {
 	to.judge(t, f)
 }
 
-// soleMember reports whether every consumer group of delivery consists of that instance.
-func soleMember(t *testing.T, admin *kadm.Client, instance string) bool {
+// shared reports whether every consumer group of delivery consists of those instances.
+func shared(t *testing.T, admin *kadm.Client, instances ...string) bool {
 	t.Helper()
 	groups, err := admin.DescribeGroups(t.Context(), "auditstream.splunk", "auditstream.datadog", "auditstream.s3")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range groups.Sorted() {
-		if g.State != "Stable" || len(g.Members) != 1 || g.Members[0].InstanceID == nil || *g.Members[0].InstanceID != instance {
+		var members []string
+		for _, m := range g.Members {
+			if m.InstanceID != nil {
+				members = append(members, *m.InstanceID)
+			}
+		}
+		slices.Sort(members)
+		if g.State != "Stable" || len(g.Members) != len(instances) || !slices.Equal(members, instances) {
 			return false
 		}
 	}

@@ -3,7 +3,9 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -26,10 +28,23 @@ type destinations struct {
 	datadog *ddlogs.Server
 	archive *archive
 
-	splunkURL, datadogURL string
+	// As delivery is told: of the servers, or of proxies before them.
+	splunkURL, datadogURL, s3URL string
 }
 
 func startDestinations(t *testing.T) *destinations {
+	t.Helper()
+	as := func(h http.Handler) http.Handler { return h }
+	return startDestinationsBehind(t, as, as)
+}
+
+// startRefusingDestinations starts destinations that refuse poisons.
+func startRefusingDestinations(t *testing.T) *destinations {
+	t.Helper()
+	return startDestinationsBehind(t, refusingSplunk, refusingDatadog)
+}
+
+func startDestinationsBehind(t *testing.T, beforeSplunk, beforeDatadog func(http.Handler) http.Handler) *destinations {
 	t.Helper()
 	splunk, err := hec.New(hec.Config{Token: hecToken})
 	if err != nil {
@@ -39,13 +54,14 @@ func startDestinations(t *testing.T) *destinations {
 	if err != nil {
 		t.Fatal(err)
 	}
-	splunkServer, datadogServer := httptest.NewServer(splunk), httptest.NewServer(datadog)
+	splunkServer, datadogServer := httptest.NewServer(beforeSplunk(splunk)), httptest.NewServer(beforeDatadog(datadog))
 	t.Cleanup(splunkServer.Close)
 	t.Cleanup(datadogServer.Close)
+	archive := newArchive(servers.StartS3(t))
 	return &destinations{
 		splunk: splunk, splunkURL: splunkServer.URL,
 		datadog: datadog, datadogURL: datadogServer.URL,
-		archive: newArchive(servers.StartS3(t)),
+		archive: archive, s3URL: archive.store.Endpoint,
 	}
 }
 
@@ -74,38 +90,41 @@ func (d *destinations) datadogIDs(t *testing.T) []string {
 func (d *destinations) awaitAll(t *testing.T, f *feed) {
 	t.Helper()
 	const limit = 3 * time.Minute
-	servers.Await(t, limit, "every event is in Splunk", complete(f, d.splunk.Len, func() []string { return d.splunkIDs(t) }))
-	servers.Await(t, limit, "every event is in Datadog", complete(f, d.datadog.Len, func() []string { return d.datadogIDs(t) }))
+	servers.Await(t, limit, "every event is in Splunk", complete(f.due(inSplunk), d.splunk.Len, func() []string { return d.splunkIDs(t) }))
+	servers.Await(t, limit, "every event is in Datadog", complete(f.due(inDatadog), d.datadog.Len, func() []string { return d.datadogIDs(t) }))
 	servers.Await(t, limit, "every event is in S3", func() bool {
 		d.archive.refresh(t)
 		return unique(d.archive.ids()) == f.published
 	})
 }
 
-// complete reports whether every published event is among ids, which it reads only when
-// there are more of them than before.
-func complete(f *feed, length func() int, ids func() []string) func() bool {
+// complete reports whether that many different events are among ids, which it reads only
+// when there are more of them than before.
+func complete(due int, length func() int, ids func() []string) func() bool {
 	last := -1
 	return func() bool {
 		n := length()
-		if n == last || n < f.published {
+		if n == last || n < due {
 			return false
 		}
 		last = n
-		return unique(ids()) == f.published
+		return unique(ids()) == due
 	}
 }
 
-// judge is the end of a test: delivery does not run any more.
-func (d *destinations) judge(t *testing.T, f *feed) {
+// judge is the end of a test: delivery does not run any more. It says what the
+// destinations have that may have events twice.
+func (d *destinations) judge(t *testing.T, f *feed) map[string]verdict {
 	t.Helper()
+	verdicts := map[string]verdict{}
 	d.archive.refresh(t)
-	if v := f.judge(t, "S3", d.archive.ids()); v.duplicates > 0 {
+	if v := f.judge(t, inS3, d.archive.ids()); v.duplicates > 0 {
 		t.Errorf("S3 has %d events more than once, want each exactly once", v.duplicates)
 	}
 	d.archive.judgeChains(t)
-	f.judge(t, "Splunk", d.splunkIDs(t))
-	f.judge(t, "Datadog", d.datadogIDs(t))
+	verdicts[inSplunk] = f.judge(t, inSplunk, d.splunkIDs(t))
+	verdicts[inDatadog] = f.judge(t, inDatadog, d.datadogIDs(t))
+	return verdicts
 }
 
 // delivery is how to run a delivering process.
@@ -114,6 +133,10 @@ type delivery struct {
 	brokers      []string
 	replication  int
 	destinations *destinations
+	user         string        // to log in to Kafka as; "": none
+	prefix       string        // of the topics; "": audit
+	batch        int           // events in a request and an object; 0: 100
+	session      time.Duration // after which a silent process loses its partitions; 0: 10 s
 }
 
 // process is a delivering process, and where it tells how it is.
@@ -122,30 +145,36 @@ type process struct {
 	url string
 }
 
-// start starts a delivering process under a name of its own. Requests are small and
-// objects young, so that whatever happens happens amid many of them.
+// start starts a delivering process under a name of its own, or without one. Requests are
+// small and objects young, so that whatever happens happens amid many of them.
 func (d delivery) start(t *testing.T, instance string) process {
 	t.Helper()
 	listen, store := servers.FreeAddress(t), d.destinations.archive.store
+	batch, session := cmp.Or(d.batch, 100), cmp.Or(d.session, 10*time.Second)
+	sasl := ""
+	if d.user != "" {
+		sasl = fmt.Sprintf(", sasl: {mechanism: plain, username: %s, password: {env: KAFKA_PASSWORD}}", d.user)
+	}
 	config := fmt.Sprintf(`
-kafka: {brokers: [%s]}
-topics: {partitions: 6, replication: %d}
+kafka: {brokers: [%s]%s}
+topics: {prefix: %q, partitions: 6, replication: %d}
 delivery:
-  instance_id: %s
-  session_timeout: 10s
+  instance_id: %q
+  session_timeout: %s
   commit_interval: 500ms
   retry: {min: 100ms, max: 2s}
+  probe: 500ms
 observe: {listen: %q}
 log: {level: info, format: console}
 streams:
   - id: all-splunk
     organization_id: "*"
     start: beginning
-    splunk: {url: %q, token: {env: HEC_TOKEN}, max_events: 100, linger: 50ms}
+    splunk: {url: %q, token: {env: HEC_TOKEN}, max_events: %d, linger: 50ms, timeout: 10s}
   - id: all-datadog
     organization_id: "*"
     start: beginning
-    datadog: {url: %q, api_key: {env: DATADOG_API_KEY}, max_events: 100, linger: 50ms}
+    datadog: {url: %q, api_key: {env: DATADOG_API_KEY}, max_events: %d, linger: 50ms, timeout: 10s}
   - id: all-s3
     organization_id: "*"
     start: beginning
@@ -156,13 +185,14 @@ streams:
       path_style: true
       access_key_id: %s
       secret_access_key: {env: S3_SECRET}
-      max_events: 100
+      max_events: %d
+      timeout: 10s
       max_age: 300ms
-`, strings.Join(d.brokers, ", "), d.replication, instance, listen, d.destinations.splunkURL, d.destinations.datadogURL,
-		store.Bucket, store.Region, store.Endpoint, store.AccessKey)
+`, strings.Join(d.brokers, ", "), sasl, cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen, d.destinations.splunkURL, batch,
+		d.destinations.datadogURL, batch, store.Bucket, store.Region, d.destinations.s3URL, store.AccessKey, batch)
 	return process{
 		Process: servers.StartDeliver(t, d.binary, config,
-			"HEC_TOKEN="+hecToken, "DATADOG_API_KEY="+datadogAPIKey, "S3_SECRET="+store.SecretKey),
+			"KAFKA_PASSWORD="+d.user+"-secret", "HEC_TOKEN="+hecToken, "DATADOG_API_KEY="+datadogAPIKey, "S3_SECRET="+store.SecretKey),
 		url: "http://" + listen,
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer"
 	"github.com/auditstream/auditstream/schema"
 )
@@ -30,6 +33,9 @@ func newRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
+// harmless is the action of the events that every destination takes.
+const harmless = "document.shared"
+
 // feed is a run of events of several organizations, published in its order.
 type feed struct {
 	events    []*schema.Event
@@ -43,7 +49,7 @@ func newFeed(r *rand.Rand, events, organizations int) *feed {
 		e := &schema.Event{
 			ID:             fmt.Sprintf("audit_event_%026d", i),
 			OrganizationID: fmt.Sprintf("org_%026d", r.IntN(organizations)),
-			Action:         "document.shared",
+			Action:         harmless,
 			OccurredAt:     time.Now().UTC().Format(time.RFC3339Nano),
 			Actor:          schema.Actor{ID: "user_1", Type: "user", Name: "Zoë <&> \"Müller\""},
 			Targets:        []schema.Target{{ID: "document_1", Type: "document"}},
@@ -58,10 +64,18 @@ func newFeed(r *rand.Rand, events, organizations int) *feed {
 // publish publishes the next n events and returns when Kafka has acknowledged them.
 func (f *feed) publish(t *testing.T, client *producer.Client, n int) {
 	t.Helper()
-	if err := client.Publish(t.Context(), f.events[f.published:f.published+n]...); err != nil {
+	if err := f.send(t.Context(), client, n); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// send is publish for a goroutine that is not the test's own.
+func (f *feed) send(ctx context.Context, client *producer.Client, n int) error {
+	if err := client.Publish(ctx, f.events[f.published:f.published+n]...); err != nil {
+		return err
+	}
 	f.published += n
+	return nil
 }
 
 // publishUntil publishes the next n events little by little until done, and is how many of
@@ -74,6 +88,15 @@ func (f *feed) publishUntil(t *testing.T, client *producer.Client, n int, done f
 		n -= few
 	}
 	return n
+}
+
+// makeTopics makes the topics as delivery makes them when it starts, so that events can be
+// there before it.
+func makeTopics(t *testing.T, brokers []string) {
+	t.Helper()
+	if err := kafka.EnsureTopics(t.Context(), newAdmin(t, brokers), kafka.Topics{Partitions: 6, Replication: 1}, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newProducer(t *testing.T, config producer.Config) *producer.Client {
@@ -100,7 +123,8 @@ type verdict struct {
 
 // judge compares the ids of the events that a destination has, in the order in which it
 // took them, with what was published: none may be missing, none unknown, and the first
-// arrivals of each organization stand in the order of publishing.
+// arrivals of each organization stand in the order of publishing. What the destination
+// refuses it must not have.
 func (f *feed) judge(t *testing.T, destination string, ids []string) verdict {
 	t.Helper()
 	seen := map[string]bool{}
@@ -110,6 +134,9 @@ func (f *feed) judge(t *testing.T, destination string, ids []string) verdict {
 		position, known := f.position[id]
 		if !known || position >= f.published {
 			t.Fatalf("%s has event %q, which was not published", destination, id)
+		}
+		if f.events[position].Action == poisonFor(destination) {
+			t.Errorf("%s has event %q, which it refused", destination, id)
 		}
 		if seen[id] {
 			v.duplicates++
@@ -125,7 +152,7 @@ func (f *feed) judge(t *testing.T, destination string, ids []string) verdict {
 	}
 	missing := 0
 	for _, e := range f.events[:f.published] {
-		if !seen[e.ID] {
+		if !seen[e.ID] && e.Action != poisonFor(destination) {
 			if missing++; missing <= 3 {
 				t.Errorf("%s lacks event %s of %s", destination, e.ID, e.OrganizationID)
 			}
@@ -157,4 +184,33 @@ func idOf(t *testing.T, event []byte) string {
 		t.Fatalf("%v: %.200s", err, event)
 	}
 	return e.ID
+}
+
+// publishSteadily publishes that many events a second until the function that it returns is
+// called, or no events are left.
+func (f *feed) publishSteadily(ctx context.Context, client *producer.Client, rate int) (stop func() error) {
+	const each = 100 * time.Millisecond
+	end, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(each)
+		defer tick.Stop()
+		for f.published < len(f.events) {
+			select {
+			case <-tick.C:
+			case <-end:
+				ended <- nil
+				return
+			}
+			n := min(rate/int(time.Second/each), len(f.events)-f.published)
+			if err := f.send(ctx, client, n); err != nil {
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
+	return func() error {
+		close(end)
+		return <-ended
+	}
 }

@@ -18,6 +18,7 @@ import (
 type KafkaConfig struct {
 	Brokers    int      // each is broker and controller at once; nodes count from 1
 	Secure     bool     // TLS and SASL listeners, users admin and alice
+	Proxied    bool     // a listener with SASL that is advertised where a fault proxy has to stand
 	Properties []string // more broker properties, as "name=value"
 }
 
@@ -27,6 +28,9 @@ type Kafka struct {
 	TLSAddrs  []string // TLS with SASL, when secure
 	SASLAddrs []string // SASL without TLS, when secure
 	CAFile    string   // PEM of the authority of the TLS listeners, when secure
+
+	ProxyAddrs    []string // where fault proxies have to listen, one a node, when proxied
+	UpstreamAddrs []string // what they have to lead to
 
 	config KafkaConfig
 	script string
@@ -39,7 +43,7 @@ func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 	t.Helper()
 	var distances []int
 	for node := range config.Brokers {
-		distances = append(distances, node, 100+node, 200+node, 300+node)
+		distances = append(distances, node, 100+node, 200+node, 300+node, 400+node, 500+node)
 	}
 	k := &Kafka{
 		config: config,
@@ -53,6 +57,10 @@ func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 			k.TLSAddrs = append(k.TLSAddrs, loopback(k.port+200+node))
 			k.SASLAddrs = append(k.SASLAddrs, loopback(k.port+300+node))
 			k.CAFile = filepath.Join(k.dir, "tls", "ca.pem")
+		}
+		if config.Proxied {
+			k.UpstreamAddrs = append(k.UpstreamAddrs, loopback(k.port+400+node))
+			k.ProxyAddrs = append(k.ProxyAddrs, loopback(k.port+500+node))
 		}
 	}
 	return k
@@ -74,6 +82,9 @@ func (k *Kafka) Start(t *testing.T) {
 	args := []string{"start", "--fast", "--owner", strconv.Itoa(os.Getpid()), "--brokers", strconv.Itoa(k.config.Brokers)}
 	if k.config.Secure {
 		args = append(args, "--secure")
+	}
+	if k.config.Proxied {
+		args = append(args, "--proxied")
 	}
 	for _, p := range k.config.Properties {
 		args = append(args, "--conf", p)
