@@ -92,8 +92,8 @@ func (p *partition) sweep(ctx context.Context) error {
 
 	if from < position {
 		size := int32(window)
-		if p.g.cfg.Budget.full() {
-			size = window / 16 // each lane may take one event only
+		if !p.g.cfg.Budget.fits(0, window/16) {
+			size = window / 16 // a lane may take little
 		}
 		span, err := p.g.reader.Read(ctx, p.g.cfg.Topics.Events, p.number, from, size)
 		if errors.Is(err, kerr.OffsetOutOfRange) {

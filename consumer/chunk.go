@@ -1,8 +1,10 @@
 package consumer
 
 import (
+	"math/bits"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -14,6 +16,7 @@ type chunk struct {
 	body    []byte
 	events  []sinks.Entry
 	letters []cause   // one per event of a chunk of dead letters; else nil
+	size    int       // bytes that the budget has given for it
 	done    int       // events settled
 	day     int32     // of the first event
 	oldest  time.Time // append time of the first event
@@ -26,23 +29,71 @@ func (c *chunk) first() int64 {
 // maxLetters bounds a chunk of dead letters.
 const maxLetters = 100
 
-// chunks are reused: their bodies grow to the size of a batch once.
-type chunkPool struct{ pool sync.Pool }
+// Sizes of bodies. A body grows by moving to the next larger size; the one it leaves is
+// used again. Up to 1 MiB each is four times the former, so that growing copies a third
+// of the bytes in all; above, twice, so that less of a large one stays empty.
+const (
+	minBody    = 4 << 10
+	middleBody = 1 << 20
+	maxPooled  = 16 << 20 // larger ones are not kept for reuse: one outsized batch must not stay
+	bodySizes  = 9        // 4, 16, 64, 256 KiB; 1, 2, 4, 8, 16 MiB
+)
 
-// maxPooled is the largest body kept for reuse, so that one outsized batch does not stay.
-const maxPooled = 16 << 20
+// entrySize is what the budget counts for an event's place in a batch, in bytes.
+const entrySize = int(unsafe.Sizeof(sinks.Entry{}))
 
-func (p *chunkPool) get() *chunk {
-	if c, ok := p.pool.Get().(*chunk); ok {
-		return c
+// bodySize is the smallest size of a body that holds n bytes.
+func bodySize(n int) int {
+	switch {
+	case n <= minBody:
+		return minBody
+	case n <= middleBody:
+		b := bits.Len(uint(n - 1)) // n ≤ 1<<b
+		return 1 << (b + b&1)      // 4 KiB and its multiples by four are even powers of two
+	case n <= maxPooled:
+		return 1 << bits.Len(uint(n-1))
 	}
-	return &chunk{}
+	return (n + minBody - 1) / minBody * minBody // a body for one outsized event
+}
+
+// bodyIndex is the place of a size among the sizes, or false for one that is not kept.
+func bodyIndex(size int) (int, bool) {
+	if size < minBody || size > maxPooled || bodySize(size) != size {
+		return 0, false
+	}
+	b := bits.Len(uint(size)) - 1
+	if size <= middleBody {
+		return (b - 12) / 2, true
+	}
+	return b - 16, true
+}
+
+// chunkPool keeps chunks for reuse by the size of their bodies. What is not used again
+// for a while goes with the garbage.
+type chunkPool struct{ pools [bodySizes]sync.Pool }
+
+// get returns an empty chunk with a body of a size that bodySize has returned.
+func (p *chunkPool) get(size int) *chunk {
+	if i, ok := bodyIndex(size); ok {
+		if c, ok := p.pools[i].Get().(*chunk); ok {
+			return c
+		}
+	}
+	return &chunk{body: make([]byte, 0, size)}
 }
 
 func (p *chunkPool) put(c *chunk) {
-	if cap(c.body) > maxPooled {
-		return
+	if i, ok := bodyIndex(cap(c.body)); ok {
+		*c = chunk{body: c.body[:0], events: c.events[:0]}
+		p.pools[i].Put(c)
 	}
-	*c = chunk{body: c.body[:0], events: c.events[:0]}
-	p.pool.Put(c)
+}
+
+// enlarge moves c's body to one of size bytes.
+func (p *chunkPool) enlarge(c *chunk, size int) {
+	larger := p.get(size)
+	larger.body = append(larger.body[:0], c.body...)
+	c.body, larger.body = larger.body, c.body
+	larger.events = nil // they would be far too many for a small body
+	p.put(larger)
 }

@@ -189,6 +189,8 @@ func (g *Group) Run(ctx context.Context) error {
 	}
 	g.member = groupMember{g.client, g.cfg.Topics.Events}
 
+	g.cfg.Budget.subscribe(g.catchUpWake)
+	defer g.cfg.Budget.unsubscribe(g.catchUpWake)
 	var background sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
 	background.Go(func() { g.commitLoop(running) })

@@ -30,7 +30,10 @@ type lane struct {
 	open    *chunk    // being filled; newer than ready
 	current *chunk    // being delivered; older than ready
 	stuffed bool      // an event did not fit: no room before a ready chunk is taken
-	held    int       // bytes of frames in the three
+	held    int       // bytes that the budget has given for the three
+	starved int       // bytes that the budget did not have; 0: it had what was asked for
+	usual   int       // bytes of the last full body: the next one begins with as many
+	extra   int       // most bytes that a frame had beyond its event's
 	due     bool      // open has waited for its linger
 	linger  *time.Timer
 	running bool // a goroutine is in run
@@ -113,7 +116,7 @@ func (l *lane) roomy() bool {
 	if len(l.ready) >= maxReady && l.full(l.open) {
 		return false
 	}
-	return !l.p.g.cfg.Budget.full()
+	return l.starved == 0 || l.p.g.cfg.Budget.fits(l.held, l.starved)
 }
 
 func (l *lane) full(c *chunk) bool {
@@ -140,15 +143,20 @@ func (l *lane) offer(e *sinks.Event) bool {
 	}
 	day := dayOf(e.Time)
 	b := l.stream.batching
+	need := len(e.Value) + l.extra // what Frame will append, as far as can be told
 	c := l.open
-	if c != nil && (l.full(c) || c.letters != nil || b.Daily && c.day != day) {
+	if c != nil && (l.full(c) || c.letters != nil || b.Daily && c.day != day ||
+		len(c.events) > 0 && len(c.body)+need > max(cap(c.body), b.MaxBytes)) {
 		if !l.seal() {
 			return false
 		}
 		c = nil
 	}
 	if c == nil {
-		c = l.begins(e.Time)
+		c = l.begins(e.Time, need)
+	}
+	if c == nil || !l.fit(c, need) {
+		return false
 	}
 	before := len(c.body)
 	body, err := l.stream.sink.Frame(c.body, e)
@@ -156,18 +164,20 @@ func (l *lane) offer(e *sinks.Event) bool {
 		return l.condemn(e.Offset, e.Time, refusal(err))
 	}
 	size := len(body) - before
+	l.extra = max(l.extra, size-len(e.Value))
 	if len(body) > b.MaxBytes && len(c.events) > 0 {
 		if !l.seal() {
 			return false // the frame lies beyond the chunk's length: nothing was taken
 		}
-		c = l.begins(e.Time)
+		if c = l.begins(e.Time, size); c == nil || !l.fit(c, size) {
+			return false // likewise
+		}
 		body = append(c.body, body[before:]...)
 	}
+	l.charge(c, cap(body)-cap(c.body)) // more than 0 if the frame was larger than was foreseen
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
 	l.next, l.leftAt = e.Offset+1, e.Time
-	l.held += size
-	l.p.g.cfg.Budget.take(size)
 	l.wake()
 	return true
 }
@@ -187,7 +197,12 @@ func (l *lane) refuse(offset int64, at time.Time, why cause) bool {
 func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 	c := l.open
 	if c != nil && len(c.events) == 0 { // made for an event that could not be framed
+		l.free(c)
 		l.open, c = nil, nil
+	}
+	cost := why.size() + entrySize
+	if l.head() != nil && !l.p.g.cfg.Budget.fits(l.held, cost) {
+		return l.starve(cost)
 	}
 	if c != nil && (c.letters == nil || l.full(c)) {
 		if !l.seal() {
@@ -196,9 +211,10 @@ func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 		c = nil
 	}
 	if c == nil {
-		c = l.begins(at)
-		c.letters = make([]cause, 0, 1)
+		c = &chunk{day: dayOf(at), oldest: at, letters: make([]cause, 0, 1)}
+		l.open = c
 	}
+	l.charge(c, cost)
 	c.letters = append(c.letters, why)
 	c.events = append(c.events, sinks.Entry{Offset: offset, Day: dayOf(at)})
 	l.next, l.leftAt = offset+1, at
@@ -206,12 +222,98 @@ func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 	return true
 }
 
-// begins makes a new open chunk. The caller holds mu.
-func (l *lane) begins(at time.Time) *chunk {
-	c := l.p.g.chunks.get()
-	c.day, c.oldest = dayOf(at), at
+// begins makes a new open chunk for an event of need bytes, or returns nil if there is no
+// memory for it. A lane that holds nothing always gets what one event needs. The caller
+// holds mu.
+func (l *lane) begins(at time.Time, need int) *chunk {
+	idle, least := l.head() == nil, bodySize(need)
+	size := max(least, bodySize(min(l.usual, l.stream.batching.MaxBytes)))
+	if !l.p.g.cfg.Budget.grant(l.held, size) {
+		if size = least; !l.p.g.cfg.Budget.grant(l.held, size) {
+			if !idle {
+				l.starve(size)
+				return nil
+			}
+			l.p.g.cfg.Budget.take(size)
+		}
+	}
+	c := l.p.g.chunks.get(size)
+	c.day, c.oldest, c.size = dayOf(at), at, size
+	l.held += size
 	l.open = c
+	l.charge(c, cap(c.events)*entrySize) // an index that was used before, in proportion to its body
+	l.starved = 0
 	return c
+}
+
+// fit makes room in the open chunk for one more event of need bytes. It reports false if
+// there is no memory for it; what the chunk has is then sent at once, so that a lack of
+// memory makes batches smaller. The caller holds mu.
+func (l *lane) fit(c *chunk, need int) bool {
+	budget := l.p.g.cfg.Budget
+	must := len(c.events) == 0 // it was begun with memory for this event
+	if len(c.body)+need > cap(c.body) {
+		have, least := cap(c.body), bodySize(len(c.body)+need)
+		size := least
+		if budget.fits(l.held, bodySize(have+1)-have) {
+			size = max(size, bodySize(have+1))
+		}
+		if !budget.grant(l.held, size-have) {
+			if !must {
+				return l.starve(size - have)
+			}
+			budget.take(size - have)
+		}
+		c.size += size - have
+		l.held += size - have
+		l.p.g.chunks.enlarge(c, size)
+	}
+	if n := cap(c.events); len(c.events) == n {
+		more := max(minEntries, n)
+		if !budget.grant(l.held, more*entrySize) {
+			if !must {
+				return l.starve(more * entrySize)
+			}
+			budget.take(more * entrySize)
+		}
+		c.size += more * entrySize
+		l.held += more * entrySize
+		events := make([]sinks.Entry, n, n+more)
+		copy(events, c.events)
+		c.events = events
+	}
+	l.starved = 0
+	return true
+}
+
+// minEntries is the room for events that a batch begins with.
+const minEntries = 16
+
+// starve notes what the budget did not have, sends what is queued, and reports false. The
+// caller holds mu.
+func (l *lane) starve(n int) bool {
+	l.starved = n
+	if l.open != nil && len(l.open.events) > 0 {
+		l.due = true
+	}
+	l.wake()
+	return false
+}
+
+// charge takes n bytes for a chunk, whether the budget has them or not. The caller holds
+// mu.
+func (l *lane) charge(c *chunk, n int) {
+	c.size += n
+	l.held += n
+	l.p.g.cfg.Budget.take(n)
+}
+
+// free gives a chunk's memory back. The caller holds mu.
+func (l *lane) free(c *chunk) {
+	size := min(c.size, l.held) // nothing is left to give back when the lane was dropped before its sink returned
+	l.held -= size
+	l.p.g.cfg.Budget.release(size)
+	l.p.g.chunks.put(c)
 }
 
 // seal puts the open chunk among the ready ones, if one more may wait there. The caller
@@ -221,6 +323,7 @@ func (l *lane) seal() bool {
 		l.stuffed = true
 		return false
 	}
+	l.usual = len(l.open.body)
 	l.ready = append(l.ready, l.open)
 	l.open, l.due = nil, false
 	return true
@@ -272,7 +375,7 @@ func (l *lane) take() *chunk {
 		l.ready = l.ready[:copy(l.ready, l.ready[1:])]
 	case l.open != nil && len(l.open.events) > 0 &&
 		(l.due || l.full(l.open) || l.open.letters != nil || b.Linger == 0):
-		l.current = l.open
+		l.current, l.usual = l.open, len(l.open.body)
 		l.open, l.due = nil, false
 	}
 	if l.current == nil {
@@ -303,10 +406,7 @@ func (l *lane) passed(n int) {
 		return
 	}
 	l.current = nil
-	size := min(len(c.body), l.held) // nothing is left to give back when the lane was dropped before its sink returned
-	l.held -= size
-	l.p.g.cfg.Budget.release(size)
-	l.p.g.chunks.put(c)
+	l.free(c)
 	l.p.roomMade()
 }
 

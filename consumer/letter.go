@@ -44,6 +44,17 @@ func refusal(err error) cause {
 	return c
 }
 
+// size is about what a cause takes of memory, in bytes.
+func (c *cause) size() int {
+	const fixed, violation = 128, 64 // without the texts
+	n := fixed + len(c.reason) + len(c.answer)
+	for i := range c.violations {
+		v := &c.violations[i]
+		n += violation + len(v.Pointer) + len(v.Message)
+	}
+	return n
+}
+
 // bounded cuts text to the size of an answer, between runes.
 func bounded(s string) string {
 	if len(s) > sinks.MaxAnswer {

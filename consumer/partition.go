@@ -73,6 +73,7 @@ func (p *partition) dispatch() {
 		records, left := next.records, maxPatience
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
+			clear(records[:n]) // each pins the whole batch that it came in
 			records = records[n:]
 			if full == nil {
 				continue
@@ -152,12 +153,12 @@ func (p *partition) waitFor(l *lane, d time.Duration) bool {
 	defer t.Stop()
 	for {
 		l.mu.Lock()
-		roomy, stuck := l.roomy(), l.waiting || l.stopped || l.stream.paused()
+		roomy, starved, stuck := l.roomy(), l.starved > 0, l.waiting || l.stopped || l.stream.paused()
 		l.mu.Unlock()
 		if roomy || stuck {
 			return roomy
 		}
-		if p.g.cfg.Budget.full() {
+		if starved {
 			p.flush() // half-full batches elsewhere may be what the budget is waiting for
 		}
 		select {
