@@ -178,6 +178,9 @@ func (d Delivery) groups(opts []kgo.Opt, registry prometheus.Registerer, ids con
 		}
 		groups = append(groups, g)
 	}
+	if cfg.Kafka.Embedded == nil { // an embedded broker shares the process, and its memory is not foreseen
+		aimAt(memoryTarget(int64(cfg.Delivery.Memory), len(groups)))
+	}
 	if len(groups) == 0 {
 		what := "stream"
 		if len(d.Kinds) > 0 {
