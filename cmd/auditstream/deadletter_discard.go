@@ -26,7 +26,9 @@ letters are looked up before the first is marked: if one is not there, or was re
 none is. A letter that was discarded before stays as it is.
 
 Exit codes: 0 all are discarded, 1 they are not, or not all, 2 wrong arguments.`,
-		Example: `  auditstream deadletter discard --config auditstream.yaml --reason "load test, see OPS-812" 3:41 3:42`,
+		Example: `  auditstream deadletter discard --config auditstream.yaml --reason "load test, see OPS-812" 3:41 3:42
+  auditstream deadletter list --config auditstream.yaml --stream load-test -o json | jq -r .position |
+    xargs auditstream deadletter discard --config auditstream.yaml --reason "load test"`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := positions(args)
@@ -100,23 +102,14 @@ func discard(ctx context.Context, t *deadletter.Topic, at []deadletter.Position,
 // what a mark needs. The error names every position without one.
 func lookUp(ctx context.Context, t *deadletter.Topic, at []deadletter.Position) ([]*deadletter.Letter, error) {
 	var letters []*deadletter.Letter
-	var missing []error
 	known := map[string]bool{}
-	for _, p := range at {
-		l, err := t.Letter(ctx, p)
-		if e, ok := errors.AsType[*deadletter.PositionError](err); ok {
-			missing = append(missing, e)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	err := t.Letters(ctx, at, func(l *deadletter.Letter) {
 		if !known[l.ID] {
 			known[l.ID] = true
 			letters = append(letters, &deadletter.Letter{Position: l.Position, ID: l.ID, Key: bytes.Clone(l.Key)})
 		}
-	}
-	if err := errors.Join(missing...); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("nothing was discarded: %w", err)
 	}
 	return letters, nil

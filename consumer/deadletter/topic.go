@@ -35,7 +35,8 @@ type Topic struct {
 const (
 	// mostStandings bounds memory to about 100 MB.
 	mostStandings = 1 << 20
-	// readBytes is what one request asks for, compressed.
+	// readBytes is what one request asks for, compressed. For a single record one byte is
+	// asked for, which gets its batch.
 	readBytes = 1 << 20
 	// markTimeout bounds how long a mark is tried to be written.
 	markTimeout = 30 * time.Second
@@ -123,9 +124,12 @@ const patience = 20
 // scan hands every record of a range to f, in order, until f fails. What retention takes
 // meanwhile is passed over.
 func (t *Topic) scan(ctx context.Context, partition int32, r offsets, f func(*kgo.Record) error) error {
-	idle := 0
+	idle, bytes := 0, int32(readBytes)
+	if r.to-r.from == 1 {
+		bytes = 1
+	}
 	for at := r.from; at < r.to; {
-		span, err := t.reader.Read(ctx, t.name, partition, at, readBytes)
+		span, err := t.reader.Read(ctx, t.name, partition, at, bytes)
 		if errors.Is(err, kerr.OffsetOutOfRange) {
 			extents, err := t.extents(ctx, time.Time{})
 			if err != nil {
@@ -161,10 +165,37 @@ func (t *Topic) scan(ctx context.Context, partition int32, r offsets, f func(*kg
 
 // Letter reads the letter at p. A *[PositionError] says that there is none.
 func (t *Topic) Letter(ctx context.Context, p Position) (*Letter, error) {
+	var letter *Letter
+	err := t.Letters(ctx, []Position{p}, func(l *Letter) { letter = l })
+	return letter, err
+}
+
+// Letters hands the letter at each position to f, in their order. The error names every
+// position without one, each by a *[PositionError]. An error of another kind ends it.
+func (t *Topic) Letters(ctx context.Context, at []Position, f func(*Letter)) error {
 	extents, err := t.extents(ctx, time.Time{})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	var missing []error
+	for _, p := range at {
+		l, err := t.letter(ctx, p, extents)
+		if e, ok := errors.AsType[*PositionError](err); ok {
+			missing = append(missing, e)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		f(l)
+	}
+	if len(missing) == 1 {
+		return missing[0]
+	}
+	return errors.Join(missing...)
+}
+
+func (t *Topic) letter(ctx context.Context, p Position, extents map[int32]offsets) (*Letter, error) {
 	held, ok := extents[p.Partition]
 	switch {
 	case !ok:
@@ -175,7 +206,7 @@ func (t *Topic) Letter(ctx context.Context, p Position) (*Letter, error) {
 		return nil, &PositionError{p, fmt.Sprintf("the partition holds offsets %d to %d", held.from, held.to-1)}
 	}
 	var letter *Letter
-	err = t.scan(ctx, p.Partition, offsets{p.Offset, p.Offset + 1}, func(r *kgo.Record) error {
+	err := t.scan(ctx, p.Partition, offsets{p.Offset, p.Offset + 1}, func(r *kgo.Record) error {
 		l, m, err := decode(r)
 		switch {
 		case err != nil:
