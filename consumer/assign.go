@@ -88,9 +88,12 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if p := g.partition(number); p != nil {
 		return p, nil // an earlier try of the same session got this far
 	}
+	g.learning.Lock()
+	defer g.learning.Unlock()
 	f := found{records: table{}, events: g.cfg.IDs.Events, progress: g.cfg.IDs.Progress, streams: g.cfg.IDs.Streams}
 	g.mu.Lock()
 	f.commit = g.fetched[number]
+	router, specs := g.router, g.specs
 	g.mu.Unlock()
 	var err error
 	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
@@ -107,12 +110,12 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
 
-	all := append(slices.Clip(g.router.streams), g.invalid)
+	all := append(slices.Clip(router.streams), g.invalid)
 	at, err := place(f, all)
 	if err != nil {
 		return nil, err
 	}
-	p := g.newPartition(number, len(all))
+	p := g.newPartition(number, router, specs)
 	for _, note := range at.notes {
 		p.log.Warn(note)
 	}
@@ -157,18 +160,22 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	}
 }
 
-func (g *Group) newPartition(number int32, streams int) *partition {
+func (g *Group) newPartition(number int32, router *router, specs int64) *partition {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &partition{
 		g: g, number: number, ctx: ctx, cancel: cancel,
 		work: &sync.WaitGroup{}, going: make(chan struct{}), in: make(chan polled, 1), room: make(chan struct{}, 1), saving: newTurn(),
 		log:    g.log.With(zap.Int32("partition", number)),
-		lanes:  make([]*lane, streams),
-		from:   make([]int64, streams),
+		router: router, specs: specs,
 		behind: map[*lane]struct{}{},
 		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events},
 	}
 	p.saveAt.Store(repeatsOfPartition)
+	p.grow(g.size)
+	for _, s := range router.streams {
+		p.streams[s.index] = s
+	}
+	p.streams[g.invalid.index] = g.invalid
 	g.cfg.Budget.subscribe(p.room)
 	return p
 }
@@ -177,7 +184,7 @@ func (g *Group) newPartition(number int32, streams int) *partition {
 func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	cfg := &p.g.cfg
 	l := &lane{
-		stream: s, p: p, begin: begin,
+		stream: s, p: p, begin: begin, retiring: make(chan struct{}),
 		id:     laneID(s.spec, cfg, p.number),
 		health: health{state: StateActive, since: time.Now()},
 	}

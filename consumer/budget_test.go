@@ -111,7 +111,7 @@ func TestBodySizes(t *testing.T) {
 // heldLane is the live lane of a partition that delivers nothing: as if an older batch were
 // under way.
 func heldLane(p *partition) *lane {
-	l := p.addLane(p.g.stream(0), 0, nil)
+	l := p.addLane(p.streams[0], 0, nil)
 	l.live, l.running = true, true
 	return l
 }

@@ -27,7 +27,8 @@ type snapshot struct {
 	offset  int64
 	meta    commitMeta
 	records []*progress
-	lanes   []*lane // of the records
+	lanes   []*lane       // of the records
+	bury    []progressKey // obsolete once the records are acknowledged
 }
 
 func (p *partition) snapshot(all bool) snapshot {
@@ -36,7 +37,7 @@ func (p *partition) snapshot(all bool) snapshot {
 	position := p.position.Load()
 	s := snapshot{offset: position, meta: commitMeta{
 		Floor: position,
-		Specs: p.g.cfg.Specs.Offset, Events: p.g.cfg.IDs.Events, Progress: p.g.cfg.IDs.Progress, Streams: p.g.cfg.IDs.Streams,
+		Specs: p.specs, Events: p.g.cfg.IDs.Events, Progress: p.g.cfg.IDs.Progress, Streams: p.g.cfg.IDs.Streams,
 	}}
 	now := time.Now()
 	for _, l := range p.lanes {
@@ -56,6 +57,7 @@ func (p *partition) snapshot(all bool) snapshot {
 		l.mu.Unlock()
 	}
 	s.meta.Floor = min(s.meta.Floor, s.offset)
+	s.bury, p.obsolete = p.obsolete, nil
 	return s
 }
 
@@ -194,7 +196,12 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 		err := p.write(ctx, s)
 		if err == nil {
 			p.rewrite = false
-			err = p.bury(ctx)
+			err = p.bury(ctx, s.bury)
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.obsolete = append(p.obsolete, s.bury...)
+			p.mu.Unlock()
 		}
 		var text string
 		if err == nil {
@@ -228,18 +235,17 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 
 // bury writes tombstones for records that newer revisions and epochs have replaced, once
 // those are acknowledged. The caller holds saving.
-func (p *partition) bury(ctx context.Context) error {
-	if len(p.obsolete) == 0 {
+func (p *partition) bury(ctx context.Context, keys []progressKey) error {
+	if len(keys) == 0 {
 		return nil
 	}
-	out := make([]*kgo.Record, 0, len(p.obsolete))
-	for _, key := range p.obsolete {
+	out := make([]*kgo.Record, 0, len(keys))
+	for _, key := range keys {
 		out = append(out, &kgo.Record{Topic: p.g.cfg.Topics.Progress, Partition: p.number, Key: []byte(key.String())})
 	}
 	if err := errors.Join(p.g.produce(ctx, out...)...); err != nil {
 		return fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
 	}
-	p.obsolete = nil
 	return nil
 }
 
@@ -265,5 +271,6 @@ func (g *Group) commitLoop(ctx context.Context) {
 		if err := g.commitWithin(ctx, commitTimeout, g.owned()); err != nil && ctx.Err() == nil {
 			g.log.Warn("progress is not saved: what is delivered now may be repeated after a crash", zap.Error(err))
 		}
+		g.reap()
 	}
 }

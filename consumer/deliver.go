@@ -36,20 +36,23 @@ func (r Retry) wait(n int, asked time.Duration) time.Duration {
 	return max(rand.N(bound)+1, min(asked, maxRetryAfter))
 }
 
-// run delivers what is queued until nothing is left or the partition stops.
+// run delivers what is queued until nothing is left, the lane is retired or the partition
+// stops. What is unsettled then is read again: by the lane's successor, or by the
+// partition's next owner.
 func (l *lane) run() {
 	for c := l.take(); c != nil; c = l.take() {
 		if err := l.deliver(l.p.ctx, c); err != nil {
 			l.mu.Lock()
 			l.running, l.stopped = false, true
 			l.mu.Unlock()
-			return // the partition is going: what is unsettled is read again by its next owner
+			break
 		}
 	}
+	l.p.ended(l)
 }
 
 // deliver settles a chunk, however long that takes. It returns an error only when the
-// partition is given up.
+// partition is given up or the lane retired.
 func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	if err := l.establish(ctx); err != nil {
 		return err
@@ -254,6 +257,8 @@ func (l *lane) wait(ctx context.Context, state string, why error, d time.Duratio
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-l.p.going:
+		err = errGoing
+	case <-l.retiring:
 		err = errGoing
 	}
 	l.mu.Lock()

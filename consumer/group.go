@@ -55,7 +55,8 @@ type Specs struct {
 }
 
 // Group delivers the streams of one kind: one consumer group, so that kinds fail, scale
-// and deploy apart. Lock order: committing, partition.saving, mu, partition.mu, lane.mu.
+// and deploy apart. Lock order: learning, committing, partition.saving, mu, partition.mu,
+// lane.mu.
 type Group struct {
 	cfg     Config
 	client  *kgo.Client // the group's consumer
@@ -63,7 +64,6 @@ type Group struct {
 	out     producer    // of progress and dead letters
 	reader  source
 	offsets offsets
-	router  *router
 	invalid *stream
 	metrics *Metrics
 	log     *zap.Logger
@@ -74,7 +74,14 @@ type Group struct {
 	joined      atomic.Bool
 	committing  turn // one commit at a time
 
+	learning sync.Mutex // one change of the streams, or opening of a partition, at a time
+	retired  []*stream  // replaced or deleted, perhaps with lanes that still finish; guarded by learning
+	indices  []int      // free ones below size; guarded by learning
+	size     int        // of every slice by stream index; guarded by learning
+
 	mu         sync.Mutex
+	router     *router              // the streams as they are now; guarded by mu
+	specs      int64                // first offset of the streams topic that was not read; guarded by mu
 	partitions map[int32]*partition // owned now; guarded by mu
 	fetched    map[int32]*commit    // as the last rebalance found them; guarded by mu
 }
@@ -95,18 +102,19 @@ func New(cfg Config) (*Group, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeSinks(streams))
 		}
-		s.index = len(streams)
+		s.index = g.index()
 		streams = append(streams, s)
 	}
-	g.router = newRouter(streams)
 	g.invalid = &stream{
 		spec: Spec{
 			ID: invalidUID, UID: invalidUID + "." + cfg.Kind.Name, Epoch: 1, BaseEpoch: 1, Revision: 1,
 			State: SpecActive, Start: StartBeginning, EpochOffset: new(int64(-1)), Kind: cfg.Kind.Name,
 		},
-		index: len(streams), invalid: true,
+		index: g.index(), invalid: true,
 	}
+	g.router, g.specs = newRouter(streams), cfg.Specs.Offset
 	g.metrics.watch(g)
+	g.metrics.know(streams)
 	return g, nil
 }
 
@@ -147,7 +155,7 @@ func (g *Group) Ready() bool { return g.joined.Load() }
 // DrainTimeout, saves progress, commits and leaves the group. It returns an error only
 // when it cannot begin.
 func (g *Group) Run(ctx context.Context) error {
-	defer func() { _ = closeSinks(g.router.streams) }()
+	defer g.closeAll()
 	out, err := kgo.NewClient(slices.Concat(g.cfg.Kafka, []kgo.Opt{
 		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -358,7 +366,9 @@ func (p *partition) rewind(end int64) {
 		zap.Int64("position", p.position.Load()), zap.Int64("log_end", end))
 	p.position.Store(end)
 	for s, l := range p.lanes {
-		p.from[s] = min(p.from[s], end)
+		if p.from[s] != later {
+			p.from[s] = min(p.from[s], end)
+		}
 		if l != nil {
 			l.rewind(end)
 		}
@@ -372,13 +382,13 @@ func (p *partition) skip(start int64) {
 	position := p.position.Load()
 	for s, l := range p.lanes {
 		if l == nil {
-			if p.from[s] >= start {
+			if p.streams[s] == nil || p.from[s] >= start {
 				continue
 			}
-			l = p.addLane(p.g.stream(s), max(position, p.from[s]), nil)
+			l = p.addLane(p.streams[s], max(position, p.from[s]), nil)
 			l.next, l.live = l.begin, true
 		}
-		if _, behind := p.behind[l]; !behind {
+		if _, behind := p.behind[l]; !behind && !l.isRetired() {
 			l.lose(max(position, l.nextOffset()), start, expiredPosition)
 			l.advance(start)
 		}
@@ -387,14 +397,6 @@ func (p *partition) skip(start int64) {
 }
 
 const expiredPosition = "expired in Kafka before delivery: the topic's retention passed the position"
-
-// stream is the stream of a lane's index.
-func (g *Group) stream(index int) *stream {
-	if index == g.invalid.index {
-		return g.invalid
-	}
-	return g.router.streams[index]
-}
 
 // rewind moves a lane that stands above the end of the log back to it. What it has queued
 // it delivers: Kafka has lost it, the lane has not. What comes then lies below, so it

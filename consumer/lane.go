@@ -20,6 +20,8 @@ type lane struct {
 	p      *partition
 	id     sinks.Lane
 
+	retiring chan struct{} // closed when the lane is retired: it waits for no next attempt
+
 	sweeping bool // member of the sweep under way; guarded by p.mu
 
 	mu      sync.Mutex // guards everything below
@@ -39,6 +41,9 @@ type lane struct {
 	running bool // a goroutine is in run
 	stopped bool // no new run begins
 	waiting bool // between two attempts at the same events
+
+	retired   bool    // replaced or deleted: what is under way is its last
+	successor *stream // of a retired lane; nil when the stream is gone
 
 	begin  int64 // where the present revision begins
 	mark   string

@@ -42,7 +42,7 @@ func newTestPartition(t *testing.T, sink sinks.Sink, batching sinks.Batching) *p
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g.newPartition(0, 2)
+	return g.newPartition(0, g.router, g.specs)
 }
 
 type testSettings struct{ batching sinks.Batching }
@@ -92,7 +92,7 @@ func TestNoLaneComesIntoBeingInAPartitionThatStops(t *testing.T) {
 
 func TestARangeThatIsEmptyIsNoLoss(t *testing.T) {
 	p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20})
-	l := p.addLane(p.g.stream(0), 0, nil)
+	l := p.addLane(p.streams[0], 0, nil)
 	l.lose(10, 20, "retention")
 	l.lose(20, 20, "noticed twice")
 	l.lose(25, 20, "noticed by someone who was slower")
@@ -103,7 +103,7 @@ func TestARangeThatIsEmptyIsNoLoss(t *testing.T) {
 
 func TestOfManyGapsTheNewestAreListedAndAllAreCounted(t *testing.T) {
 	p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20})
-	l := p.addLane(p.g.stream(0), 0, nil)
+	l := p.addLane(p.streams[0], 0, nil)
 	for i := range int64(maxGaps + 5) {
 		l.lose(10*i, 10*i+1, "retention")
 	}
@@ -169,7 +169,7 @@ func TestBatchesAreCutAsTheDestinationWants(t *testing.T) {
 			test.batching.Linger = time.Hour
 			sink := lineSink{make(chan sinks.Batch)}
 			p := newTestPartition(t, sink, test.batching)
-			p.addLane(p.g.stream(0), 0, &progress{UID: "str_a", Epoch: 1, Revision: 1}).live = true
+			p.addLane(p.streams[0], 0, &progress{UID: "str_a", Epoch: 1, Revision: 1}).live = true
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -252,12 +252,12 @@ func TestASnapshotSaysWhatTheNextOwnerMustReadAgain(t *testing.T) {
 			p.position.Store(50)
 		}, 50, 40, 1},
 		"a live lane without a queue stands at the position": {func(p *partition) {
-			l := p.addLane(p.g.stream(0), 10, nil)
+			l := p.addLane(p.streams[0], 10, nil)
 			l.next, l.live = 10, true
 			p.position.Store(50)
 		}, 50, 50, 1},
 		"a lane that has no record yet gets one, wherever it stands": {func(p *partition) {
-			p.behind[p.addLane(p.g.stream(0), 0, nil)] = struct{}{}
+			p.behind[p.addLane(p.streams[0], 0, nil)] = struct{}{}
 			p.position.Store(50)
 		}, 50, 0, 1},
 	}

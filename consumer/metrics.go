@@ -57,17 +57,32 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 	return m, nil
 }
 
-// watch adds a group's lanes to what is collected. Counters of its streams exist from
-// then on, so that a rate can be told from a first event.
+// watch adds a group's lanes to what is collected.
 func (m *Metrics) watch(g *Group) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.groups = append(m.groups, g)
-	for _, s := range g.router.streams {
-		for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal} {
+}
+
+// know makes the counters of streams, so that a rate can be told from a first event.
+func (m *Metrics) know(streams []*stream) {
+	for _, s := range streams {
+		for _, c := range m.counters() {
 			c.WithLabelValues(s.spec.ID)
 		}
 	}
+}
+
+// forget drops the figures of a stream that is gone: labels must not grow for ever.
+func (m *Metrics) forget(id string) {
+	for _, c := range m.counters() {
+		c.DeleteLabelValues(id)
+	}
+	m.age.DeleteLabelValues(id)
+}
+
+func (m *Metrics) counters() []*prometheus.CounterVec {
+	return []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal}
 }
 
 func (m *Metrics) delivered(stream string, n int, age time.Duration) {
@@ -115,15 +130,24 @@ type standing struct {
 
 func (g *Group) standings() map[string]*standing {
 	now := time.Now()
-	out := make(map[string]*standing, len(g.router.streams))
-	for _, s := range g.router.streams {
+	g.mu.Lock()
+	streams := g.router.streams
+	g.mu.Unlock()
+	out := make(map[string]*standing, len(streams))
+	for _, s := range streams {
 		out[s.spec.ID] = &standing{lanes: map[string]int{StateActive: 0, StateError: 0, StateInvalid: 0, StatePaused: 0}}
 	}
 	for _, p := range g.owned() {
 		p.mu.Lock()
 		end := p.end.Load()
-		for _, s := range g.router.streams {
+		for _, s := range streams {
+			if s.index >= len(p.lanes) || p.streams[s.index] != s {
+				continue // it is just being learnt
+			}
 			st, l := out[s.spec.ID], p.lanes[s.index]
+			if l == nil && p.from[s.index] == later {
+				continue
+			}
 			if l == nil {
 				st.lag += max(0, end-max(p.position.Load(), p.from[s.index]))
 				continue

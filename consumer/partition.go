@@ -30,17 +30,20 @@ type partition struct {
 	unsaved  atomic.Int64 // events settled that no record speaks of yet, over all lanes
 	saveAt   atomic.Int64 // that many of them make early records due
 
-	mu     sync.Mutex
-	lanes  []*lane            // by stream index, nil where none exists yet; guarded by mu
-	from   []int64            // by stream index: nothing below belongs to the stream; guarded by mu
-	behind map[*lane]struct{} // lanes that are not live; guarded by mu
-	check  checker            // guarded by mu
-	found  []*stream          // scratch of offer; guarded by mu
+	mu       sync.Mutex
+	router   *router            // guarded by mu
+	specs    int64              // first offset of the streams topic that router does not know; guarded by mu
+	streams  []*stream          // by index, nil where none is delivered; guarded by mu
+	lanes    []*lane            // by stream index, nil where none exists yet; guarded by mu
+	from     []int64            // by stream index: nothing below belongs to the stream; guarded by mu
+	behind   map[*lane]struct{} // lanes that are not live; guarded by mu
+	obsolete []progressKey      // records to delete once their successors are acknowledged; guarded by mu
+	check    checker            // guarded by mu
+	found    []*stream          // scratch of offer; guarded by mu
 
-	saving    turn          // one writer of progress at a time, so that records go out in order
-	committed string        // what was last committed, metadata included; guarded by Group.committing
-	rewrite   bool          // every lane's record must be written before the next commit; guarded by saving
-	obsolete  []progressKey // records to delete; guarded by saving
+	saving    turn   // one writer of progress at a time, so that records go out in order
+	committed string // what was last committed, metadata included; guarded by Group.committing
+	rewrite   bool   // every lane's record must be written before the next commit; guarded by saving
 }
 
 // workers runs goroutines and waits for their end: a [sync.WaitGroup].
@@ -137,7 +140,7 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 		}
 		return nil
 	}
-	p.found = p.g.router.match(event.OrganizationID, event.Action, p.found[:0])
+	p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 	for _, s := range p.found {
 		if l := pick(s, r); l != nil && !l.offer(event) {
 			return l
@@ -203,7 +206,7 @@ func (p *partition) letGo(l *lane) {
 func (p *partition) join(l *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.next < p.position.Load() {
+	if l.retired || l.next < p.position.Load() {
 		return
 	}
 	l.live = true

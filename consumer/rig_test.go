@@ -121,7 +121,11 @@ func (r *rig) group() *consumer.Group {
 // start runs a process; the returned function stops it in good order.
 func (r *rig) start() (stop func()) {
 	r.t.Helper()
-	g := r.group()
+	return r.run(r.group())
+}
+
+func (r *rig) run(g *consumer.Group) (stop func()) {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
@@ -373,4 +377,26 @@ func (r *rig) progress(uid string) lastProgress {
 		r.t.Fatal(err)
 	}
 	return p
+}
+
+// liveProgress counts the records of a stream in the progress topic that no tombstone has
+// replaced.
+func (r *rig) liveProgress(uid string) int {
+	r.t.Helper()
+	reader := &kafka.Reader{Client: r.client}
+	n := 0
+	for p := range r.topics.Partitions {
+		live := map[string]bool{}
+		if _, err := reader.ReadToEnd(r.t.Context(), r.topics.Progress(), p, func(rec *kgo.Record) {
+			live[string(rec.Key)] = rec.Value != nil
+		}); err != nil {
+			r.t.Fatal(err)
+		}
+		for key, alive := range live {
+			if alive && strings.HasPrefix(key, uid+"/") {
+				n++
+			}
+		}
+	}
+	return n
 }

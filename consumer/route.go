@@ -12,7 +12,7 @@ type stream struct {
 	actions  actionFilter
 	sink     sinks.Sink
 	batching sinks.Batching
-	index    int  // place in the router's streams, and so of its lane in a partition
+	index    int  // of its lane in every partition, for as long as it is delivered
 	invalid  bool // the one that takes what is no valid event to the dead letters
 }
 

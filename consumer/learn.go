@@ -1,0 +1,340 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// later stands for the start of a stream whose former revision still finishes a batch.
+const later = math.MaxInt64
+
+// change is what becomes of one stream. Without old it is new, without next it is gone.
+type change struct {
+	old, next *stream
+	start     int64 // in one partition, of a stream that does not go on where old stands
+}
+
+// continues says whether the stream goes on where its former revision stands.
+func (c change) continues() bool {
+	return c.old != nil && c.next != nil && c.next.spec.BaseEpoch <= c.old.spec.Epoch
+}
+
+// Learn takes the streams over as the streams topic has them, while delivery goes on.
+// Lanes of unchanged streams are not touched. A changed stream takes effect between two
+// batches: what is queued is dropped and read again under the new revision. What cannot
+// be delivered (settings that this binary refuses) leaves the former revision in force and
+// is part of the error; any other error means that nothing was taken over.
+func (g *Group) Learn(ctx context.Context, specs Specs) error {
+	g.learning.Lock()
+	defer g.learning.Unlock()
+	streams, changes, problems := g.revise(specs)
+	parts := g.owned()
+	starts := make([][]change, len(parts))
+	for i, p := range parts {
+		resolved, err := g.resolve(ctx, p, changes)
+		if err != nil {
+			for _, c := range changes {
+				if c.next != nil {
+					err = errors.Join(err, c.next.sink.Close())
+					g.indices = append(g.indices, c.next.index)
+				}
+			}
+			return err
+		}
+		starts[i] = resolved
+	}
+	router := newRouter(streams)
+	g.mu.Lock()
+	g.router = router
+	if problems == nil {
+		g.specs = specs.Offset
+	} // else a stream that is mended later would seem known, and start where the group is by then
+	reached := g.specs
+	g.mu.Unlock()
+	g.metrics.know(streams)
+	for i, p := range parts {
+		p.learn(router, reached, g.size, starts[i])
+	}
+	for _, c := range changes {
+		if c.old != nil {
+			g.retired = append(g.retired, c.old)
+		}
+		g.tell(c)
+	}
+	g.wakeCatchUp()
+	return problems
+}
+
+// revise compares what is delivered with what should be.
+func (g *Group) revise(specs Specs) (streams []*stream, changes []change, problems error) {
+	g.mu.Lock()
+	had := map[string]*stream{}
+	for _, s := range g.router.streams {
+		had[s.spec.UID] = s
+	}
+	g.mu.Unlock()
+	for _, spec := range specs.Streams {
+		if spec.Kind != g.cfg.Kind.Name || spec.State == SpecDeleted {
+			continue
+		}
+		old := had[spec.UID]
+		delete(had, spec.UID)
+		if old != nil && old.spec.Epoch == spec.Epoch && old.spec.Revision == spec.Revision {
+			streams = append(streams, old)
+			continue
+		}
+		next, err := g.open(spec)
+		if err != nil {
+			problems = errors.Join(problems, err)
+			if old != nil {
+				streams = append(streams, old)
+			}
+			continue
+		}
+		next.index = g.index()
+		streams = append(streams, next)
+		changes = append(changes, change{old: old, next: next})
+	}
+	for _, old := range had {
+		changes = append(changes, change{old: old})
+	}
+	return streams, changes, problems
+}
+
+// resolve finds where new streams begin in a partition.
+func (g *Group) resolve(ctx context.Context, p *partition, changes []change) ([]change, error) {
+	changes = slices.Clone(changes)
+	var logStart, logEnd int64
+	for i := range changes {
+		c := &changes[i]
+		if c.next == nil || c.continues() {
+			continue
+		}
+		if logEnd == 0 {
+			var err error
+			if logStart, logEnd, err = g.bounds(ctx, p.number); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if c.start, err = g.started(ctx, c.next.spec, p.number, logStart, logEnd); err != nil {
+			return nil, fmt.Errorf("stream %q: %w", c.next.spec.ID, err)
+		}
+	}
+	return changes, nil
+}
+
+// tell logs a change.
+func (g *Group) tell(c change) {
+	s, what := c.next, "stream changed"
+	switch {
+	case c.old == nil:
+		what = "stream added"
+	case c.next == nil:
+		s, what = c.old, "stream deleted"
+	}
+	g.log.Info(what, zap.String("stream", s.spec.ID), zap.String("state", s.spec.State), zap.Int64("epoch", s.spec.Epoch), zap.Int64("revision", s.spec.Revision))
+}
+
+// index is a free stream index. The caller holds learning.
+func (g *Group) index() int {
+	if n := len(g.indices); n > 0 {
+		i := g.indices[n-1]
+		g.indices = g.indices[:n-1]
+		return i
+	}
+	g.size++
+	return g.size - 1
+}
+
+// reap closes the sinks of retired streams whose last lane has ended.
+func (g *Group) reap() {
+	if !g.learning.TryLock() {
+		return // next time
+	}
+	defer g.learning.Unlock()
+	parts := g.owned()
+	g.retired = slices.DeleteFunc(g.retired, func(s *stream) bool {
+		for _, p := range parts {
+			if p.occupied(s) {
+				return false
+			}
+		}
+		if err := s.sink.Close(); err != nil {
+			g.log.Warn("close the sink of a former revision", zap.String("stream", s.spec.ID), zap.Error(err))
+		}
+		g.indices = append(g.indices, s.index)
+		g.mu.Lock()
+		gone := !slices.ContainsFunc(g.router.streams, func(have *stream) bool { return have.spec.ID == s.spec.ID })
+		g.mu.Unlock()
+		if gone {
+			g.metrics.forget(s.spec.ID)
+		}
+		return true
+	})
+}
+
+// closeAll closes every sink. No lane is left.
+func (g *Group) closeAll() {
+	g.learning.Lock()
+	defer g.learning.Unlock()
+	g.mu.Lock()
+	streams := g.router.streams
+	g.mu.Unlock()
+	if err := errors.Join(closeSinks(streams), closeSinks(g.retired)); err != nil {
+		g.log.Warn("close the sinks", zap.Error(err))
+	}
+}
+
+// learn takes the changes over in one partition.
+func (p *partition) learn(r *router, specs int64, size int, changes []change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping.Load() {
+		return
+	}
+	p.router, p.specs = r, specs
+	p.grow(size)
+	for _, c := range changes {
+		if c.next != nil {
+			p.streams[c.next.index] = c.next
+		}
+		if c.old != nil {
+			p.streams[c.old.index] = nil
+		}
+		switch {
+		case c.continues():
+			p.replace(c.old, c.next)
+		default:
+			if c.old != nil {
+				p.replace(c.old, nil)
+			}
+			if c.next != nil {
+				p.introduce(c.next, c.start)
+			}
+		}
+	}
+}
+
+func (p *partition) grow(size int) {
+	for len(p.lanes) < size {
+		p.lanes, p.streams, p.from = append(p.lanes, nil), append(p.streams, nil), append(p.from, 0)
+	}
+}
+
+// occupied says whether a lane of s is left.
+func (p *partition) occupied(s *stream) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.index < len(p.lanes) && p.lanes[s.index] != nil && p.lanes[s.index].stream == s
+}
+
+// introduce begins a stream at start. Below the position it gets its lane at once: before
+// the next commit says that the stream is known, the lane is on record. The caller holds
+// mu.
+func (p *partition) introduce(s *stream, start int64) {
+	p.from[s.index] = start
+	if start >= p.position.Load() {
+		return
+	}
+	l := p.addLane(s, start, nil)
+	l.next = start
+	p.behind[l] = struct{}{}
+}
+
+// replace retires the lane of old; next goes on where it stands, as soon as a batch that
+// is under way has ended. Until then the lane stays, and so does its record. The caller
+// holds mu.
+func (p *partition) replace(old, next *stream) {
+	for _, l := range p.lanes { // old itself may still wait for its predecessor
+		if l != nil && l.retired && l.successor == old {
+			l.successor = next
+			if next != nil {
+				p.from[next.index] = later
+			}
+			return
+		}
+	}
+	l := p.lanes[old.index]
+	if l == nil {
+		if next != nil {
+			p.from[next.index] = max(p.from[old.index], p.position.Load())
+		}
+		return
+	}
+	if next != nil {
+		p.from[next.index] = later
+	}
+	delete(p.behind, l)
+	l.sweeping = false
+	if idle := l.retire(next); idle {
+		p.succeed(l)
+	}
+}
+
+// retire lets nothing more begin and reports whether nothing is under way.
+func (l *lane) retire(next *stream) (idle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = l.covered() // nobody offers to it any more
+	l.live, l.dirty = false, true
+	l.retired, l.stopped, l.successor = true, true, next
+	if l.linger != nil {
+		l.linger.Stop()
+	}
+	close(l.retiring)
+	return !l.running
+}
+
+func (l *lane) isRetired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retired
+}
+
+// ended is called when a lane's goroutine ends.
+func (p *partition) ended(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.mu.Lock()
+	over := l.retired && !l.running && p.lanes[l.stream.index] == l
+	l.mu.Unlock()
+	if over {
+		p.succeed(l)
+	}
+}
+
+// succeed puts the successor in a retired lane's place, at its cursor. In a partition that
+// is given up the lane stays: its record is the last. The caller holds mu.
+func (p *partition) succeed(l *lane) {
+	if p.stopping.Load() {
+		return
+	}
+	l.mu.Lock()
+	cursor := l.cursor()
+	l.current, l.ready, l.open = nil, nil, nil
+	l.next = cursor
+	l.mu.Unlock()
+	l.drop()
+	p.lanes[l.stream.index] = nil
+	p.obsolete = append(p.obsolete, progressKey{l.id.UID, l.id.Epoch, l.id.Revision})
+	s := l.successor
+	if s == nil {
+		return
+	}
+	n := p.addLane(s, cursor, nil)
+	n.counts, n.gaps, n.next = l.counts, l.gaps, cursor
+	if l.id.Epoch == n.id.Epoch {
+		n.mark = l.mark
+	}
+	p.from[s.index] = cursor
+	if n.live = cursor >= p.position.Load(); !n.live {
+		p.behind[n] = struct{}{}
+	}
+	p.g.wakeCatchUp()
+}
