@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,13 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
-	"github.com/auditstream/auditstream/schema"
-	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -67,23 +62,18 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 		work.Go(server)
 	}
 	work.Go(func() error {
-		groups, err := d.begin(ctx, opts, registry, state)
+		ids, specs, err := d.begin(ctx, opts, state)
+		if ctx.Err() != nil {
+			return nil // stopped while it waited for Kafka
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // stopped while it waited for Kafka
-			}
 			return err
 		}
-		state.watch(groups)
-		running, ctx := errgroup.WithContext(ctx)
-		for _, g := range groups {
-			running.Go(func() error { return g.Run(ctx) })
+		c, err := newCrew(d, opts, ids, registry, state)
+		if err != nil {
+			return err
 		}
-		running.Go(func() error { // also where there is nothing to deliver
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
-		return running.Wait()
+		return c.run(ctx, specs)
 	})
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -99,7 +89,7 @@ const (
 
 // begin waits until Kafka has let it prepare everything. A cluster that has just started,
 // or goes away meanwhile, fails requests that succeed a moment later.
-func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, registry prometheus.Registerer, state *readiness) ([]*consumer.Group, error) {
+func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, state *readiness) (consumer.IDs, consumer.Specs, error) {
 	topics := d.Config.Topics.Kafka()
 	for wait := beginFirst; ; wait = min(2*wait, beginMost) {
 		ids, err := prepare(ctx, opts, topics, d.Log, state.waiting)
@@ -107,11 +97,8 @@ func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, registry prometheus
 		if err == nil {
 			specs, err = applyStreams(ctx, opts, topics, d.Config.Streams, d.Log)
 		}
-		if err == nil {
-			return d.groups(opts, registry, ids, specs)
-		}
-		if !passes(err) || ctx.Err() != nil {
-			return nil, err
+		if err == nil || !passes(err) || ctx.Err() != nil {
+			return ids, specs, err
 		}
 		state.waiting("waiting for Kafka: " + err.Error())
 		d.Log.Warn("Kafka does not let delivery begin yet", zap.Error(err), zap.Duration("next_try_in", wait))
@@ -120,7 +107,7 @@ func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, registry prometheus
 		case <-again.C:
 		case <-ctx.Done():
 			again.Stop()
-			return nil, context.Cause(ctx)
+			return ids, specs, context.Cause(ctx)
 		}
 	}
 }
@@ -134,61 +121,6 @@ func passes(err error) bool {
 		return true
 	}
 	return errors.Is(err, kafka.ErrNoBroker) || errors.Is(err, context.DeadlineExceeded) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
-}
-
-// groups opens one group a kind.
-func (d Delivery) groups(opts []kgo.Opt, registry prometheus.Registerer, ids consumer.IDs, specs consumer.Specs) ([]*consumer.Group, error) {
-	cfg := d.Config
-	topics := cfg.Topics.Kafka()
-	budget := consumer.NewBudget(int64(cfg.Delivery.Memory))
-	metrics, err := consumer.NewMetrics(registry, budget)
-	if err != nil {
-		return nil, err
-	}
-	inFlight := semaphore.NewWeighted(int64(cfg.Delivery.InFlight))
-	var groups []*consumer.Group
-	for _, name := range kindsOf(specs, d.Kinds) {
-		kind, ok := kindNamed(name)
-		if !ok {
-			return nil, fmt.Errorf("streams of kind %q: written by a newer version of auditstream", name)
-		}
-		g, err := consumer.New(consumer.Config{
-			Kafka:          opts,
-			Topics:         consumer.Topics{Events: topics.Events(), Progress: topics.Progress(), DeadLetters: topics.DeadLetters()},
-			IDs:            ids,
-			ID:             groupID(topics.Prefix, name),
-			InstanceID:     cfg.Delivery.InstanceID,
-			Kind:           kind,
-			Sink:           sinks.Options{Version: d.Version},
-			Specs:          specs,
-			Validator:      schema.Validator{OrganizationPattern: cfg.Events.OrganizationPattern},
-			SessionTimeout: cfg.Delivery.SessionTimeout.Std(),
-			CommitInterval: cfg.Delivery.CommitInterval.Std(),
-			DrainTimeout:   cfg.Delivery.DrainTimeout.Std(),
-			Retry: consumer.Retry{
-				Min: cfg.Delivery.Retry.Min.Std(), Max: cfg.Delivery.Retry.Max.Std(), Probe: cfg.Delivery.Probe.Std(),
-			},
-			Budget:   budget,
-			InFlight: inFlight,
-			Metrics:  metrics,
-			Log:      d.Log.Named("delivery"),
-		})
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, g)
-	}
-	if cfg.Kafka.Embedded == nil { // an embedded broker shares the process, and its memory is not foreseen
-		aimAt(memoryTarget(int64(cfg.Delivery.Memory), len(groups)))
-	}
-	if len(groups) == 0 {
-		what := "stream"
-		if len(d.Kinds) > 0 {
-			what += " of kind " + strings.Join(d.Kinds, " or ")
-		}
-		d.Log.Warn("there is no " + what + " to deliver: list some under streams: in the configuration")
-	}
-	return groups, nil
 }
 
 // groupID names the consumer group of a kind. Two installations that share a cluster have

@@ -32,10 +32,17 @@ func (r *readiness) waiting(why string) {
 	r.why = why
 }
 
-func (r *readiness) watch(groups []*consumer.Group) {
+// begun notes that delivery has begun, with groups or without.
+func (r *readiness) begun() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.started, r.groups = true, groups
+	r.started = true
+}
+
+func (r *readiness) watch(g *consumer.Group) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.groups = append(r.groups, g)
 }
 
 func (r *readiness) ready() error {

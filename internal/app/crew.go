@@ -1,0 +1,195 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// crew is a process's groups, one a kind of destination, and what they share. It follows
+// the streams topic: whatever is changed there is in force as soon as it is read.
+type crew struct {
+	d        Delivery
+	opts     []kgo.Opt
+	ids      consumer.IDs
+	topics   kafka.Topics
+	state    *readiness
+	budget   *consumer.Budget
+	metrics  *consumer.Metrics
+	inFlight *semaphore.Weighted
+	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
+}
+
+func newCrew(d Delivery, opts []kgo.Opt, ids consumer.IDs, registry prometheus.Registerer, state *readiness) (*crew, error) {
+	budget := consumer.NewBudget(int64(d.Config.Delivery.Memory))
+	metrics, err := consumer.NewMetrics(registry, budget)
+	if err != nil {
+		return nil, err
+	}
+	return &crew{
+		d: d, opts: opts, ids: ids, topics: d.Config.Topics.Kafka(), state: state,
+		budget: budget, metrics: metrics, inFlight: semaphore.NewWeighted(int64(d.Config.Delivery.InFlight)),
+		groups: map[string]*consumer.Group{},
+	}, nil
+}
+
+// run delivers until ctx ends. It fails when a group cannot begin.
+func (c *crew) run(ctx context.Context, specs consumer.Specs) error {
+	running, ctx := errgroup.WithContext(ctx)
+	if err := c.begin(ctx, running, specs); err != nil {
+		return err
+	}
+	if len(c.groups) == 0 {
+		what := "stream"
+		if len(c.d.Kinds) > 0 {
+			what += " of kind " + strings.Join(c.d.Kinds, " or ")
+		}
+		c.d.Log.Warn("there is no " + what + " to deliver: list some under streams: in the configuration")
+	}
+	c.state.begun()
+	running.Go(func() error { return c.follow(ctx, running, specs) })
+	return running.Wait()
+}
+
+// begin starts a group for each kind that has streams and none yet.
+func (c *crew) begin(ctx context.Context, running *errgroup.Group, specs consumer.Specs) error {
+	var fresh []*consumer.Group
+	for _, name := range kindsOf(specs, c.d.Kinds) {
+		if c.groups[name] != nil {
+			continue
+		}
+		g, err := c.open(name, specs)
+		if err != nil {
+			return err
+		}
+		c.groups[name] = g
+		fresh = append(fresh, g)
+	}
+	if c.d.Config.Kafka.Embedded == nil { // an embedded broker shares the process, and its memory is not foreseen
+		aimAt(memoryTarget(int64(c.d.Config.Delivery.Memory), len(c.groups)))
+	}
+	for _, g := range fresh {
+		c.state.watch(g)
+		running.Go(func() error { return g.Run(ctx) })
+	}
+	return nil
+}
+
+func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) {
+	kind, ok := kindNamed(name)
+	if !ok {
+		return nil, fmt.Errorf("streams of kind %q: written by a newer version of auditstream", name)
+	}
+	cfg := c.d.Config.Delivery
+	return consumer.New(consumer.Config{
+		Kafka:          c.opts,
+		Topics:         consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()},
+		IDs:            c.ids,
+		ID:             groupID(c.topics.Prefix, name),
+		InstanceID:     cfg.InstanceID,
+		Kind:           kind,
+		Sink:           sinks.Options{Version: c.d.Version},
+		Specs:          specs,
+		Validator:      schema.Validator{OrganizationPattern: c.d.Config.Events.OrganizationPattern},
+		SessionTimeout: cfg.SessionTimeout.Std(),
+		CommitInterval: cfg.CommitInterval.Std(),
+		DrainTimeout:   cfg.DrainTimeout.Std(),
+		Retry:          consumer.Retry{Min: cfg.Retry.Min.Std(), Max: cfg.Retry.Max.Std(), Probe: cfg.Probe.Std()},
+		Budget:         c.budget,
+		InFlight:       c.inFlight,
+		Metrics:        c.metrics,
+		Log:            c.d.Log.Named("delivery"),
+	})
+}
+
+// followPause is the wait before the streams topic is read again after a failure.
+const followPause = time.Second
+
+// follow reads the streams topic on and has every group learn what changes. What it cannot
+// read, or a group cannot take over, leaves the former streams in force; it says so and
+// tries again.
+func (c *crew) follow(ctx context.Context, running *errgroup.Group, specs consumer.Specs) error {
+	client, err := kgo.NewClient(c.opts...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	reader := &kafka.Reader{Client: client}
+	var learnt error // why the last specs were not taken over whole
+	said := ""       // each reason once, however often it is tried
+	for ctx.Err() == nil {
+		next, err := readOn(ctx, reader, c.topics, specs)
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				c.d.Log.Warn("changes of streams cannot be read, the former ones stay in force", zap.Error(err))
+			}
+		case next.Offset == specs.Offset && learnt == nil:
+			continue // the read has waited for news
+		default:
+			specs = next
+			learnt = c.learn(ctx, running, specs)
+			if learnt == nil || ctx.Err() != nil {
+				said = ""
+				continue
+			}
+			if said != learnt.Error() {
+				said = learnt.Error()
+				c.d.Log.Error("a change of streams is not in force", zap.Error(learnt))
+			}
+		}
+		again := time.NewTimer(followPause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func (c *crew) learn(ctx context.Context, running *errgroup.Group, specs consumer.Specs) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
+		errs = append(errs, c.groups[name].Learn(ctx, specs))
+	}
+	return errors.Join(append(errs, c.begin(ctx, running, specs))...)
+}
+
+// readOn reads what was written to the streams topic since specs. A topic that begins
+// anew is read whole.
+func readOn(ctx context.Context, reader *kafka.Reader, topics kafka.Topics, specs consumer.Specs) (consumer.Specs, error) {
+	span, err := reader.Read(ctx, topics.Streams(), 0, specs.Offset, 1<<20)
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return readSpecs(ctx, reader, topics)
+	}
+	if err != nil {
+		return specs, err
+	}
+	streams := slices.Clone(specs.Streams)
+	for _, r := range span.Records {
+		s, err := consumer.DecodeSpec(r)
+		if err != nil {
+			return specs, err
+		}
+		streams = slices.DeleteFunc(streams, func(have consumer.Spec) bool { return have.ID == s.ID })
+		streams = append(streams, s)
+	}
+	return consumer.Specs{Streams: streams, Offset: span.Next}, nil
+}
