@@ -149,7 +149,6 @@ func decodeLetter(r *kgo.Record) (*Letter, error) {
 			Offset:    f.number("offset", 63),
 			Time:      time.UnixMilli(f.number("timestamp", 63)).UTC(),
 		},
-		Streams: []Stream{},
 		Key:     r.Key,
 		Value:   r.Value,
 		Headers: rest,
@@ -158,6 +157,9 @@ func decodeLetter(r *kgo.Record) (*Letter, error) {
 	f.json("violations", &l.Violations)
 	if f.err != nil {
 		return nil, f.err
+	}
+	if l.Streams == nil {
+		l.Streams = []Stream{} // [] in listings, not null
 	}
 	return l, nil
 }

@@ -71,9 +71,9 @@ func (r *rig) put(records ...*kgo.Record) {
 	r.t.Helper()
 	for _, rec := range records {
 		rec.Topic = r.name
-		if err := r.writer.ProduceSync(r.t.Context(), rec).FirstErr(); err != nil {
-			r.t.Fatal(err)
-		}
+	}
+	if err := r.writer.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
+		r.t.Fatal(err)
 	}
 }
 

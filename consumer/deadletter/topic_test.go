@@ -144,6 +144,36 @@ func TestListingInLittleMemory(t *testing.T) {
 	}
 }
 
+// Of many letters the newest are kept, not those that came first or last in the reading.
+func TestTheNewestOfManyLetters(t *testing.T) {
+	r := newRig(t)
+	const many = 3000
+	var records []*kgo.Record
+	for i := range many {
+		n := i * 7 % many // 7 and 3000 have no common divisor: every n once
+		records = append(records, letter(int32(i%2), n, "a", orgA))
+	}
+	r.put(records...)
+	got := r.list(Query{State: Open, Limit: 50})
+	var offsets, want []int64
+	for i, l := range got.Letters {
+		offsets, want = append(offsets, l.Source.Offset), append(want, int64(many-1-i))
+	}
+	if diff := cmp.Diff(want, offsets); diff != "" || len(got.Letters) != 50 || got.More != many-50 {
+		t.Errorf("%d more, (-want +got):\n%s", got.More, diff)
+	}
+}
+
+// Writers' clocks differ: behind a newer letter there may be older ones.
+func TestSinceWhenClocksStepBack(t *testing.T) {
+	r := newRig(t)
+	r.put(letter(0, 10, "a", orgA), letter(0, 2, "a", orgA), letter(0, 11, "a", orgA))
+	got := r.list(Query{Since: noon.Add(5 * time.Second)})
+	if diff := cmp.Diff([]string{"0:2 open 1 a", "0:0 open 1 a"}, lines(got)); diff != "" || got.More != 0 {
+		t.Errorf("%d more, (-want +got):\n%s", got.More, diff)
+	}
+}
+
 func TestOpenLettersComeInOrderWithTheirRecord(t *testing.T) {
 	r := fill(t)
 	for uid, want := range map[string][]string{"str_a": {"0:0", "0:4"}, "str_b": {"0:1"}, "str_c": nil, "": nil} {
