@@ -61,6 +61,21 @@ const patience = 250 * time.Millisecond
 // while a dispatcher waits, and with it the other partitions, and no rebalance can begin.
 const maxPatience = time.Second
 
+// A group of one stream has no neighbour to protect. There a read that nobody takes is
+// work done twice, and Kafka keeps what waits; only a rebalance has to wait too.
+const (
+	patienceAlone    = time.Second
+	maxPatienceAlone = 4 * time.Second
+)
+
+// patience is how long to wait for one lane, and for all of them over one read.
+func (g *Group) patience() (one, all time.Duration) {
+	if len(g.router.streams) == 1 {
+		return patienceAlone, maxPatienceAlone
+	}
+	return patience, maxPatience
+}
+
 // polled is what the poll loop hands to a dispatcher.
 type polled struct {
 	records []*kgo.Record
@@ -73,7 +88,8 @@ func (p *partition) dispatch() {
 		if next.reached != nil {
 			close(next.reached)
 		}
-		records, left := next.records, maxPatience
+		records := next.records
+		one, left := p.g.patience()
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
 			clear(records[:n]) // each pins the whole batch that it came in
@@ -82,7 +98,7 @@ func (p *partition) dispatch() {
 				continue
 			}
 			began := time.Now()
-			if !p.waitFor(full, min(patience, left)) {
+			if !p.waitFor(full, min(one, left)) {
 				p.letGo(full)
 			}
 			left = max(0, left-time.Since(began))

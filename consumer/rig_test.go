@@ -39,6 +39,8 @@ type rig struct {
 	batching sinks.Batching
 	retry    consumer.Retry
 	budget   int64
+	inFlight int64
+	memory   *consumer.Budget // of the process that was made last
 	drain    time.Duration
 	commit   time.Duration
 	name     string // of the kind, and so of the consumer group
@@ -71,6 +73,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 		batching: sinks.Batching{MaxBytes: 4 << 10, MaxEvents: 10},
 		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
 		budget:   64 << 20,
+		inFlight: 16,
 		drain:    time.Second,
 		commit:   10 * time.Millisecond,
 		name:     "recorder",
@@ -100,6 +103,7 @@ func (r *rig) group() *consumer.Group {
 		r.t.Fatal(err)
 	}
 	budget := consumer.NewBudget(r.budget)
+	r.memory = budget
 	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget)
 	if err != nil {
 		r.t.Fatal(err)
@@ -110,7 +114,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(16), Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)

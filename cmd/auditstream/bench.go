@@ -23,14 +23,14 @@ import (
 )
 
 func newBench() *cobra.Command {
-	c := bench.Config{Events: 1_000_000, Organizations: 200, Streams: 1, Duration: 5 * time.Minute}
+	c := bench.Config{Events: 1_000_000, Partitions: 6, Organizations: 200, Streams: 1, Duration: 5 * time.Minute}
 	compression, output := "gzip", "table"
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure delivery against the least that it could cost",
 		Long: `Measure delivery against the least that it could cost.
 
-Synthetic events of about 600 bytes are written to a topic of 6 partitions and delivered
+Synthetic events of about 600 bytes are written to a topic and delivered
 to a Splunk collector of the benchmark's own, first by the floor, the smallest program
 that gets the same bytes there, then by "auditstream serve deliver". Each is a process of
 its own; Kafka and the collector are others, so that their CPU is not counted. What
@@ -72,6 +72,7 @@ with the most events on.`,
 	flags := cmd.Flags()
 	flags.StringSliceVar(&c.Brokers, "brokers", nil, "`HOST:PORT` of some brokers (default: an embedded one)")
 	flags.IntVar(&c.Events, "events", c.Events, "how many events to deliver")
+	flags.IntVar(&c.Partitions, "partitions", c.Partitions, "of the topic")
 	flags.IntVar(&c.Organizations, "organizations", c.Organizations, "how many organizations they are of, unequally")
 	flags.IntVar(&c.Streams, "streams", c.Streams, "how many streams to deliver: 1 for one of all organizations")
 	flags.StringVar(&compression, "compression", compression, "of requests: gzip or none")

@@ -10,6 +10,7 @@ import (
 // Result is what a run has measured.
 type Result struct {
 	Events        int    `json:"events"`        // in the topic
+	Partitions    int    `json:"partitions"`    // of the topic
 	Deliveries    int64  `json:"deliveries"`    // wanted: more than events where several streams want one
 	Delivered     int64  `json:"delivered"`     // by delivery, within its time
 	Organizations int    `json:"organizations"` // that the events are of
@@ -49,7 +50,7 @@ func (m measurement) cpuPerMillion() float64 {
 
 func newResult(c Config, wanted int64, floor, delivery measurement) Result {
 	r := Result{
-		Events: c.Events, Deliveries: wanted, Delivered: delivery.counts.Events,
+		Events: c.Events, Partitions: c.Partitions, Deliveries: wanted, Delivered: delivery.counts.Events,
 		Organizations: c.Organizations, Streams: c.Streams,
 		Compression: c.compression(), Kafka: c.kafka(),
 		EventsPerSecond: delivery.perSecond(), CPUSecondsPerMillion: delivery.cpuPerMillion(),
@@ -67,6 +68,7 @@ func (r Result) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	rows := []struct{ name, value string }{
 		{"events in the topic", fmt.Sprint(r.Events)},
+		{"partitions", fmt.Sprint(r.Partitions)},
 		{"delivered", fmt.Sprintf("%d of %d", r.Delivered, r.Deliveries)},
 		{"organizations, streams", fmt.Sprintf("%d, %d", r.Organizations, r.Streams)},
 		{"compression", r.Compression},

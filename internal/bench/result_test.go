@@ -10,7 +10,7 @@ import (
 
 func TestResult(t *testing.T) {
 	start := time.Unix(1000, 0)
-	c := Config{Events: 600_000, Organizations: 20, Streams: 2, Gzip: true, Brokers: []string{"a:1", "b:2"}}
+	c := Config{Events: 600_000, Partitions: 6, Organizations: 20, Streams: 2, Gzip: true, Brokers: []string{"a:1", "b:2"}}
 	tests := []struct {
 		name            string
 		floor, delivery measurement
@@ -35,6 +35,7 @@ func TestResult(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Events, tt.want.Deliveries, tt.want.Organizations, tt.want.Streams = 600_000, 500_000, 20, 2
+			tt.want.Partitions = 6
 			tt.want.Compression, tt.want.Kafka = "gzip", "a:1,b:2"
 			got := newResult(c, 500_000, tt.floor, tt.delivery)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -44,7 +45,7 @@ func TestResult(t *testing.T) {
 			if err := got.WriteTable(&table); err != nil {
 				t.Fatal(err)
 			}
-			if lines := strings.Count(table.String(), "\n"); lines != 11 {
+			if lines := strings.Count(table.String(), "\n"); lines != 12 {
 				t.Errorf("the table has %d lines, want one for each of 11 figures:\n%s", lines, table.String())
 			}
 		})
