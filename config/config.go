@@ -64,14 +64,16 @@ type Events struct {
 
 // Delivery says how events are read and handed to destinations.
 type Delivery struct {
-	InstanceID     string         `json:"instance_id,omitempty"` // static membership in the consumer groups; empty: none
-	Memory         units.Bytes    `json:"memory"`                // for the events that wait, of all streams together
-	CommitInterval units.Duration `json:"commit_interval"`
-	SessionTimeout units.Duration `json:"session_timeout"` // after which Kafka gives a silent member's partitions away
-	DrainTimeout   units.Duration `json:"drain_timeout"`   // for requests under way at shutdown
-	InFlight       int            `json:"in_flight"`       // requests at once, over all destinations
-	Retry          Retry          `json:"retry"`
-	Probe          units.Duration `json:"probe"` // how often an invalid stream is tried
+	InstanceID        string         `json:"instance_id,omitempty"` // static membership in the consumer groups; empty: none
+	Memory            units.Bytes    `json:"memory"`                // for the events that wait, of all streams together
+	CommitInterval    units.Duration `json:"commit_interval"`
+	SessionTimeout    units.Duration `json:"session_timeout"`      // after which Kafka gives a silent member's partitions away
+	DrainTimeout      units.Duration `json:"drain_timeout"`        // for requests under way at shutdown
+	InFlight          int            `json:"in_flight"`            // requests at once, over all destinations
+	InFlightPerStream int            `json:"in_flight_per_stream"` // requests at once of one stream
+	Rejections        int            `json:"rejections"`           // events refused in a row after which a stream is held
+	Retry             Retry          `json:"retry"`
+	Probe             units.Duration `json:"probe"` // how often an invalid stream is tried
 }
 
 // Retry bounds the pause before an attempt is repeated.
@@ -120,13 +122,15 @@ func Defaults() *Config {
 		},
 		Events: Events{OrganizationPattern: regexp.MustCompile(organizationPattern)},
 		Delivery: Delivery{
-			Memory:         256 * units.MiB,
-			CommitInterval: seconds(1),
-			SessionTimeout: seconds(10),
-			DrainTimeout:   seconds(5),
-			InFlight:       64,
-			Retry:          Retry{Min: seconds(1), Max: seconds(300)},
-			Probe:          seconds(60),
+			Memory:            256 * units.MiB,
+			CommitInterval:    seconds(1),
+			SessionTimeout:    seconds(10),
+			DrainTimeout:      seconds(5),
+			InFlight:          64,
+			InFlightPerStream: 8,
+			Rejections:        100,
+			Retry:             Retry{Min: seconds(1), Max: seconds(300)},
+			Probe:             seconds(60),
 		},
 		Observe: Observe{Listen: "127.0.0.1:8081"},
 		Log:     Log{Level: "info", Format: "json"},

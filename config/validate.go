@@ -120,6 +120,12 @@ func (d *Delivery) validate(bad violation) {
 	if d.InFlight < 1 {
 		bad("delivery.in_flight", "is less than 1")
 	}
+	if d.InFlightPerStream < 1 {
+		bad("delivery.in_flight_per_stream", "is less than 1")
+	}
+	if d.Rejections < 0 {
+		bad("delivery.rejections", "is negative")
+	}
 	if s := d.SessionTimeout.Std(); s < minSessionTimeout || s > maxSessionTimeout {
 		bad("delivery.session_timeout", "is not between %v and %v, as Kafka demands",
 			units.Duration(minSessionTimeout), units.Duration(maxSessionTimeout))

@@ -59,7 +59,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	}
 	if c.letters != nil {
 		for i, last := c.done, len(c.events)-1; i <= last; i++ { // not c after its last event: it is another's by then
-			if err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i]); err != nil {
+			if _, err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i]); err != nil {
 				return err
 			}
 			l.settle(1)
@@ -72,7 +72,14 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	ends := []int{total} // where attempts end: a refusal that names no event halves the last
 	var f failures
 	for done < total {
+		if err := l.await(ctx); err != nil {
+			return err
+		}
 		end := ends[len(ends)-1]
+		if end > done+1 && l.broken() {
+			end = done + 1 // a probe
+			ends = append(ends, end)
+		}
 		batch := l.batch(c, done, end)
 		oldest := c.oldest
 		receipt, err := l.attempt(ctx, batch)
@@ -81,8 +88,11 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		if err == nil {
 			settled = end - done
 		}
+		if err == nil || settled > 0 || sinks.ClassOf(err) == sinks.Rejected {
+			l.stream.breaker.answered()
+		}
 		if settled > 0 {
-			f = failures{}
+			f, l.refusals, l.backoff = failures{}, refusals{}, 0
 			l.delivered(settled, time.Since(oldest))
 			done += settled
 		}
@@ -91,16 +101,21 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			continue
 		}
 		if ctx.Err() != nil {
+			l.stream.breaker.abandons(l)
 			return ctx.Err() // a shutdown is no attempt
 		}
 		f.add(err, settled)
 		refused, named := f.rejects(end - done)
 		switch {
+		case refused && l.broken():
+			l.holdRefused(&f)
 		case refused:
-			if err := l.deadLetter(ctx, c.events[done].Offset, f.cause()); err != nil {
+			organization, err := l.deadLetter(ctx, c.events[done].Offset, f.cause())
+			if err != nil {
 				return err
 			}
-			f = failures{}
+			l.refusals.add(organization)
+			f, l.backoff = failures{}, 0
 			l.settle(1)
 			done++
 			if done == end {
@@ -113,9 +128,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		case sinks.ClassOf(err) == sinks.Rejected:
 			ends = append(ends, done+(end-done)/2)
 		default:
-			if err := l.hold(ctx, &f); err != nil {
-				return err
-			}
+			l.hold(&f)
 		}
 	}
 	l.recovered()
@@ -124,12 +137,11 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 
 // failures are the failed attempts at the same events.
 type failures struct {
-	n           int
-	first, at   time.Time
-	err         error
-	last        *sinks.Error // nil for an error without class
-	event       int          // the event that last names, counted from the first unsettled one
-	unavailable int          // those of them that back off
+	n         int
+	first, at time.Time
+	err       error
+	last      *sinks.Error // nil for an error without class
+	event     int          // the event that last names, counted from the first unsettled one
 }
 
 func (f *failures) add(err error, settled int) {
@@ -187,9 +199,17 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 	return b.Slice(from, to)
 }
 
-// attempt makes one attempt, within the process's bound on requests in flight.
+// attempt makes one attempt, within the bounds on requests in flight of the stream and of
+// the process. Both serve first who came first, and a lane asks for one at a time: so
+// lanes take turns, and streams do.
 func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
 	g := l.p.g
+	if slots := l.stream.inFlight; slots != nil {
+		if err := slots.Acquire(ctx, 1); err != nil {
+			return sinks.Receipt{}, err
+		}
+		defer slots.Release(1)
+	}
 	if err := g.cfg.InFlight.Acquire(ctx, 1); err != nil {
 		return sinks.Receipt{}, err
 	}
@@ -218,25 +238,6 @@ func (l *lane) delivered(n int, age time.Duration) {
 	l.passed(n)
 }
 
-// hold waits for the next attempt and says why.
-func (l *lane) hold(ctx context.Context, f *failures) error {
-	g := l.p.g
-	f.unavailable++
-	var asked time.Duration
-	if f.last != nil {
-		asked = f.last.RetryAfter
-	}
-	state, d := StateError, g.cfg.Retry.wait(f.unavailable, asked)
-	if sinks.ClassOf(f.err) == sinks.Misconfigured {
-		state, d = StateInvalid, g.cfg.Retry.Probe
-	}
-	g.metrics.retried(l.stream.spec.ID)
-	l.mu.Lock()
-	l.counts.retried++
-	l.mu.Unlock()
-	return l.wait(ctx, state, f.err, d)
-}
-
 // errGoing ends a lane whose partition is given up while it waits.
 var errGoing = errors.New("the partition is given up")
 
@@ -246,24 +247,8 @@ func (l *lane) wait(ctx context.Context, state string, why error, d time.Duratio
 	again := time.Now().Add(d)
 	l.mu.Lock()
 	l.enter(state, why, again)
-	l.waiting = true
 	l.mu.Unlock()
-	l.p.roomMade() // whoever waits for this lane need not wait longer
-	t := time.NewTimer(d)
-	defer t.Stop()
-	var err error
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-l.p.going:
-		err = errGoing
-	case <-l.retiring:
-		err = errGoing
-	}
-	l.mu.Lock()
-	l.waiting = false
-	l.mu.Unlock()
+	_, err := l.sleep(ctx, again, nil)
 	return err
 }
 
@@ -300,27 +285,27 @@ func (l *lane) enter(state string, why error, again time.Time) {
 	}
 }
 
-// deadLetter returns when the letter is acknowledged. While it cannot be written the lane
-// holds.
-func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) error {
+// deadLetter returns when the letter is acknowledged, and whose event it was. While it
+// cannot be written the lane holds.
+func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (organization string, err error) {
 	id := l.stream.spec.ID
 	if why.class == classRejected {
 		l.p.g.metrics.rejected(id)
 	}
 	for n := 1; ; n++ {
-		err := l.write(ctx, offset, why)
+		organization, err = l.write(ctx, offset, why)
 		if err == nil {
 			break
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 		if errors.Is(err, kerr.OffsetOutOfRange) {
 			l.lose(offset, offset+1, "expired before it could be dead-lettered")
-			return nil
+			return "", nil
 		}
 		if err := l.wait(ctx, StateError, err, l.p.g.cfg.Retry.wait(n, 0)); err != nil {
-			return err
+			return "", err
 		}
 	}
 	l.p.g.metrics.deadLettered(id)
@@ -329,7 +314,7 @@ func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) error {
 	l.mu.Lock()
 	l.counts.deadLettered++
 	l.mu.Unlock()
-	return nil
+	return organization, nil
 }
 
 // lose records that offsets are gone: said aloud, counted, kept in the lane's record. A

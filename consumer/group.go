@@ -38,6 +38,8 @@ type Config struct {
 	Retry          Retry
 	Budget         *Budget             // of the process
 	InFlight       *semaphore.Weighted // requests under way, of the process
+	StreamInFlight int                 // requests under way at once, of one stream in this process; 0: no bound of its own
+	Rejections     int                 // events refused in a row after which a lane holds; 0: never
 	Metrics        *Metrics
 	Log            *zap.Logger
 }
@@ -137,7 +139,11 @@ func (g *Group) open(spec Spec) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)
 	}
-	return &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching()}, nil
+	s := &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching()}
+	if n := g.cfg.StreamInFlight; n > 0 {
+		s.inFlight = semaphore.NewWeighted(int64(n))
+	}
+	return s, nil
 }
 
 func closeSinks(streams []*stream) error {

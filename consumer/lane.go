@@ -24,6 +24,9 @@ type lane struct {
 
 	sweeping bool // member of the sweep under way; guarded by p.mu
 
+	refusals refusals // owned by the goroutine in run
+	backoff  int      // attempts in a row that failed; owned by the goroutine in run
+
 	mu      sync.Mutex // guards everything below
 	live    bool
 	next    int64     // everything below has been offered; while live, see covered

@@ -328,7 +328,7 @@ func (p *partition) succeed(l *lane) {
 		return
 	}
 	n := p.addLane(s, cursor, nil)
-	n.counts, n.gaps, n.next = l.counts, l.gaps, cursor
+	n.counts, n.savedCount, n.gaps, n.next = l.counts, l.savedCount, l.gaps, cursor
 	if l.id.Epoch == n.id.Epoch {
 		n.mark = l.mark
 	}

@@ -81,21 +81,22 @@ type letterStream struct {
 const letterPrefix = "auditstream.letter."
 
 // write puts the record at offset into the dead letters and returns when all replicas
-// have it. The record is read again: a lane keeps no copies.
-func (l *lane) write(ctx context.Context, offset int64, why cause) error {
+// have it. The record is read again: a lane keeps no copies. Its key is returned, which is
+// the organization where the record is an event.
+func (l *lane) write(ctx context.Context, offset int64, why cause) (key string, err error) {
 	g := l.p.g
 	r, err := g.reader.ReadRecord(ctx, g.cfg.Topics.Events, l.p.number, offset)
 	if err != nil {
-		return fmt.Errorf("read the event to dead-letter: %w", err)
+		return "", fmt.Errorf("read the event to dead-letter: %w", err)
 	}
 	letter, err := l.letter(r, why)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := g.produce(ctx, letter)[0]; err != nil {
-		return fmt.Errorf("write to %s: %w", g.cfg.Topics.DeadLetters, err)
+		return "", fmt.Errorf("write to %s: %w", g.cfg.Topics.DeadLetters, err)
 	}
-	return nil
+	return string(r.Key), nil
 }
 
 // letter is r as a dead letter: key, value and headers as they were, and headers that

@@ -282,6 +282,7 @@ func (p *partition) release() {
 	for _, l := range p.lanes {
 		if l != nil {
 			l.drop()
+			l.stream.breaker.abandons(l) // where a sink was left behind
 		}
 	}
 }

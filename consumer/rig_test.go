@@ -35,15 +35,17 @@ type rig struct {
 	dest   *destination
 	specs  consumer.Specs
 
-	logs     *zap.Logger
-	batching sinks.Batching
-	retry    consumer.Retry
-	budget   int64
-	inFlight int64
-	memory   *consumer.Budget // of the process that was made last
-	drain    time.Duration
-	commit   time.Duration
-	name     string // of the kind, and so of the consumer group
+	logs       *zap.Logger
+	batching   sinks.Batching
+	retry      consumer.Retry
+	budget     int64
+	inFlight   int64
+	memory     *consumer.Budget // of the process that was made last
+	drain      time.Duration
+	commit     time.Duration
+	name       string // of the kind, and so of the consumer group
+	rejections int
+	perStream  int
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
@@ -114,7 +116,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), StreamInFlight: r.perStream, Rejections: r.rejections, Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)

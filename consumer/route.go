@@ -3,6 +3,8 @@ package consumer
 import (
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -12,8 +14,10 @@ type stream struct {
 	actions  actionFilter
 	sink     sinks.Sink
 	batching sinks.Batching
-	index    int  // of its lane in every partition, for as long as it is delivered
-	invalid  bool // the one that takes what is no valid event to the dead letters
+	breaker  breaker             // of the destination, over all lanes of this process
+	inFlight *semaphore.Weighted // requests under way of this stream; nil: no bound of its own
+	index    int                 // of its lane in every partition, for as long as it is delivered
+	invalid  bool                // the one that takes what is no valid event to the dead letters
 }
 
 func (s *stream) paused() bool { return s.spec.State == SpecPaused }

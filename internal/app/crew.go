@@ -113,6 +113,8 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 		Retry:          consumer.Retry{Min: cfg.Retry.Min.Std(), Max: cfg.Retry.Max.Std(), Probe: cfg.Probe.Std()},
 		Budget:         c.budget,
 		InFlight:       c.inFlight,
+		StreamInFlight: cfg.InFlightPerStream,
+		Rejections:     cfg.Rejections,
 		Metrics:        c.metrics,
 		Log:            c.d.Log.Named("delivery"),
 	})
