@@ -55,7 +55,7 @@ type workers interface {
 // patience is how long the dispatcher waits for a lane that is full but getting on. A
 // destination a little slower than Kafka then costs no second read; one that is stuck
 // costs its neighbours this much, once, until it has caught up.
-const patience = 250 * time.Millisecond
+const patience = 500 * time.Millisecond
 
 // maxPatience bounds the waits for all lanes over one read. The poll loop stands still
 // while a dispatcher waits, and with it the other partitions, and no rebalance can begin.
