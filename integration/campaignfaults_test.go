@@ -23,7 +23,7 @@ import (
 func faultsOfCampaigns() []fault {
 	const ms, s = time.Millisecond, time.Second
 	return []fault{
-		{"SIGKILL of a deliverer", 6, []place{atProcesses}, 1 * ms, 3 * s, killDeliverer},
+		{"SIGKILL of a deliverer", 14, []place{atProcesses}, 1 * ms, 3 * s, killDeliverer},
 		{"SIGSTOP of a deliverer", 3, []place{atProcesses, atNetwork}, 500 * ms, 14 * s, stopDeliverer},
 		{"rebalance storm", 1, []place{atGroups}, 4 * s, 10 * s, storm},
 		{"progress denied by an ACL", 2, []place{atProgress}, 1 * s, 8 * s, denyProgress},

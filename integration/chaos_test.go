@@ -23,7 +23,7 @@ func TestCampaignLosesNothing(t *testing.T) {
 		rate          = 200 // events/s
 		poisons       = 20  // for each destination that refuses any
 	)
-	length := 45 * time.Second
+	length := 30 * time.Second
 	if s := os.Getenv("AUDITSTREAM_CHAOS"); s != "" {
 		var err error
 		if length, err = time.ParseDuration(s); err != nil {

@@ -96,3 +96,40 @@ func TestTokenRefusedFor5SecondsAmid10000LosesNothing(t *testing.T) {
 		})
 	}
 }
+
+// Others repeat a third of everything. How much is repeated is what a commit may be behind:
+// as an operator would who minds repeats, the streams keep their requests small.
+func TestTwoKillsAmid200000RepeatAtMost2Percent(t *testing.T) {
+	const (
+		events = 200_000
+		most   = events * 2 / 100
+	)
+	r := newRand(t)
+	broker := servers.StartKafka(t, 1)
+	makeTopics(t, broker.Addrs)
+	to := startDestinations(t)
+	run := delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: to, batch: 100}
+	f := newFeed(r, events, 50)
+	f.publish(t, newProducer(t, producer.Config{Brokers: broker.Addrs}), events)
+
+	p := run.start(t, "a")
+	for kill := range 2 {
+		target := (2*kill + 1) * events / 2 // arrivals at both doubles: a quarter, and three
+		target += r.IntN(events / 4)
+		servers.Await(t, 3*time.Minute, "the process is in midstream", func() bool {
+			p.Running(t)
+			return to.arrived() >= target
+		})
+		p.Kill(t)
+		t.Logf("kill %d after %d arrivals", kill+1, to.arrived())
+		p = run.start(t, "a")
+	}
+	to.awaitAll(t, f)
+	p.end(t)
+	for destination, v := range to.judge(t, f) {
+		t.Logf("%s: %.2f %% repeated", destination, 100*float64(v.duplicates)/events)
+		if v.duplicates > most {
+			t.Errorf("%s has %d repeats, want at most %d", destination, v.duplicates, most)
+		}
+	}
+}
