@@ -126,7 +126,7 @@ func (p *partition) feedSweep(lanes []*lane, from int64, span kafka.Span) int64 
 			break // done, or nobody is left, or the live reader's position is reached
 		}
 		// The only lane left is full. While it gets on, waiting is cheaper than another read.
-		if one, _ := p.g.patience(); !p.waitFor(last, one) {
+		if !p.waitFor(last, patience) {
 			p.leave(last, span.Records[i].Offset)
 			return at
 		}

@@ -22,7 +22,8 @@ type lane struct {
 
 	retiring chan struct{} // closed when the lane is retired: it waits for no next attempt
 
-	sweeping bool // member of the sweep under way; guarded by p.mu
+	sweeping   bool // member of the sweep under way; guarded by p.mu
+	impatience int  // waits in vain, less those that were worth it; owned by the dispatcher
 
 	refusals refusals // owned by the goroutine in run
 	backoff  int      // attempts in a row that failed; owned by the goroutine in run

@@ -52,29 +52,43 @@ type workers interface {
 	Wait()
 }
 
-// patience is how long the dispatcher waits for a lane that is full but getting on. A
-// destination a little slower than Kafka then costs no second read; one that is stuck
-// costs its neighbours this much, once, until it has caught up.
-const patience = 500 * time.Millisecond
+// patience is how long the dispatcher waits at most for a lane that is full but getting
+// on. A destination a little slower than Kafka, or a machine with too much to do, then
+// costs no second read. A lane that was waited for in vain gets half of that the next
+// time, and double after a wait that was worth it: one that is slow again and again soon
+// costs its neighbours nothing.
+const patience = time.Second
 
 // maxPatience bounds the waits for all lanes over one read. The poll loop stands still
 // while a dispatcher waits, and with it the other partitions, and no rebalance can begin.
-const maxPatience = time.Second
+const maxPatience = 2 * time.Second
 
-// A group of one stream has no neighbour to protect. There a read that nobody takes is
-// work done twice, and Kafka keeps what waits; only a rebalance has to wait too.
-const (
-	patienceAlone    = time.Second
-	maxPatienceAlone = 4 * time.Second
-)
+// minPatience is what patience never falls below.
+const minPatience = 20 * time.Millisecond
 
-// patience is how long to wait for one lane, and for all of them over one read.
-func (g *Group) patience() (one, all time.Duration) {
-	if len(g.router.streams) == 1 {
-		return patienceAlone, maxPatienceAlone
+// waited learns from a wait: whether it was worth it. It is the dispatcher's.
+func (l *lane) waited(worth bool) {
+	if worth {
+		l.impatience = max(0, l.impatience-1)
+	} else {
+		l.impatience++
 	}
-	return patience, maxPatience
 }
+
+// patience is how long the next wait may take: halved for each that was in vain. A group
+// of one stream has no neighbour to protect, so it always waits as long as it may.
+func (l *lane) patience() time.Duration {
+	l.p.mu.Lock()
+	alone := len(l.p.router.streams) == 1
+	l.p.mu.Unlock()
+	if alone {
+		return patience
+	}
+	return max(minPatience, patience>>min(l.impatience, maxImpatience))
+}
+
+// maxImpatience is when a shift has become pointless.
+const maxImpatience = 10
 
 // polled is what the poll loop hands to a dispatcher.
 type polled struct {
@@ -88,8 +102,7 @@ func (p *partition) dispatch() {
 		if next.reached != nil {
 			close(next.reached)
 		}
-		records := next.records
-		one, left := p.g.patience()
+		records, left := next.records, maxPatience
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
 			clear(records[:n]) // each pins the whole batch that it came in
@@ -98,7 +111,9 @@ func (p *partition) dispatch() {
 				continue
 			}
 			began := time.Now()
-			if !p.waitFor(full, min(one, left)) {
+			worth := p.waitFor(full, min(full.patience(), left))
+			full.waited(worth)
+			if !worth {
 				p.letGo(full)
 			}
 			left = max(0, left-time.Since(began))
