@@ -72,6 +72,7 @@ type Delivery struct {
 	InFlight          int            `json:"in_flight"`            // requests at once, over all destinations
 	InFlightPerStream int            `json:"in_flight_per_stream"` // requests at once of one stream
 	Rejections        int            `json:"rejections"`           // events refused in a row after which a stream is held
+	RetentionGuard    float64        `json:"retention_guard"`      // share of the topic's retention after which undelivered events are dead-lettered
 	Retry             Retry          `json:"retry"`
 	Probe             units.Duration `json:"probe"` // how often an invalid stream is tried
 }
@@ -129,6 +130,7 @@ func Defaults() *Config {
 			InFlight:          64,
 			InFlightPerStream: 8,
 			Rejections:        100,
+			RetentionGuard:    0.95,
 			Retry:             Retry{Min: seconds(1), Max: seconds(300)},
 			Probe:             seconds(60),
 		},

@@ -95,6 +95,7 @@ delivery:
   in_flight: 7
   in_flight_per_stream: 3
   rejections: 0
+  retention_guard: 0.5
   retry: {min: 250ms, max: 1h}
   probe: 10m
 observe: {listen: ":9000"}
@@ -138,7 +139,7 @@ streams:
 		Events: config.Events{OrganizationPattern: regexp.MustCompile(`^[a-z]+$`)},
 		Delivery: config.Delivery{
 			InstanceID: "one", Memory: units.GiB, CommitInterval: units.Duration(2 * time.Second),
-			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightPerStream: 3,
+			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightPerStream: 3, RetentionGuard: 0.5,
 			Retry: config.Retry{Min: units.Duration(250 * time.Millisecond), Max: units.Duration(time.Hour)},
 			Probe: units.Duration(10 * time.Minute),
 		},

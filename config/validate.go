@@ -126,6 +126,9 @@ func (d *Delivery) validate(bad violation) {
 	if d.Rejections < 0 {
 		bad("delivery.rejections", "is negative")
 	}
+	if !(d.RetentionGuard > 0 && d.RetentionGuard <= 1) {
+		bad("delivery.retention_guard", "is not above 0 and up to 1")
+	}
 	if s := d.SessionTimeout.Std(); s < minSessionTimeout || s > maxSessionTimeout {
 		bad("delivery.session_timeout", "is not between %v and %v, as Kafka demands",
 			units.Duration(minSessionTimeout), units.Duration(maxSessionTimeout))

@@ -184,7 +184,7 @@ func (g *Group) newPartition(number int32, router *router, specs int64) *partiti
 func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	cfg := &p.g.cfg
 	l := &lane{
-		stream: s, p: p, begin: begin, retiring: make(chan struct{}),
+		stream: s, p: p, begin: begin, seekAt: -1, retiring: make(chan struct{}),
 		id:     laneID(s.spec, cfg, p.number),
 		health: health{state: StateActive, since: time.Now()},
 	}

@@ -71,9 +71,19 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	done := c.done
 	ends := []int{total} // where attempts end: a refusal that names no event halves the last
 	var f failures
+	served := false // whether the destination has dealt with the last events that were settled
 	for done < total {
-		if err := l.await(ctx); err != nil {
+		rescued, err := l.await(ctx, c, done)
+		if err != nil {
 			return err
+		}
+		if rescued > 0 {
+			f, served = failures{}, false
+			done += rescued
+			for len(ends) > 0 && ends[len(ends)-1] <= done {
+				ends = ends[:len(ends)-1]
+			}
+			continue
 		}
 		end := ends[len(ends)-1]
 		if end > done+1 && l.broken() {
@@ -92,7 +102,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			l.stream.breaker.answered()
 		}
 		if settled > 0 {
-			f, l.refusals, l.backoff = failures{}, refusals{}, 0
+			f, l.refusals, l.backoff, served = failures{}, refusals{}, 0, true
 			l.delivered(settled, time.Since(oldest))
 			done += settled
 		}
@@ -115,7 +125,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 				return err
 			}
 			l.refusals.add(organization)
-			f, l.backoff = failures{}, 0
+			f, l.backoff, served = failures{}, 0, true
 			l.settle(1)
 			done++
 			if done == end {
@@ -131,7 +141,9 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			l.hold(&f)
 		}
 	}
-	l.recovered()
+	if served {
+		l.recovered()
+	}
 	return nil
 }
 

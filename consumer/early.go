@@ -68,7 +68,7 @@ func (g *Group) saveEarly(ctx context.Context) bool {
 			continue
 		}
 		wg.Go(func() {
-			if p.saving.take(p.ctx) != nil {
+			if errs[i] = p.saving.take(ctx); errs[i] != nil {
 				return
 			}
 			defer p.saving.give()

@@ -40,6 +40,7 @@ type Config struct {
 	InFlight       *semaphore.Weighted // requests under way, of the process
 	StreamInFlight int                 // requests under way at once, of one stream in this process; 0: no bound of its own
 	Rejections     int                 // events refused in a row after which a lane holds; 0: never
+	RetentionGuard float64             // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
 	Metrics        *Metrics
 	Log            *zap.Logger
 }
@@ -74,7 +75,8 @@ type Group struct {
 	catchUpWake chan struct{}
 	saveWake    chan struct{} // a token when early records are due
 	joined      atomic.Bool
-	committing  turn // one commit at a time
+	retention   atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
+	committing  turn         // one commit at a time
 
 	learning sync.Mutex // one change of the streams, or opening of a partition, at a time
 	retired  []*stream  // replaced or deleted, perhaps with lanes that still finish; guarded by learning
@@ -209,6 +211,11 @@ func (g *Group) Run(ctx context.Context) error {
 	running, stop := context.WithCancel(ctx)
 	background.Go(func() { g.commitLoop(running) })
 	background.Go(func() { g.saveLoop(running) })
+	background.Go(func() {
+		g.watchRetention(running, func(ctx context.Context) (time.Duration, error) {
+			return topicRetention(ctx, out, g.cfg.Topics.Events)
+		})
+	})
 	background.Go(func() { g.catchUp(running) })
 	g.poll(ctx)
 	stop()

@@ -9,12 +9,16 @@ import (
 
 // await returns when the lane may make its next attempt: when its own wait is over, and
 // the stream's breaker lets it. A breaker that closes ends the lane's own wait as well:
-// the destination is there again.
-func (l *lane) await(ctx context.Context) error {
+// the destination is there again. Events of the chunk, from done on, that are about to
+// expire meanwhile go to the dead letters; then await returns early, with their number.
+func (l *lane) await(ctx context.Context, c *chunk, done int) (rescued int, err error) {
 	b := &l.stream.breaker
 	for {
 		if l.leaving() {
-			return errGoing
+			return 0, errGoing
+		}
+		if n := l.rescue(ctx, c, done); n > 0 {
+			return n, nil
 		}
 		l.mu.Lock()
 		until := l.health.again
@@ -23,16 +27,19 @@ func (l *lane) await(ctx context.Context) error {
 		if !time.Now().Before(until) {
 			t := b.enter(l)
 			if t.ok {
-				return nil
+				return 0, nil
 			}
 			until, changed = t.until, t.changed
 			l.mu.Lock()
 			l.enter(stateOf(t.err), t.err, until)
 			l.mu.Unlock()
 		}
+		if t := l.expiry(c); !t.IsZero() && (t.Before(until) || until.Before(time.Now())) {
+			until = t
+		}
 		closed, err := l.sleep(ctx, until, changed)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if closed && b.closed() {
 			l.mu.Lock()
@@ -121,5 +128,9 @@ func (l *lane) holdFor(state string, why error, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts.retried++
+	l.answer = ""
+	if e, ok := asError(why); ok {
+		l.answer = bounded(e.Answer)
+	}
 	l.enter(state, why, time.Now().Add(d))
 }

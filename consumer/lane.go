@@ -27,6 +27,7 @@ type lane struct {
 
 	refusals refusals // owned by the goroutine in run
 	backoff  int      // attempts in a row that failed; owned by the goroutine in run
+	answer   string   // of the destination to the last of them; guarded by mu
 
 	mu      sync.Mutex // guards everything below
 	live    bool
@@ -48,6 +49,11 @@ type lane struct {
 
 	retired   bool    // replaced or deleted: what is under way is its last
 	successor *stream // of a retired lane; nil when the stream is gone
+
+	seekAt     int64     // offset whose append time is seekTime: of a lane that is behind and holds nothing
+	seekTime   time.Time //
+	warned     int       // of how many shares of the retention
+	guardAgain time.Time // before that no event is rescued: Kafka has failed
 
 	begin  int64 // where the present revision begins
 	mark   string

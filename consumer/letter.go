@@ -22,6 +22,7 @@ const letterVersion = "1"
 const (
 	classRejected = "rejected" // the destination refuses the event for ever
 	classInvalid  = "invalid"  // the record is no valid event: no stream can carry it
+	classExpiring = "expiring" // Kafka was about to forget the event before it could be delivered
 )
 
 // cause says why an event goes to the dead letters.

@@ -20,6 +20,7 @@ type Metrics struct {
 	lagEvents  *prometheus.Desc
 	lagSeconds *prometheus.Desc
 	state      *prometheus.Desc
+	retention  *prometheus.Desc
 	held       *prometheus.Desc
 
 	mu     sync.Mutex
@@ -46,6 +47,7 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 		lagEvents:  prometheus.NewDesc("auditstream_stream_lag_events", "Offsets between the stream's cursors and the ends of the partitions that this process owns: an upper bound of the events that wait.", []string{"stream"}, nil),
 		lagSeconds: prometheus.NewDesc("auditstream_stream_lag_seconds", "Age of the oldest event that waits for the stream in the partitions that this process owns; 0 when none does.", []string{"stream"}, nil),
 		state:      prometheus.NewDesc("auditstream_stream_lanes", "Lanes of the stream in this process, by state.", []string{"stream", "state"}, nil),
+		retention:  prometheus.NewDesc("auditstream_stream_retention_used_ratio", "Age of the stream's oldest event that is not settled, in the partitions that this process owns, as a share of the events topic's retention: at 1 Kafka forgets it.", []string{"stream"}, nil),
 		held:       prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
 		budget:     budget,
 	}
@@ -99,7 +101,7 @@ func (m *Metrics) expired(stream string, n int64) {
 
 // Describe is part of [prometheus.Collector].
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lagEvents, m.lagSeconds, m.state, m.held} {
+	for _, d := range []*prometheus.Desc{m.lagEvents, m.lagSeconds, m.state, m.retention, m.held} {
 		ch <- d
 	}
 }
@@ -114,6 +116,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		for id, st := range g.standings() {
 			ch <- prometheus.MustNewConstMetric(m.lagEvents, prometheus.GaugeValue, float64(st.lag), id)
 			ch <- prometheus.MustNewConstMetric(m.lagSeconds, prometheus.GaugeValue, st.age.Seconds(), id)
+			ch <- prometheus.MustNewConstMetric(m.retention, prometheus.GaugeValue, st.used, id)
 			for state, n := range st.lanes {
 				ch <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, float64(n), id, state)
 			}
@@ -125,6 +128,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 type standing struct {
 	lag   int64
 	age   time.Duration
+	used  float64 // share of the retention
 	lanes map[string]int
 }
 
@@ -155,6 +159,7 @@ func (g *Group) standings() map[string]*standing {
 			l.mu.Lock()
 			st.lag += max(0, end-l.cursor())
 			st.lanes[l.health.state]++
+			st.used = max(st.used, l.used(now))
 			if c := l.head(); c != nil {
 				st.age = max(st.age, now.Sub(c.oldest))
 			} else if !l.live && !l.leftAt.IsZero() {

@@ -45,6 +45,8 @@ type rig struct {
 	commit     time.Duration
 	name       string // of the kind, and so of the consumer group
 	rejections int
+	guard      float64
+	registry   *prometheus.Registry // of the process that was made last
 	perStream  int
 }
 
@@ -106,7 +108,8 @@ func (r *rig) group() *consumer.Group {
 	}
 	budget := consumer.NewBudget(r.budget)
 	r.memory = budget
-	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget)
+	r.registry = prometheus.NewRegistry()
+	metrics, err := consumer.NewMetrics(r.registry, budget)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -116,7 +119,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), StreamInFlight: r.perStream, Rejections: r.rejections, Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -220,6 +223,23 @@ func (r *rig) letters() []*kgo.Record {
 		}
 	}
 	return out
+}
+
+// gauge reads a figure of a stream, as the process that was made last shows it.
+func (r *rig) gauge(name, stream string) float64 {
+	r.t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == stream {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 func header(r *kgo.Record, key string) string {

@@ -115,6 +115,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 		InFlight:       c.inFlight,
 		StreamInFlight: cfg.InFlightPerStream,
 		Rejections:     cfg.Rejections,
+		RetentionGuard: cfg.RetentionGuard,
 		Metrics:        c.metrics,
 		Log:            c.d.Log.Named("delivery"),
 	})
