@@ -328,10 +328,12 @@ func (p *partition) succeed(l *lane) {
 		return
 	}
 	n := p.addLane(s, cursor, nil)
+	l.mu.Lock() // a record of it may be acknowledged even now
 	n.counts, n.savedCount, n.gaps, n.next = l.counts, l.savedCount, l.gaps, cursor
 	if l.id.Epoch == n.id.Epoch {
 		n.mark = l.mark
 	}
+	l.mu.Unlock()
 	p.from[s.index] = cursor
 	if n.live = cursor >= p.position.Load(); !n.live {
 		p.behind[n] = struct{}{}
