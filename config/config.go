@@ -64,7 +64,7 @@ type Events struct {
 
 // Delivery says how events are read and handed to destinations.
 type Delivery struct {
-	InstanceID        string         `json:"instance_id,omitempty"` // static membership in the consumer groups; empty: none
+	InstanceID        string         `json:"instance_id,omitempty"` // static membership in the consumer groups; hostname: the machine's name; empty: none
 	Memory            units.Bytes    `json:"memory"`                // for the events that wait, of all streams together
 	CommitInterval    units.Duration `json:"commit_interval"`
 	SessionTimeout    units.Duration `json:"session_timeout"`      // after which Kafka gives a silent member's partitions away

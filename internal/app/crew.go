@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -97,12 +98,16 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 		return nil, fmt.Errorf("streams of kind %q: written by a newer version of auditstream", name)
 	}
 	cfg := c.d.Config.Delivery
+	instance, err := instanceID(cfg.InstanceID, os.Hostname)
+	if err != nil {
+		return nil, err
+	}
 	return consumer.New(consumer.Config{
 		Kafka:          c.opts,
 		Topics:         consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()},
 		IDs:            c.ids,
 		ID:             groupID(c.topics.Prefix, name),
-		InstanceID:     cfg.InstanceID,
+		InstanceID:     instance,
 		Kind:           kind,
 		Sink:           sinks.Options{Version: c.d.Version},
 		Specs:          specs,
