@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"slices"
 	"time"
 
@@ -48,10 +49,23 @@ func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, stre
 			return specs, fmt.Errorf("write the streams to %s: %w", topics.Streams(), err)
 		}
 		if err != nil {
+			// A writer that begins fences the one under way: without a pause of random length two
+			// could go on doing that to each other.
 			log.Info("another process is writing the streams, looking again")
+			t := time.NewTimer(fencedPause + mathrand.N(2*fencedPause))
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+				return specs, context.Cause(ctx)
+			}
 		}
 	}
 }
+
+// fencedPause is a third of the longest wait of a writer that was fenced; writing takes
+// about as long.
+const fencedPause = 100 * time.Millisecond
 
 func fenced(err error) bool {
 	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidTxnState) ||
