@@ -28,99 +28,114 @@ func TestBreaker(t *testing.T) {
 		}
 		return &br
 	}
-	in := func(name string, f func(t *testing.T)) {
-		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
-	}
-	in("a lane that fails alone does not open it", func(t *testing.T) {
-		var br breaker
-		for range 100 {
-			br.fails(a, down, wait)
-		}
-		if !br.enter(b).ok {
-			t.Error("it is open")
-		}
-	})
-	in("nor do lanes between which something is taken", func(t *testing.T) {
-		var br breaker
-		for range 100 {
-			br.fails(a, down, wait)
-			br.fails(b, down, wait)
-			br.answered()
-		}
-		if !br.enter(b).ok {
-			t.Error("it is open")
-		}
-	})
-	in("open, it says why and until when", func(t *testing.T) {
-		got := open(t).enter(a)
-		if got.ok || !errors.Is(got.err, down) || !got.until.Equal(time.Now().Add(time.Minute)) {
-			t.Errorf("got %+v", got)
-		}
-	})
-	in("it lets one attempt through at a time", func(t *testing.T) {
-		br := open(t)
-		time.Sleep(time.Minute)
-		if !br.enter(b).ok || br.enter(a).ok {
-			t.Error("want b to go and a to wait")
-		}
-	})
-	in("each time after a longer wait", func(t *testing.T) {
-		br := open(t)
-		for n := 2; n < 5; n++ {
-			time.Sleep(time.Duration(n-1) * time.Minute)
+	t.Run("a lane that fails alone does not open it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var br breaker
+			for range 100 {
+				br.fails(a, down, wait)
+			}
 			if !br.enter(b).ok {
-				t.Fatal("no probe although it is due")
+				t.Error("it is open")
 			}
+		})
+	})
+	t.Run("nor do lanes between which something is taken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var br breaker
+			for range 100 {
+				br.fails(a, down, wait)
+				br.fails(b, down, wait)
+				br.answered()
+			}
+			if !br.enter(b).ok {
+				t.Error("it is open")
+			}
+		})
+	})
+	t.Run("open, it says why and until when", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			got := open(t).enter(a)
+			if got.ok || !errors.Is(got.err, down) || !got.until.Equal(time.Now().Add(time.Minute)) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	})
+	t.Run("it lets one attempt through at a time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			time.Sleep(time.Minute)
+			if !br.enter(b).ok || br.enter(a).ok {
+				t.Error("want b to go and a to wait")
+			}
+		})
+	})
+	t.Run("each time after a longer wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			for n := 2; n < 5; n++ {
+				time.Sleep(time.Duration(n-1) * time.Minute)
+				if !br.enter(b).ok {
+					t.Fatal("no probe although it is due")
+				}
+				br.fails(b, down, wait)
+				if got, want := br.enter(b).until, time.Now().Add(time.Duration(n)*time.Minute); !got.Equal(want) {
+					t.Errorf("next probe at %s, want %s", got, want)
+				}
+			}
+		})
+	})
+	t.Run("who was under way when it opened delays nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			time.Sleep(time.Minute)
+			br.fails(a, down, wait)
+			if !br.enter(b).ok {
+				t.Error("no probe although it is due")
+			}
+		})
+	})
+	t.Run("an answer closes it, and says so", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			changed := br.enter(a).changed
+			br.answered()
+			select {
+			case <-changed:
+			default:
+				t.Error("nobody heard of it")
+			}
+			if !br.enter(a).ok || !br.enter(b).ok || br.recovery() != nil {
+				t.Error("it is not closed")
+			}
+		})
+	})
+	t.Run("then it takes as many failures as at first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			br.answered()
+			br.fails(a, down, wait)
 			br.fails(b, down, wait)
-			if got, want := br.enter(b).until, time.Now().Add(time.Duration(n)*time.Minute); !got.Equal(want) {
-				t.Errorf("next probe at %s, want %s", got, want)
+			if !br.enter(a).ok {
+				t.Error("it is open after two failures")
 			}
-		}
+		})
 	})
-	in("who was under way when it opened delays nothing", func(t *testing.T) {
-		br := open(t)
-		time.Sleep(time.Minute)
-		br.fails(a, down, wait)
-		if !br.enter(b).ok {
-			t.Error("no probe although it is due")
-		}
-	})
-	in("an answer closes it, and says so", func(t *testing.T) {
-		br := open(t)
-		changed := br.enter(a).changed
-		br.answered()
-		select {
-		case <-changed:
-		default:
-			t.Error("nobody heard of it")
-		}
-		if !br.enter(a).ok || !br.enter(b).ok || br.recovery() != nil {
-			t.Error("it is not closed")
-		}
-	})
-	in("then it takes as many failures as at first", func(t *testing.T) {
-		br := open(t)
-		br.answered()
-		br.fails(a, down, wait)
-		br.fails(b, down, wait)
-		if !br.enter(a).ok {
-			t.Error("it is open after two failures")
-		}
-	})
-	in("a probe that is given up leaves its place to another", func(t *testing.T) {
-		br := open(t)
-		time.Sleep(time.Minute)
-		br.enter(b)
-		changed := br.enter(a).changed
-		br.abandons(a) // who has no probe gives none up
-		if br.enter(a).ok {
-			t.Error("a second probe")
-		}
-		br.abandons(b)
-		<-changed
-		if !br.enter(a).ok {
-			t.Error("no probe although none is under way")
-		}
+	t.Run("a probe that is given up leaves its place to another", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			br := open(t)
+			time.Sleep(time.Minute)
+			br.enter(b)
+			changed := br.enter(a).changed
+			br.abandons(a) // who has no probe gives none up
+			if br.enter(a).ok {
+				t.Error("a second probe")
+			}
+			br.abandons(b)
+			<-changed
+			if !br.enter(a).ok {
+				t.Error("no probe although none is under way")
+			}
+		})
 	})
 }
 
