@@ -186,6 +186,7 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	l := &lane{
 		stream: s, p: p, begin: begin, seekAt: -1, retiring: make(chan struct{}),
 		id:     laneID(s.spec, cfg, p.number),
+		print:  fingerprint(0).with(s.spec),
 		health: health{state: StateActive, since: time.Now()},
 	}
 	if s.paused() {

@@ -39,11 +39,13 @@ func (p *partition) snapshot(all bool) snapshot {
 		Floor: position,
 		Specs: p.specs, Events: p.g.cfg.IDs.Events, Progress: p.g.cfg.IDs.Progress, Streams: p.g.cfg.IDs.Streams,
 	}}
+	var lanes fingerprint
 	now := time.Now()
 	for _, l := range p.lanes {
 		if l == nil {
 			continue
 		}
+		lanes ^= l.print
 		l.mu.Lock()
 		cursor := l.cursor()
 		if l.live && l.head() != nil {
@@ -57,6 +59,7 @@ func (p *partition) snapshot(all bool) snapshot {
 		l.mu.Unlock()
 	}
 	s.meta.Floor = min(s.meta.Floor, s.offset)
+	s.meta.Lanes = lanes.String()
 	s.bury, p.obsolete = p.obsolete, nil
 	return s
 }

@@ -89,7 +89,7 @@ func TestProgressRecord(t *testing.T) {
 }
 
 func TestCommitMetadata(t *testing.T) {
-	want := commitMeta{Version: 1, Floor: 90, Specs: 41, Events: "dG9waWMtaWQtb2YtZXZlbnQ", Progress: "dG9waWMtaWQtcHJvZ3Jlc3M", Streams: "dG9waWMtaWQtc3RyZWFtcyA"}
+	want := commitMeta{Version: 1, Floor: 90, Lanes: "00c0ffee00c0ffee", Specs: 41, Events: "dG9waWMtaWQtb2YtZXZlbnQ", Progress: "dG9waWMtaWQtcHJvZ3Jlc3M", Streams: "dG9waWMtaWQtc3RyZWFtcyA"}
 	text, err := want.encode()
 	if err != nil {
 		t.Fatal(err)

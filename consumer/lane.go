@@ -19,6 +19,7 @@ type lane struct {
 	stream *stream
 	p      *partition
 	id     sinks.Lane
+	print  fingerprint // of the lane alone
 
 	retiring chan struct{} // closed when the lane is retired: it waits for no next attempt
 

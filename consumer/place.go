@@ -45,23 +45,38 @@ func place(f found, streams []*stream) (placement, error) {
 	if lost {
 		p.notes = append(p.notes, "the progress topic was made anew: lanes begin at the floor of the last commit, events may repeat")
 	}
+	var present fingerprint
+	for _, s := range streams {
+		l := laneStart{stream: s}
+		l.record, l.obsolete = f.records.of(s.spec, f.events)
+		if l.record != nil {
+			present = present.with(s.spec)
+		}
+		p.lanes = append(p.lanes, l)
+	}
+	// Single records can get lost as well. Nothing says whose, so every lane without one
+	// begins at the floor: one that never had a record finds nothing of its own below the
+	// position, and is none the worse. The same happens, for nothing, when lanes have come or
+	// gone since the commit.
+	incomplete := c != nil && !recreated && !lost && c.meta.Lanes != "" && c.meta.Lanes != present.String()
+	if incomplete && c.meta.Floor < c.offset {
+		p.notes = append(p.notes, "the records of progress are not those of the last commit: streams without one are looked for from its floor on")
+	}
 	specs := int64(0) // a streams topic made anew: every epoch counts as newer
 	if c != nil && c.meta.Streams == f.streams {
 		specs = c.meta.Specs
 	}
 	lowest := f.logEnd
-	for _, s := range streams {
-		l := laneStart{stream: s}
-		l.record, l.obsolete = f.records.of(s.spec, f.events)
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		s := l.stream
 		switch {
 		case l.record != nil:
 			l.from = l.record.Cursor
 		case recreated:
 			l.from = f.logStart
 		case s.invalid && c == nil:
-			// What is no event is looked for in what is read for the streams, not before.
-			p.lanes = append(p.lanes, l)
-			continue
+			continue // what is no event is looked for in what is read for the streams, not before
 		default:
 			start, err := f.started(s.spec)
 			if err != nil {
@@ -70,14 +85,13 @@ func place(f found, streams []*stream) (placement, error) {
 			switch {
 			case c == nil || s.spec.EpochBegan() >= specs:
 				l.from = start
-			case lost:
+			case lost, incomplete:
 				l.from = max(c.meta.Floor, start)
 			default:
 				l.from = max(c.offset, start)
 			}
 		}
 		lowest = min(lowest, l.from)
-		p.lanes = append(p.lanes, l)
 	}
 	switch {
 	case recreated:

@@ -13,6 +13,13 @@ func TestWhereALaneStarts(t *testing.T) {
 	commitAt := func(offset, floor, specs int64) *commit {
 		return &commit{offset: offset, meta: commitMeta{Floor: floor, Specs: specs, Events: "events", Progress: "progress", Streams: "streams"}}
 	}
+	on := func(uids ...string) string {
+		var f fingerprint
+		for _, uid := range uids {
+			f = f.with(Spec{UID: uid, BaseEpoch: 1})
+		}
+		return f.String()
+	}
 	changed := func(c *commit, change func(*commitMeta)) *commit {
 		change(&c.meta)
 		return c
@@ -35,6 +42,18 @@ func TestWhereALaneStarts(t *testing.T) {
 		"at its own record": {
 			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 300)}, begins: 10,
 			from: 300, position: 500,
+		},
+		"at the floor if the lane was on record at the commit and its record is lost": {
+			commit: changed(commitAt(500, 200, 7), func(m *commitMeta) { m.Lanes = on("u") }), begins: 10,
+			from: 200, position: 500, noted: true,
+		},
+		"at the group offset if no lane was on record": {
+			commit: changed(commitAt(500, 200, 7), func(m *commitMeta) { m.Lanes = on() }), begins: 10,
+			from: 500, position: 500, lazy: true,
+		},
+		"at its own record, whatever other lanes have lost": {
+			commit: changed(commitAt(500, 200, 7), func(m *commitMeta) { m.Lanes = on("u", "other") }), records: []*progress{rec(1, 1, 300)}, begins: 10,
+			from: 300, position: 500, noted: true,
 		},
 		"at its own record, above the group offset": {
 			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 700)}, begins: 10,

@@ -1,8 +1,11 @@
 package consumer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,7 +133,12 @@ func (t table) of(s Spec, topicID string) (best *progress, obsolete []progressKe
 			obsolete = append(obsolete, key)
 		}
 	}
+	slices.SortFunc(obsolete, progressKey.compare)
 	return best, obsolete
+}
+
+func (k progressKey) compare(other progressKey) int {
+	return cmp.Or(cmp.Compare(k.uid, other.uid), cmp.Compare(k.epoch, other.epoch), cmp.Compare(k.revision, other.revision))
 }
 
 func (k progressKey) before(other progressKey) bool {
@@ -144,11 +152,12 @@ const commitVersion = 1
 // bytes (offset.metadata.max.bytes).
 type commitMeta struct {
 	Version  int    `json:"v"`
-	Floor    int64  `json:"floor"`    // lowest cursor of all lanes of the partition
-	Specs    int64  `json:"specs"`    // first offset of the streams topic that was not read
-	Events   string `json:"events"`   // topic ids at the time of the commit
-	Progress string `json:"progress"` //
-	Streams  string `json:"streams"`  //
+	Floor    int64  `json:"floor"`           // lowest cursor of all lanes of the partition
+	Lanes    string `json:"lanes,omitempty"` // fingerprint of the lanes on record; absent: not known
+	Specs    int64  `json:"specs"`           // first offset of the streams topic that was not read
+	Events   string `json:"events"`          // topic ids at the time of the commit
+	Progress string `json:"progress"`        //
+	Streams  string `json:"streams"`         //
 }
 
 // commit is a committed group offset with its metadata.
@@ -156,6 +165,20 @@ type commit struct {
 	offset int64
 	meta   commitMeta
 }
+
+// fingerprint tells one set of lanes from another. It does not depend on their order: it
+// is the exclusive or of a hash of each.
+type fingerprint uint64
+
+// with is the fingerprint with one lane more: that of a stream since its last deliberate
+// move.
+func (f fingerprint) with(s Spec) fingerprint {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%s/%d", s.UID, s.BaseEpoch)
+	return f ^ fingerprint(h.Sum64())
+}
+
+func (f fingerprint) String() string { return fmt.Sprintf("%016x", uint64(f)) }
 
 func (m commitMeta) encode() (string, error) {
 	m.Version = commitVersion

@@ -1,0 +1,145 @@
+package consumer_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// lastRecord is the newest record of progress of a stream in partition 0.
+func (r *rig) lastRecord(uid string) *kgo.Record {
+	r.t.Helper()
+	var last *kgo.Record
+	reader := &kafka.Reader{Client: r.client}
+	if _, err := reader.ReadToEnd(r.t.Context(), r.topics.Progress(), 0, func(rec *kgo.Record) {
+		if strings.HasPrefix(string(rec.Key), uid+"/") && rec.Value != nil {
+			last = rec
+		}
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	if last == nil {
+		r.t.Fatalf("stream %s has no record of progress", uid)
+	}
+	return last
+}
+
+// writeProgress writes to partition 0 of the progress topic, as some process would.
+func (r *rig) writeProgress(key, value []byte) {
+	r.t.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(r.opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topics.Progress(), Key: key, Value: value}).FirstErr(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestASingleRecordOfProgressThatIsLostLeavesNoGap(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("behind", orgA)
+	r.stream("other", orgA)
+	r.dest.program(func(stream string, ids []string) (int, sinks.Receipt, error) {
+		if stream == "behind" {
+			return 0, sinks.Receipt{}, &sinks.Error{Class: sinks.Unavailable, Err: errDown}
+		}
+		return len(ids), sinks.Receipt{}, nil
+	})
+	r.publish(orgA, 0, 400) // more than a lane holds
+	stop := r.start()
+	r.eventually("the other stream", func() bool { return r.dest.count("other") >= 400 })
+	stop()
+	r.writeProgress(r.lastRecord("str_behind").Key, nil)
+	r.dest.program(nil)
+	r.start()
+	r.eventually("everything", func() bool { return len(missing(wantIDs(0, 400), r.dest.ids("behind"))) == 0 })
+	if diff := cmp.Diff(wantIDs(0, 400), r.dest.ids("other")); diff != "" {
+		t.Errorf("the other stream (-want +got):\n%s", diff)
+	}
+}
+
+func TestAStaleOwnerThatStillWritesProgressOnlyRepeats(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	r.deliverAll("a", 0, 100)
+	stale := r.lastRecord("str_a")
+	r.deliverAll("a", 100, 100)
+	r.writeProgress(stale.Key, stale.Value)
+	r.publish(orgA, 200, 50)
+	r.start()
+	r.eventually("everything", func() bool { return len(missing(wantIDs(0, 250), r.dest.ids("a"))) == 0 })
+	if diff := cmp.Diff(slices.Concat(wantIDs(0, 200), wantIDs(100, 150)), r.dest.ids("a")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAStaleOwnerOfAnOlderRevisionMovesNoCursor(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	r.deliverAll("a", 0, 100)
+	stale := r.lastRecord("str_a")
+	r.stream("a", orgA, func(s *consumer.Spec) { s.Revision, s.EpochOffset = 2, new(int64(0)) })
+	r.deliverAll("a", 100, 100)
+	r.writeProgress(stale.Key, stale.Value)
+	r.deliverAll("a", 200, 50)
+	if diff := cmp.Diff(wantIDs(0, 250), r.dest.ids("a")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestNewPartitionsAreDeliveredWholeAlsoToAStreamThatStartsNow(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("all", consumer.AllOrganizations)
+	r.stream("now", consumer.AllOrganizations, func(s *consumer.Spec) { s.Start = consumer.StartNow })
+	r.publish(orgA, 0, 50)
+	stop := r.start()
+	r.eventually("the first", func() bool { return r.dest.count("all") >= 50 && r.dest.count("now") >= 50 })
+	admin := kadm.NewClient(r.client)
+	for _, topic := range []string{r.topics.Progress(), r.topics.Events()} { // progress first: it must be there when the events are found
+		if _, err := admin.UpdatePartitions(context.WithoutCancel(t.Context()), 3, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for p := range int32(3) {
+		rec := record(r.topics.Events(), orgB, eventID(1000+int(p)), "user.login")
+		rec.Partition = p
+		r.produceAt(rec)
+	}
+	r.start()
+	want := []string{eventID(1000), eventID(1001), eventID(1002)}
+	r.eventually("what the new partitions hold", func() bool {
+		return len(missing(want, r.dest.ids("all"))) == 0 && len(missing(want, r.dest.ids("now"))) == 0
+	})
+	for _, s := range []string{"all", "now"} {
+		got := r.dest.ids(s)
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Concat(wantIDs(0, 50), want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", s, diff)
+		}
+	}
+}
+
+// produceAt produces to the partitions that the records name.
+func (r *rig) produceAt(records ...*kgo.Record) {
+	r.t.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(r.opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
+		r.t.Fatal(err)
+	}
+}
