@@ -1,0 +1,372 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// owner is one deliverer: the real Group with its partitions and lanes, without its loops.
+// The schedule takes their steps.
+type owner struct {
+	w    *world
+	name string
+	g    *Group
+	dead bool
+
+	fetch      map[int32]int64 // where the poll loop reads on
+	writes     [2][]write      // on their way: progress, letters
+	inFlight   map[string]bool
+	started    int // goroutines of lanes
+	known      int // records of the streams topic
+	committing bool
+	saving     bool
+	seeking    map[int32]bool
+	awake      bool // the catch-up loop has swept, or was woken
+	sweeping   bool
+	reading    bool // the sweep waits for Kafka
+}
+
+// startedBySchedule has a lane's goroutine begin when the schedule says so.
+type startedBySchedule struct {
+	workers
+	o *owner
+}
+
+func (s startedBySchedule) Go(f func()) {
+	s.o.w.mu.Lock()
+	s.o.started++
+	key := fmt.Sprintf("%6d", s.o.started)
+	s.o.w.mu.Unlock()
+	s.workers.Go(func() {
+		_ = s.o.park(context.Background(), "start", key) // a dead process lets it run into its end
+		f()
+	})
+}
+
+// takeOver has a new deliverer take every partition.
+func (w *world) takeOver(specs Specs) {
+	w.names++
+	o := &owner{
+		w: w, known: int(specs.Offset), name: fmt.Sprintf("P%d", w.names), fetch: map[int32]int64{},
+		inFlight: map[string]bool{}, seeking: map[int32]bool{},
+	}
+	w.owner = o
+	g, err := New(Config{
+		Topics: Topics{Events: "events", Progress: "progress", DeadLetters: "letters"},
+		IDs:    IDs{Cluster: "c", Events: w.events(), Progress: w.progress(), Streams: "streams"},
+		ID:     "g",
+		Kind: sinks.Kind{
+			Name:     "model",
+			Defaults: func() sinks.Settings { return w.settings() },
+			Open:     func(sinks.Settings, sinks.Options) (sinks.Sink, error) { return &modelSink{w, o}, nil },
+		},
+		Specs: specs,
+		// The shortest waits: what is random in them would be no part of the schedule. Longer
+		// ones are asked for by the destination.
+		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},
+		Budget: NewBudget(w.memory), InFlight: semaphore.NewWeighted(16), Metrics: w.metrics, Log: zap.NewNop(),
+	})
+	if err != nil {
+		w.fail("New: %v", err)
+		return
+	}
+	k := simKafka{w, o}
+	g.member, g.out, g.reader, g.offsets = k, k, k, k
+	o.g = g
+	for _, p := range w.parts {
+		o.open(p)
+	}
+}
+
+// open has a deliverer take a partition.
+func (o *owner) open(p *simPartition) {
+	w := o.w
+	p.learn(w)
+	c := p.commit
+	o.g.mu.Lock()
+	o.g.fetched[p.number] = c
+	o.g.mu.Unlock()
+	part, err := o.g.openPartition(context.Background(), p.number)
+	if err != nil {
+		w.fail("open: %v", err)
+		return
+	}
+	part.work = startedBySchedule{part.work, o}
+	o.fetch[p.number] = part.position.Load()
+	part.saveAt.Store(2) // so few events are settled here
+	o.begins()
+	if p.since < 0 || c == nil && p.decoded[progressKey{w.lines[0].uid, 1, 1}] == nil {
+		p.since = part.position.Load()
+	}
+	w.tell("%s takes %d over at %d; behind: %d", o.name, p.number, part.position.Load(), len(part.behind))
+}
+
+// begins takes down where the revisions begin that a deliverer has.
+func (o *owner) begins() {
+	for _, part := range o.g.owned() {
+		part.mu.Lock()
+		for i, s := range part.streams {
+			if s == nil || s.invalid {
+				continue
+			}
+			from := part.from[i]
+			if l := part.lanes[i]; l != nil {
+				l.mu.Lock()
+				from = min(from, l.begin)
+				l.mu.Unlock()
+			}
+			if from != later {
+				o.w.line(s.spec.UID, s.spec.Epoch).at(part.number).begins(s.spec.Revision, from)
+			}
+		}
+		part.mu.Unlock()
+	}
+}
+
+// learn has a deliverer follow the streams topic, not always to its end.
+func (o *owner) learn() {
+	w := o.w
+	n := len(w.specs) - o.known
+	if n == 0 {
+		return
+	}
+	if w.tape.chance(70) {
+		n = 1 + w.tape.pick(n)
+	}
+	o.known += n
+	w.tell("%s learns of the streams to %d", o.name, o.known)
+	if err := o.g.Learn(context.Background(), w.knownAt(o.known)); err != nil {
+		w.fail("Learn: %v", err)
+	}
+	synctest.Wait()
+	o.begins()
+}
+
+// crash ends a process at once. Some of what it had on its way to Kafka still arrives.
+func (w *world) crash(o *owner) {
+	w.tell("%s dies", o.name)
+	for _, queue := range o.writes {
+		for _, x := range queue[:w.tape.pick(len(queue)+1)] {
+			o.arrive(x.r)
+		}
+	}
+	w.mu.Lock()
+	o.dead = true
+	calls := w.calls
+	w.calls = nil
+	for _, c := range calls {
+		if c.o == o {
+			close(c.again)
+		} else {
+			w.calls = append(w.calls, c)
+		}
+	}
+	w.mu.Unlock()
+	for _, queue := range o.writes {
+		for _, x := range queue {
+			x.promise(x.r, errModelDead)
+		}
+	}
+	o.writes = [2][]write{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.g.giveUp(context.Background(), o.g.removed(o.numbers()), false)
+	}()
+	<-done
+	synctest.Wait()
+}
+
+func (o *owner) numbers() []int32 {
+	var out []int32
+	for _, p := range o.g.owned() {
+		out = append(out, p.number)
+	}
+	return out
+}
+
+// revoke gives everything up in good order; the schedule goes on with what that waits for.
+func (w *world) revoke(o *owner) {
+	w.tell("%s gives up in good order", o.name)
+	done := false
+	go func() {
+		o.g.revoked(context.Background(), nil, map[string][]int32{"events": o.numbers()})
+		done = true
+	}()
+	synctest.Wait()
+	for range 200 {
+		if done {
+			break
+		}
+		w.pass(time.Millisecond)
+		w.resume(o)
+	}
+	w.crash(o)
+}
+
+// pass lets time go by.
+func (w *world) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+	for _, o := range w.owners() {
+		o.begins()
+		// A sweep that waits for its last lane: with lanes going on meanwhile, who is faster
+		// would be no part of the schedule.
+		for o.sweeping && !o.reading {
+			<-time.After(time.Second)
+			synctest.Wait()
+		}
+	}
+}
+
+func (w *world) owners() []*owner { return append(slices.Clone(w.zombies), w.owner) }
+
+// resume goes on with one thing that a deliverer waits for; it reports whether there was any.
+func (w *world) resume(o *owner) bool {
+	w.mu.Lock()
+	var mine []*call
+	for _, c := range w.calls {
+		if c.o == o {
+			mine = append(mine, c)
+		}
+	}
+	slices.SortStableFunc(mine, func(a, b *call) int { return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.key, b.key)) })
+	w.mu.Unlock()
+	var queues []int
+	for i, q := range o.writes {
+		if len(q) > 0 {
+			queues = append(queues, i)
+		}
+	}
+	n := len(mine) + len(queues)
+	if n == 0 {
+		return false
+	}
+	i := w.tape.pick(n)
+	if i < len(queues) {
+		o.land(queues[i])
+	} else {
+		c := mine[i-len(queues)]
+		w.mu.Lock()
+		w.calls = slices.DeleteFunc(w.calls, func(have *call) bool { return have == c })
+		w.mu.Unlock()
+		close(c.again)
+	}
+	synctest.Wait()
+	return true
+}
+
+// live is the poll loop and the dispatcher: some records are read and offered.
+func (o *owner) live(number int32) bool {
+	w := o.w
+	part, p := o.g.partition(number), w.parts[number]
+	if part == nil || o.seeking[number] {
+		return false
+	}
+	part.end.Store(p.end)
+	at := o.fetch[number]
+	if at < p.start || at > p.end {
+		w.tell("%s: position %d of %d is out of range", o.name, at, number)
+		o.seeking[number] = true
+		go func() {
+			_ = part.outOfRange(part.ctx)
+			o.seeking[number] = false
+		}()
+		synctest.Wait()
+		return true
+	}
+	xs := p.from(at)
+	if len(xs) == 0 {
+		return false
+	}
+	records := make([]*kgo.Record, 0, 3)
+	for _, x := range xs[:min(len(xs), 1+w.tape.pick(3))] {
+		records = append(records, x.Record)
+	}
+	before := part.position.Load()
+	_, full := part.feed(records)
+	o.fetch[number] = part.position.Load()
+	w.tell("%s: live %d at %d", o.name, number, o.fetch[number])
+	moved := o.fetch[number] != before
+	if full != nil && (w.tape.chance(50) || w.healthy && !moved) {
+		w.tell("%s: %s is let go", o.name, full.id.UID)
+		part.letGo(full)
+		moved = true
+	}
+	synctest.Wait()
+	return moved
+}
+
+// sweep is one turn of the catch-up loop.
+func (o *owner) sweep() bool {
+	if o.sweeping {
+		return false
+	}
+	select {
+	case <-o.g.catchUpWake:
+		o.awake = true
+	default:
+	}
+	if !o.awake {
+		return false
+	}
+	var hungry []*partition
+	for _, p := range o.g.owned() {
+		if p.needsSweep() {
+			hungry = append(hungry, p)
+		}
+	}
+	if len(hungry) == 0 {
+		o.awake = false
+		return false
+	}
+	p := hungry[o.w.tape.pick(len(hungry))]
+	o.sweeping = true
+	go func() {
+		_ = p.sweep(p.ctx)
+		o.sweeping = false
+	}()
+	synctest.Wait()
+	return true
+}
+
+// early is one turn of the loop that saves progress between commits.
+func (o *owner) early() {
+	select {
+	case <-o.g.saveWake:
+	default:
+		return
+	}
+	if o.saving {
+		return
+	}
+	o.saving = true
+	go func() {
+		o.g.saveEarly(context.Background())
+		o.saving = false
+	}()
+	synctest.Wait()
+}
+
+func (o *owner) commit() bool {
+	if o.committing {
+		return false
+	}
+	o.committing = true
+	go func() {
+		_ = o.g.commitWithin(context.Background(), commitTimeout, o.g.owned())
+		o.committing = false
+	}()
+	synctest.Wait()
+	return true
+}

@@ -1,0 +1,676 @@
+package consumer
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// world is everything outside of the deliverers: Kafka's topics, the destination, and the
+// ground truth that the invariants are judged by. Only one goroutine runs at a time, so
+// nothing here is locked but the list of calls.
+type world struct {
+	tape    *tape
+	metrics *Metrics
+	s3      bool // the destination keeps objects in slots; else it takes batches, and repeats
+	linger  time.Duration
+	opened  int // sinks
+	batch   int // events a batch
+	memory  int64
+
+	parts      []*simPartition
+	eventsID   int
+	progressID int
+	clock      time.Time // Kafka's append time
+	specs      []Spec    // the streams topic
+	latest     map[string]Spec
+	lines      []*line
+	uids       int
+
+	owner   *owner   // the member that Kafka knows
+	zombies []*owner // stalled ones that go on, and do not know it
+	names   int
+	mu      sync.Mutex
+	calls   []*call // parked
+
+	objects map[slot]object
+	once    map[string]slot
+
+	healthy   bool // faults have stopped
+	stalled   bool // an owner has stalled: its record may stand over one that lists a gap
+	forgotten bool // a whole progress topic or a commit was lost, and gaps with it
+
+	failed error
+	trace  []string
+	traces bool
+}
+
+// simPartition is one partition of the events and of the progress topic, and its commit.
+type simPartition struct {
+	number     int32
+	all        []*simRecord // since the topic was made; those below start are gone
+	start, end int64
+	keys       map[string][]byte // of the progress topic
+	decoded    table
+	commit     *commit // decoded
+	offset     int64   // of the commit; -1 without one
+	metadata   string
+	since      int64 // first position that any deliverer took
+}
+
+type simRecord struct {
+	*kgo.Record
+	org     byte
+	kind    int
+	poison  bool // the destination refuses it
+	huge    bool // no frame can hold it
+	invalid bool // no event at all
+}
+
+// line is a stream from one deliberate move of its cursor to the next: what has to be
+// delivered, and what was.
+type line struct {
+	id, uid   string
+	base      int64
+	revisions []revision
+	changed   bool // the filter changed
+	start     time.Time
+	parts     map[int32]*lineProgress
+}
+
+type lineProgress struct {
+	settled  map[int64]bool
+	begin    map[int64]int64 // highest begin on record, by revision
+	low      map[int64]int64 // lowest begin that any deliverer took for one
+	passed   map[int64]int64 // how far older revisions may have come when they ended: highest floor committed, and the like
+	newest   map[byte]int64  // first arrivals, by organization
+	onRecord map[int64]bool  // revisions that have ever been on record
+	expired  map[int64]bool  // taken by retention when the lane was on record
+}
+
+type revision struct {
+	number, epoch int64
+	org           byte // 0: all
+	kinds         int  // bits
+}
+
+func (r revision) match(x *simRecord) bool {
+	return !x.invalid && (r.org == 0 || r.org == x.org) && r.kinds&(1<<x.kind) != 0
+}
+
+func newWorld(t *tape, m *Metrics) *world {
+	w := &world{
+		tape: t, metrics: m, eventsID: 1, progressID: 1,
+		clock:  time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+		latest: map[string]Spec{}, objects: map[slot]object{}, once: map[string]slot{},
+	}
+	m.mu.Lock()
+	m.groups = nil
+	m.mu.Unlock()
+	w.s3 = t.pick(2) == 1
+	w.batch = 1 + t.pick(2)
+	w.memory = []int64{1 << 20, 2}[t.pick(2)]
+	w.linger = []time.Duration{0, 3 * time.Millisecond}[t.pick(2)]
+	w.lines = append(w.lines, &line{
+		id: invalidUID, uid: invalidUID + ".model", base: 1, parts: map[int32]*lineProgress{},
+		revisions: []revision{{number: 1, epoch: 1}},
+	})
+	w.grow()
+	return w
+}
+
+func (w *world) tell(format string, args ...any) {
+	if w.traces {
+		w.trace = append(w.trace, fmt.Sprintf(format, args...))
+	}
+}
+
+// fail keeps the first violation of an invariant.
+func (w *world) fail(format string, args ...any) {
+	if w.failed == nil {
+		w.failed = fmt.Errorf(format, args...)
+		w.tell("=> %v", w.failed)
+	}
+}
+
+func (w *world) events() string   { return fmt.Sprintf("events%d", w.eventsID) }
+func (w *world) progress() string { return fmt.Sprintf("progress%d", w.progressID) }
+
+// grow adds a partition to events and progress.
+func (w *world) grow() {
+	n := int32(len(w.parts))
+	w.parts = append(w.parts, &simPartition{number: n, keys: map[string][]byte{}, decoded: table{}, offset: -1, since: -1})
+	w.tell("partition %d exists", n)
+}
+
+func (w *world) tick(d time.Duration) time.Time {
+	w.clock = w.clock.Add(d)
+	return w.clock
+}
+
+var modelHeaders = []kgo.RecordHeader{ //nolint:gochecknoglobals // read only
+	{Key: headerEncoding, Value: []byte(encodingJCS)}, {Key: headerVersion, Value: []byte(recordVersion)},
+}
+
+func (w *world) append(p *simPartition) {
+	if w.tape.chance(20) {
+		w.tick(24 * time.Hour)
+	}
+	at := w.tick(time.Millisecond)
+	if w.tape.chance(10) {
+		at = at.Add(-24 * time.Hour) // the leader moved to a broker whose clock is late
+	}
+	if w.tape.chance(20) {
+		w.gap(p)
+	}
+	x := &simRecord{org: "ab"[w.tape.pick(2)], kind: w.tape.pick(2)}
+	action := fmt.Sprintf("t%d", x.kind)
+	switch {
+	case w.tape.chance(8):
+		x.poison = true
+	case w.tape.chance(4):
+		x.huge = true
+		action += ".huge"
+	case w.tape.chance(4):
+		x.invalid = true
+	}
+	x.Record = &kgo.Record{
+		Topic: "events", Partition: p.number, Offset: p.end, Timestamp: at, Key: []byte{x.org}, Headers: modelHeaders,
+		Value: fmt.Appendf(nil, `{"action":%q,"actor":{"id":"u","type":"user"},"id":"audit_event_%026d","occurred_at":"2026-11-01T00:00:00Z","organization_id":"%c","targets":[]}`, action, p.end, x.org),
+	}
+	if x.invalid {
+		x.Value = []byte(`{}`)
+	}
+	p.all = append(p.all, x)
+	p.end++
+	w.tell("append %d/%d %c %s day %d poison=%t invalid=%t", p.number, x.Offset, x.org, action, dayOf(at), x.poison, x.invalid)
+}
+
+// gap leaves offsets without record: control records, aborted transactions.
+func (w *world) gap(p *simPartition) {
+	p.end += int64(1 + w.tape.pick(2))
+	w.tell("offset gap %d, end %d", p.number, p.end)
+}
+
+// from lists the records that Kafka still has at offset or above.
+func (p *simPartition) from(offset int64) []*simRecord {
+	i, _ := slices.BinarySearchFunc(p.all, max(offset, p.start), func(x *simRecord, o int64) int { return int(x.Offset - o) })
+	return p.all[i:]
+}
+
+func (p *simPartition) at(offset int64) *simRecord {
+	if xs := p.from(offset); len(xs) > 0 && xs[0].Offset == offset {
+		return xs[0]
+	}
+	return nil
+}
+
+func (p *simPartition) after(t time.Time) int64 {
+	for _, x := range p.from(0) {
+		if x.Timestamp.UnixMilli() >= t.UnixMilli() {
+			return x.Offset
+		}
+	}
+	return p.end
+}
+
+func (w *world) retention(p *simPartition) {
+	kept, before := p.from(0), p.start
+	if len(kept) == 0 {
+		return
+	}
+	if n := 1 + w.tape.pick(2); n < len(kept) {
+		p.start = kept[n].Offset
+	} else {
+		p.start = p.end
+	}
+	for _, l := range w.lines {
+		if at := l.at(p.number); len(at.onRecord) > 0 {
+			for _, x := range w.owed(l, p) {
+				if x.Offset >= before && x.Offset < p.start {
+					at.expired[x.Offset] = true
+				}
+			}
+		}
+	}
+	w.tell("retention: %d starts at %d", p.number, p.start)
+}
+
+// ---- streams
+
+func (w *world) write(s Spec) Spec {
+	s.Offset, s.Time = int64(len(w.specs)), w.tick(time.Millisecond)
+	value, err := s.Encode()
+	if err == nil {
+		s, err = DecodeSpec(&kgo.Record{Key: []byte(s.ID), Value: value, Offset: s.Offset, Timestamp: s.Time})
+	}
+	if err != nil {
+		w.fail("spec: %v", err)
+	}
+	w.specs = append(w.specs, s)
+	w.latest[s.ID] = s
+	var l *line
+	for _, have := range w.lines {
+		if have.uid == s.UID && have.base == s.BaseEpoch {
+			l = have
+		}
+	}
+	if l == nil {
+		at, err := s.StartTime()
+		if err != nil {
+			w.fail("spec: %v", err)
+		}
+		l = &line{id: s.ID, uid: s.UID, base: s.BaseEpoch, start: at, parts: map[int32]*lineProgress{}}
+		w.lines = append(w.lines, l)
+	}
+	r := revision{number: s.Revision, epoch: s.Epoch}
+	if s.OrganizationID != AllOrganizations {
+		r.org = s.OrganizationID[0]
+	}
+	for i := range 2 {
+		if newActionFilter(s.Actions).match(fmt.Appendf(nil, "t%d", i)) {
+			r.kinds |= 1 << i
+		}
+	}
+	if n := len(l.revisions); n > 0 && (l.revisions[n-1].org != r.org || l.revisions[n-1].kinds != r.kinds) {
+		l.changed = true
+	}
+	l.revisions = append(l.revisions, r)
+	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start)
+	return s
+}
+
+func (w *world) actions() []string {
+	return [][]string{nil, {"t0*"}, {"t1*"}}[w.tape.pick(3)]
+}
+
+func (w *world) start() string {
+	return []string{StartBeginning, StartNow}[w.tape.pick(2)]
+}
+
+func (w *world) create(id string) {
+	w.uids++
+	w.write(Spec{
+		ID: id, UID: fmt.Sprintf("u%d", w.uids), Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: "file", State: SpecActive,
+		OrganizationID: []string{AllOrganizations, "a", "b"}[w.tape.pick(3)], Actions: w.actions(),
+		Format: "workos", Kind: "model", Settings: json.RawMessage(`{}`), Start: w.start(),
+	})
+}
+
+// administer is an operator's deed.
+func (w *world) administer() {
+	id := []string{"s1", "s2"}[w.tape.pick(2)]
+	s, ok := w.latest[id]
+	if !ok || s.State == SpecDeleted {
+		w.create(id)
+		return
+	}
+	switch w.tape.pick(6) {
+	case 0: // pause, resume
+		s = s.Revise()
+		if s.State == SpecPaused {
+			s.State = SpecActive
+		} else {
+			s.State = SpecPaused
+		}
+	case 1, 2: // another filter
+		s = s.Revise()
+		s.Actions = w.actions()
+	case 3: // another place
+		s = s.Continue()
+	case 4: // a deliberate move
+		s = s.Revise()
+		s.Epoch++
+		s.BaseEpoch, s.EpochOffset = s.Epoch, nil
+		s.Start = []string{StartBeginning, StartNow, w.clock.Add(-2 * time.Millisecond).Format(time.RFC3339Nano)}[w.tape.pick(3)]
+	case 5:
+		s = s.Revise()
+		s.State = SpecDeleted
+	}
+	w.write(s)
+}
+
+// ---- ground truth
+
+func (w *world) line(uid string, epoch int64) *line {
+	var best *line
+	for _, l := range w.lines {
+		if l.uid == uid && l.base <= epoch && (best == nil || l.base > best.base) {
+			best = l
+		}
+	}
+	return best
+}
+
+func (l *line) at(part int32) *lineProgress {
+	p := l.parts[part]
+	if p == nil {
+		p = &lineProgress{
+			settled: map[int64]bool{}, begin: map[int64]int64{}, low: map[int64]int64{}, passed: map[int64]int64{},
+			newest: map[byte]int64{}, onRecord: map[int64]bool{}, expired: map[int64]bool{},
+		}
+		l.parts[part] = p
+	}
+	return p
+}
+
+// begins notes that a deliverer takes a revision to begin at an offset.
+func (at *lineProgress) begins(revision, offset int64) {
+	if low, ok := at.low[revision]; !ok || offset < low {
+		at.low[revision] = offset
+	}
+}
+
+// newer says whether a revision after this one has been on record.
+func (at *lineProgress) newer(revision int64) bool {
+	for r := range at.onRecord {
+		if r > revision {
+			return true
+		}
+	}
+	return false
+}
+
+// newer says whether a record of a later revision is there.
+func (p *simPartition) newer(rec *progress) bool {
+	for key := range p.decoded {
+		if key.uid == rec.UID && key.revision > rec.Revision {
+			return true
+		}
+	}
+	return false
+}
+
+// startsAt is the first offset that belongs to the line.
+func (w *world) startsAt(l *line, p *simPartition) int64 {
+	if l.start.IsZero() {
+		return 0
+	}
+	for _, x := range p.all {
+		if x.Timestamp.UnixMilli() >= l.start.UnixMilli() {
+			return x.Offset
+		}
+	}
+	return p.end
+}
+
+// owed lists the records that are neither settled nor free to be passed over. Around a
+// change of filter a record that only one of the revisions lets pass may be sent or not.
+func (w *world) owed(l *line, p *simPartition) []*simRecord {
+	var out []*simRecord
+	at := l.at(p.number)
+	from := w.startsAt(l, p)
+	for _, x := range p.all {
+		if x.Offset < from || x.Timestamp.Before(l.start) || at.settled[x.Offset] {
+			continue
+		}
+		if l.uid == invalidUID+".model" {
+			if x.invalid && p.since >= 0 && x.Offset >= p.since && !w.forgotten {
+				out = append(out, x)
+			}
+			continue
+		}
+		if l.matched(at, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// matched says whether every revision that may be in force at a record lets it pass: one
+// that may have begun, and that no later one has certainly replaced.
+func (l *line) matched(at *lineProgress, x *simRecord) bool {
+	replaced := false
+	for _, r := range slices.Backward(l.revisions) {
+		low, known := at.low[r.number]
+		first := r.number == l.revisions[0].number
+		if !replaced && (first || !known || low <= x.Offset) && !r.match(x) {
+			return false
+		}
+		if begin, ok := at.begin[r.number]; ok {
+			for older, passed := range at.passed {
+				if older < r.number {
+					begin = max(begin, passed)
+				}
+			}
+			replaced = replaced || begin <= x.Offset
+		}
+	}
+	return true
+}
+
+// current lists the lines of the streams as they are now.
+func (w *world) current() []*line {
+	out := []*line{w.lines[0]}
+	for _, id := range []string{"s1", "s2"} {
+		if s, ok := w.latest[id]; ok && s.State != SpecDeleted {
+			out = append(out, w.line(s.UID, s.Epoch))
+		}
+	}
+	return out
+}
+
+// ---- progress and commits arrive
+
+func (w *world) progressArrives(o *owner, r *kgo.Record) {
+	p := w.parts[r.Partition]
+	if r.Value == nil {
+		delete(p.keys, string(r.Key))
+	} else {
+		p.keys[string(r.Key)] = r.Value
+	}
+	if err := p.decoded.add(&kgo.Record{Key: r.Key, Value: r.Value}); err != nil {
+		w.fail("progress: %v", err)
+		return
+	}
+	key, err := parseProgressKey(r.Key)
+	if err != nil {
+		w.fail("progress: %v", err)
+		return
+	}
+	rec := p.decoded[key]
+	if rec == nil {
+		w.tell("%s: progress %d %s buried", o.name, p.number, key)
+		return
+	}
+	w.tell("%s: progress %d %s begin %d cursor %d mark %q", o.name, p.number, key, rec.Begin, rec.Cursor, rec.Mark)
+	if l := w.line(rec.UID, rec.Epoch); l != nil && rec.TopicID == w.events() {
+		at := l.at(p.number)
+		at.onRecord[rec.Revision] = true
+		at.begin[rec.Revision] = max(at.begin[rec.Revision], rec.Begin)
+		at.begins(rec.Revision, rec.Begin)
+		if at.newer(rec.Revision) && !p.newer(rec) {
+			// The newer revision's record is lost: what counts is that of a stale owner.
+			at.passed[rec.Revision] = max(at.passed[rec.Revision], rec.Cursor)
+		}
+		if first := l.revisions[0].number; rec.Revision > first {
+			// Some older one was in force below: a deliverer may jump over revisions, and a stalled
+			// one that follows the streams has a new revision begin at its own cursor.
+			at.passed[first] = max(at.passed[first], rec.Begin)
+		}
+	}
+	w.judge(p, "progress")
+}
+
+func (w *world) commitArrives(o *owner, p *simPartition, offset int64, metadata string) {
+	p.offset, p.metadata = offset, metadata
+	p.learn(w)
+	if c := p.commit; c != nil {
+		for _, l := range w.lines {
+			at, first := l.at(p.number), l.revisions[0].number
+			at.passed[first] = max(at.passed[first], c.meta.Floor)
+		}
+	}
+	w.tell("%s: commit %d at %d %s", o.name, p.number, offset, metadata)
+	w.judge(p, "commit")
+}
+
+// learn decodes the commit.
+func (p *simPartition) learn(w *world) {
+	var err error
+	if p.commit, err = decodeCommit(p.offset, p.metadata); err != nil {
+		w.fail("commit: %v", err)
+	}
+}
+
+// judge asks where a new owner would begin if the present one died now: with what Kafka
+// has, and with a part of it lost.
+func (w *world) judge(p *simPartition, after string) {
+	if w.failed != nil {
+		return
+	}
+	w.begins(p, after, "", p.commit, p.decoded, w.progress())
+	switch w.tape.pick(4) {
+	case 1:
+		w.begins(p, after, " with all progress lost", p.commit, table{}, "another")
+	case 2:
+		w.begins(p, after, " with the group offset expired", nil, p.decoded, w.progress())
+	case 3:
+		for _, uid := range w.uidsOf(p) {
+			rest := maps.Clone(p.decoded)
+			maps.DeleteFunc(rest, func(k progressKey, _ *progress) bool { return k.uid == uid })
+			w.begins(p, after, " with the record of "+uid+" lost", p.commit, rest, w.progress())
+		}
+	}
+}
+
+func (w *world) keysOf(p *simPartition) []progressKey {
+	return slices.SortedFunc(maps.Keys(p.decoded), func(a, b progressKey) int { return strings.Compare(a.String(), b.String()) })
+}
+
+func (w *world) uidsOf(p *simPartition) []string {
+	var uids []string
+	for _, key := range w.keysOf(p) {
+		uids = append(uids, key.uid)
+	}
+	return slices.Compact(uids)
+}
+
+func (w *world) begins(p *simPartition, after, how string, c *commit, records table, progressID string) {
+	f := found{
+		commit: c, records: records, logStart: p.start, logEnd: p.end,
+		events: w.events(), progress: progressID, streams: "streams",
+		started: func(s Spec) (int64, error) { return w.started(p, s) },
+	}
+	lines := w.current()
+	streams := make([]*stream, 0, len(lines))
+	for _, l := range lines[1:] {
+		streams = append(streams, &stream{spec: w.latest[l.id]})
+	}
+	streams = append(streams, &stream{spec: Spec{
+		ID: invalidUID, UID: invalidUID + ".model", Epoch: 1, BaseEpoch: 1, Revision: 1, State: SpecActive,
+		Start: StartBeginning, EpochOffset: new(int64(-1)),
+	}, invalid: true})
+	at, err := place(f, streams)
+	if err != nil {
+		w.fail("place: %v", err)
+		return
+	}
+	for _, start := range at.lanes {
+		l := w.line(start.stream.spec.UID, start.stream.spec.Epoch)
+		if start.stream.invalid && c == nil {
+			continue // it begins with what is read for the streams
+		}
+		for _, x := range w.owed(l, p) {
+			if x.Offset >= p.start && x.Offset < start.from {
+				w.fail("after a %s%s a new owner would begin %s (%s/%d) at %d of %d; record %d is unsettled", after, how, l.id, l.uid, l.base, start.from, p.number, x.Offset)
+				return
+			}
+		}
+	}
+}
+
+func (w *world) started(p *simPartition, s Spec) (int64, error) {
+	t, err := s.StartTime()
+	if err != nil {
+		return 0, err
+	}
+	if t.IsZero() {
+		return p.start, nil
+	}
+	return p.after(t), nil
+}
+
+// settle notes that something durable has happened to a record.
+func (w *world) settle(l *line, part int32, offset int64) { l.at(part).settled[offset] = true }
+
+// letterArrives judges a dead letter: only what is refused may become one.
+func (w *world) letterArrives(o *owner, r *kgo.Record) {
+	id := ""
+	var streams []letterStream
+	for _, h := range r.Headers {
+		switch h.Key {
+		case letterPrefix + "id":
+			id = string(h.Value)
+		case letterPrefix + "streams":
+			if err := json.Unmarshal(h.Value, &streams); err != nil {
+				w.fail("letter: %v", err)
+			}
+		}
+	}
+	var topic, part int
+	var offset int64
+	if _, err := fmt.Sscanf(strings.ReplaceAll(id, ".", " "), "events%d %d %d", &topic, &part, &offset); err != nil {
+		w.fail("letter %q: %v", id, err)
+		return
+	}
+	w.tell("%s: letter %s", o.name, id)
+	if topic != w.eventsID {
+		return
+	}
+	p := w.parts[part]
+	x := w.recordEver(p, offset)
+	switch {
+	case x == nil:
+		w.fail("12: a letter about offset %d of %d, where no record is", offset, part)
+	case len(streams) == 0:
+		if !x.invalid {
+			w.fail("12: the event at %d of %d is in the dead letters as no event", offset, part)
+		}
+		w.settle(w.lines[0], p.number, offset)
+	default:
+		if !x.poison && !x.huge {
+			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
+		}
+		w.settle(w.line(streams[0].UID, streams[0].Epoch), p.number, offset)
+	}
+}
+
+func (w *world) recordEver(p *simPartition, offset int64) *simRecord {
+	i, ok := slices.BinarySearchFunc(p.all, offset, func(x *simRecord, o int64) int { return int(x.Offset - o) })
+	if !ok {
+		return nil
+	}
+	return p.all[i]
+}
+
+// final judges what is left when faults have stopped and nothing moves any more.
+func (w *world) final() {
+	for _, p := range w.parts {
+		for _, l := range w.current() {
+			var gaps []gap
+			if s, ok := w.latest[l.id]; ok {
+				if rec, _ := p.decoded.of(s, w.events()); rec != nil {
+					gaps = rec.Gaps
+				}
+			} else if rec := p.decoded[progressKey{l.uid, 1, 1}]; rec != nil {
+				gaps = rec.Gaps
+			}
+			for _, x := range w.owed(l, p) {
+				lost := slices.ContainsFunc(gaps, func(g gap) bool { return g.From <= x.Offset && x.Offset < g.To })
+				switch {
+				case x.Offset >= p.start:
+					w.fail("1: %s (%s/%d): record %d of %d is never settled", l.id, l.uid, l.base, x.Offset, p.number)
+				case !lost && !w.forgotten && !w.stalled && l.at(p.number).expired[x.Offset]:
+					w.fail("1: %s (%s/%d): retention took record %d of %d, and no gap says so", l.id, l.uid, l.base, x.Offset, p.number)
+				}
+			}
+		}
+	}
+}
