@@ -80,7 +80,7 @@ type isolation struct {
 }
 
 // Tokens of the streams say what the endpoint does to them.
-var faultyTokens = []string{"hangs", "busy", "revoked", "slow"} //nolint:gochecknoglobals // a table
+var faultyTokens = []string{"hangs", "busy", "revoked", "slow"}
 
 const goodToken = "works"
 

@@ -63,10 +63,10 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 	}
 	work.Go(func() error {
 		ids, specs, err := d.begin(ctx, opts, state)
-		if ctx.Err() != nil {
-			return nil // stopped while it waited for Kafka
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // stopped while it waited for Kafka
+		case err != nil:
 			return err
 		}
 		c, err := newCrew(d, opts, ids, registry, state)

@@ -149,15 +149,19 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 		return nil, nil
 	}
 	var changes []consumer.Spec
-	listed := map[string]bool{}
+	there, listed := map[string]consumer.Spec{}, map[string]bool{}
+	for _, h := range have {
+		if h.State != consumer.SpecDeleted {
+			there[h.ID] = h
+		}
+	}
 	for _, w := range want {
 		listed[w.ID] = true
-		i := slices.IndexFunc(have, func(s consumer.Spec) bool { return s.ID == w.ID && s.State != consumer.SpecDeleted })
-		if i < 0 {
+		h, ok := there[w.ID]
+		if !ok {
 			changes = append(changes, newSpec(w))
 			continue
 		}
-		h := have[i]
 		if h.Owner != ownerFile {
 			return nil, fmt.Errorf("stream %q of the configuration is owned by %q already: give one of them another id", w.ID, h.Owner)
 		}
