@@ -30,7 +30,7 @@ type call struct {
 
 var (
 	errModelDead   = errors.New("the process is dead")
-	errModelKafka  = errors.New("Kafka fails the request")
+	errModelKafka  = errors.New("request refused by Kafka")
 	errModelFenced = errors.New("the member is fenced")
 )
 

@@ -358,9 +358,9 @@ func (o *owner) early() {
 	synctest.Wait()
 }
 
-func (o *owner) commit() bool {
+func (o *owner) commit() {
 	if o.committing {
-		return false
+		return
 	}
 	o.committing = true
 	go func() {
@@ -368,5 +368,4 @@ func (o *owner) commit() bool {
 		o.committing = false
 	}()
 	synctest.Wait()
-	return true
 }

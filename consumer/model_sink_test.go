@@ -40,7 +40,7 @@ func (s *modelSettings) Batching() sinks.Batching {
 
 var (
 	errModelDown = errors.New("down")
-	errModelHuge = &sinks.Error{Class: sinks.Rejected, Err: errors.New("too large")} //nolint:gochecknoglobals // sentinel
+	errModelHuge = &sinks.Error{Class: sinks.Rejected, Err: errors.New("too large")}
 )
 
 func (*modelSink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {

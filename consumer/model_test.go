@@ -30,9 +30,9 @@ import (
 //	go test ./consumer -run TestModel -model.for 10m
 //	go test ./consumer -run TestModel -model.seed 4711
 var (
-	modelFor  = flag.Duration("model.for", 8*time.Second, "how long random schedules are tried")            //nolint:gochecknoglobals // a flag
-	modelSeed = flag.Uint64("model.seed", 0, "the one schedule to run, with a trace of its steps; 0: many") //nolint:gochecknoglobals // a flag
-	modelBase = flag.Uint64("model.base", 1, "the seed to begin with; 0: a random one")                     //nolint:gochecknoglobals // a flag
+	modelFor  = flag.Duration("model.for", 8*time.Second, "how long random schedules are tried")
+	modelSeed = flag.Uint64("model.seed", 0, "the one schedule to run, with a trace of its steps; 0: many")
+	modelBase = flag.Uint64("model.base", 1, "the seed to begin with; 0: a random one")
 )
 
 // tape is where a schedule takes its decisions from: a seed, or a list of them.

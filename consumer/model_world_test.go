@@ -154,7 +154,7 @@ func (w *world) tick(d time.Duration) time.Time {
 	return w.clock
 }
 
-var modelHeaders = []kgo.RecordHeader{ //nolint:gochecknoglobals // read only
+var modelHeaders = []kgo.RecordHeader{
 	{Key: headerEncoding, Value: []byte(encodingJCS)}, {Key: headerVersion, Value: []byte(recordVersion)},
 }
 
@@ -244,7 +244,7 @@ func (w *world) retention(p *simPartition) {
 
 // ---- streams
 
-func (w *world) write(s Spec) Spec {
+func (w *world) write(s Spec) {
 	s.Offset, s.Time = int64(len(w.specs)), w.tick(time.Millisecond)
 	value, err := s.Encode()
 	if err == nil {
@@ -283,7 +283,6 @@ func (w *world) write(s Spec) Spec {
 	}
 	l.revisions = append(l.revisions, r)
 	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start)
-	return s
 }
 
 func (w *world) actions() []string {
