@@ -285,6 +285,7 @@ func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) {
 		}
 	}
 	for _, p := range parts {
+		p.lost.Store(true) // for the commit loop, if it still waits to commit what was owned before
 		p.release()
 		p.log.Info("partition given up", zap.Bool("committed", commit))
 	}

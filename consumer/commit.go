@@ -192,6 +192,9 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 	metadata := map[int32]string{}
 	var failed error
 	for _, p := range parts {
+		if p.lost.Load() {
+			continue
+		}
 		if err := p.saving.take(ctx); err != nil {
 			return errors.Join(failed, err)
 		}

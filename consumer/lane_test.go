@@ -273,3 +273,12 @@ func TestASnapshotSaysWhatTheNextOwnerMustReadAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestAPartitionThatWasGivenUpIsCommittedNoMore(t *testing.T) {
+	p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20})
+	p.lost.Store(true)
+	// Neither progress nor offsets are written: the group has no Kafka to write them to.
+	if err := p.g.commit(t.Context(), []*partition{p}); err != nil {
+		t.Error(err)
+	}
+}
