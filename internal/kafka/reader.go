@@ -40,7 +40,10 @@ func (r *Reader) Read(ctx context.Context, topic string, partition int32, from i
 	var last error
 	for range 3 {
 		span, err := r.read(ctx, topic, partition, from, maxBytes, last != nil)
-		if err == nil || !kerr.IsRetriable(err) && !kgo.IsRetryableBrokerErr(err) {
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			err = r.outOfRange(ctx, topic, partition, from, err)
+		}
+		if err == nil || !errors.Is(err, errStale) && !kerr.IsRetriable(err) && !kgo.IsRetryableBrokerErr(err) {
 			return span, err
 		}
 		last = err // leadership moved, or the leader went away: ask anew who leads
@@ -51,8 +54,38 @@ func (r *Reader) Read(ctx context.Context, topic string, partition int32, from i
 	return Span{}, last
 }
 
+// errStale marks an answer of a broker that does not know the whole log.
+var errStale = errors.New("a broker that lags behind the leader")
+
+// outOfRange asks the leader whether an offset is out of range before anybody counts
+// events as lost. A broker that no longer leads, or is about to, serves consumers too
+// (KIP-392) and takes an offset that it has not copied yet for one out of range.
+func (r *Reader) outOfRange(ctx context.Context, topic string, partition int32, from int64, outOfRange error) error {
+	admin := kadm.NewClient(r.Client)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("start of %s: %w", topic, err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("end of %s: %w", topic, err)
+	}
+	start, ok1 := starts.Lookup(topic, partition)
+	end, ok2 := ends.Lookup(topic, partition)
+	if !ok1 || !ok2 {
+		return kerr.UnknownTopicOrPartition
+	}
+	if err := errors.Join(start.Err, end.Err); err != nil {
+		return fmt.Errorf("range of %s[%d]: %w", topic, partition, err)
+	}
+	if from < start.Offset || from > end.Offset {
+		return outOfRange
+	}
+	return fmt.Errorf("fetch %s[%d] at %d: %w", topic, partition, from, errStale)
+}
+
 func (r *Reader) read(ctx context.Context, topic string, partition int32, from int64, maxBytes int32, fresh bool) (Span, error) {
-	leader, id, err := r.leader(ctx, topic, partition, fresh)
+	leader, epoch, id, err := r.leader(ctx, topic, partition, fresh)
 	if err != nil {
 		return Span{}, err
 	}
@@ -68,6 +101,7 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, from i
 	rt.Topic, rt.TopicID = topic, id
 	rp := kmsg.NewFetchRequestTopicPartition()
 	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = partition, from, maxBytes
+	rp.CurrentLeaderEpoch = epoch // a broker that leads no more says so, instead of serving what it has
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 
@@ -98,7 +132,7 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, from i
 	return Span{Records: fp.Records, Next: max(next, from), Start: part.LogStartOffset, Stable: part.LastStableOffset}, nil
 }
 
-func (r *Reader) leader(ctx context.Context, topic string, partition int32, fresh bool) (int32, [16]byte, error) {
+func (r *Reader) leader(ctx context.Context, topic string, partition int32, fresh bool) (leader, epoch int32, id [16]byte, err error) {
 	req := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
 	rt.Topic = new(topic)
@@ -109,25 +143,25 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32, fres
 	}
 	resp, err := r.Client.RequestCachedMetadata(ctx, req, age)
 	if err != nil {
-		return 0, [16]byte{}, fmt.Errorf("metadata of %s: %w", topic, err)
+		return 0, 0, id, fmt.Errorf("metadata of %s: %w", topic, err)
 	}
 	for _, t := range resp.Topics {
 		if t.Topic == nil || *t.Topic != topic {
 			continue
 		}
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return 0, [16]byte{}, err
+			return 0, 0, id, err
 		}
 		for _, p := range t.Partitions {
 			if p.Partition == partition {
 				if p.Leader < 0 {
-					return 0, [16]byte{}, kerr.LeaderNotAvailable
+					return 0, 0, id, kerr.LeaderNotAvailable
 				}
-				return p.Leader, t.TopicID, kerr.ErrorForCode(p.ErrorCode)
+				return p.Leader, p.LeaderEpoch, t.TopicID, kerr.ErrorForCode(p.ErrorCode)
 			}
 		}
 	}
-	return 0, [16]byte{}, kerr.UnknownTopicOrPartition
+	return 0, 0, id, kerr.UnknownTopicOrPartition
 }
 
 // ReadRecord returns the one record at offset. An offset that holds none is an error.
