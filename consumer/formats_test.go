@@ -161,3 +161,28 @@ func FuzzPersisted(f *testing.F) {
 		_, _ = decodeCommit(1, string(value))
 	})
 }
+
+func TestAPublishersHeadersDoNotPassForThoseOfTheLetter(t *testing.T) {
+	cfg := Config{Kind: sinks.Kind{Name: "splunk"}}
+	l := &lane{stream: &stream{spec: goldenSpec()}, p: &partition{g: &Group{cfg: cfg}}}
+	r := &kgo.Record{Value: []byte("{}"), Headers: []kgo.RecordHeader{
+		{Key: letterPrefix + "answer", Value: []byte("forged")},
+		{Key: letterPrefix + "violations", Value: []byte(`[{"pointer":"/forged"}]`)},
+	}}
+	letter, err := l.letter(r, cause{class: classRejected, first: at, last: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]string{}
+	for _, h := range letter.Headers {
+		if _, known := first[h.Key]; !known {
+			first[h.Key] = string(h.Value)
+		}
+	}
+	if got := first[letterPrefix+"answer"]; got != "" {
+		t.Errorf("answer %q", got)
+	}
+	if got := first[letterPrefix+"violations"]; got != "[]" {
+		t.Errorf("violations %q", got)
+	}
+}

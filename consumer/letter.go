@@ -137,16 +137,14 @@ func (l *lane) letter(r *kgo.Record, why cause) (*kgo.Record, error) {
 	add("partition", strconv.Itoa(int(r.Partition)))
 	add("offset", strconv.FormatInt(r.Offset, 10))
 	add("timestamp", strconv.FormatInt(r.Timestamp.UnixMilli(), 10))
-	if why.answer != "" {
-		add("answer", why.answer)
+	// Every header is written, also an empty one: the record's own headers follow, and one
+	// of the same name that its publisher made up would stand for what is missing.
+	add("answer", why.answer)
+	v, err := json.Marshal(firstViolations(why.violations))
+	if err != nil {
+		return nil, err
 	}
-	if len(why.violations) > 0 {
-		v, err := json.Marshal(firstViolations(why.violations))
-		if err != nil {
-			return nil, err
-		}
-		add("violations", string(v))
-	}
+	add("violations", string(v))
 	return &kgo.Record{
 		Topic:     cfg.Topics.DeadLetters,
 		Key:       r.Key,

@@ -79,7 +79,7 @@ Exit codes: 0 also when there are none, 1 the topic could not be read, 2 wrong a
 	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&q.Stream, "stream", "", "only letters of the stream with this `ID`")
-	flags.StringVar(&q.Class, "class", "", "only letters of this `CLASS`: rejected, invalid")
+	flags.StringVar(&q.Class, "class", "", "only letters of this `CLASS`: rejected, invalid, expiring")
 	flags.StringVar(&q.Organization, "organization", "", "only letters of the organization with this `ID`, the record's key")
 	flags.StringVar(&since, "since", "", "only letters written since: an `AGE` as in 90m or 7d, or a time (RFC 3339)")
 	flags.StringVar(&state, "state", string(deadletter.Open), "only letters in this `STATE`: open, redriven, discarded, all")

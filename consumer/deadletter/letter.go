@@ -22,7 +22,7 @@ type Letter struct {
 
 	// ID is the same for the same refusal, however often a crash repeats the letter.
 	ID           string      `json:"letter"`
-	Class        string      `json:"class"` // rejected, invalid
+	Class        string      `json:"class"` // rejected, invalid, expiring
 	Reason       string      `json:"reason"`
 	Answer       string      `json:"answer,omitempty"` // of the destination
 	Streams      []Stream    `json:"streams"`          // empty where no stream could carry the record
