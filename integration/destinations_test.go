@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/auditstream/auditstream/integration/servers"
 	"github.com/auditstream/auditstream/sinks/sinktest/ddlogs"
 	"github.com/auditstream/auditstream/sinks/sinktest/hec"
@@ -149,7 +151,7 @@ type process struct {
 // small and objects young, so that whatever happens happens amid many of them.
 func (d delivery) start(t *testing.T, instance string) process {
 	t.Helper()
-	listen, store := servers.FreeAddress(t), d.destinations.archive.store
+	listen, store := closedport.Address(t), d.destinations.archive.store
 	batch, session := cmp.Or(d.batch, 100), cmp.Or(d.session, 10*time.Second)
 	sasl := ""
 	if d.user != "" {

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/auditstream/auditstream/producer"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/auditstream/auditstream/producer"
 )
 
 func TestKafkaDownAtStart(t *testing.T) {

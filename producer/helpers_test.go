@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
-	"github.com/auditstream/auditstream/internal/kafka/dial"
-	"github.com/auditstream/auditstream/producer"
-	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+
+	"github.com/auditstream/auditstream/internal/kafka/dial"
+	"github.com/auditstream/auditstream/producer"
+	"github.com/auditstream/auditstream/schema"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -159,14 +163,8 @@ func failures(t *testing.T, err error) []producer.EventError {
 // closedPort is an address that nothing listens on.
 func closedPort(t *testing.T) (host string, port int) {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	return addr.String(), addr.Port
+	port = closedport.Find(t)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port
 }
 
 // quick is the shortest time-out that there is.

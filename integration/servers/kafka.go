@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/auditstream/auditstream/internal/closedport"
 )
 
 // KafkaConfig says what cluster to make.
@@ -49,7 +51,7 @@ func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 		config: config,
 		script: filepath.Join(Repository(t), "integration", "kafka", "kafka-up"),
 		dir:    filepath.Join(t.TempDir(), "kafka"),
-		port:   freeBase(t, distances...),
+		port:   closedport.Find(t, distances...),
 	}
 	for node := range config.Brokers {
 		k.Addrs = append(k.Addrs, loopback(k.port+node))

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -40,7 +42,7 @@ func StartS3(t *testing.T) *S3 {
 		SecretKey: "integration-secret",
 		dir:       filepath.Join(t.TempDir(), "s3"),
 		program:   filepath.Join(root, ".cache", "bin", "versitygw"),
-		address:   FreeAddress(t),
+		address:   closedport.Address(t),
 	}
 	s.Endpoint = "http://" + s.address
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -60,7 +62,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
+	s := &site{t: t, dir: t.TempDir(), port: closedport.Find(t)}
 	var err error
 	if s.splunk, err = hec.New(hec.Config{Token: "a-token"}); err != nil {
 		t.Fatal(err)
@@ -76,18 +78,6 @@ func newSite(t *testing.T) *site {
 }
 
 func (s *site) tokenFile() string { return filepath.Join(s.dir, "token") }
-
-// freePort is one that nothing listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 func (s *site) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 

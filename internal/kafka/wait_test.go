@@ -9,28 +9,19 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
-// freePort is one that nothing listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func TestWaitReadyUntilKafkaIsThere(t *testing.T) {
-	port := freePort(t)
+	port := closedport.Find(t)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	client := newClient(t, addr)
 	// The broker is started when we have said that we wait for it.
@@ -56,7 +47,7 @@ func TestWaitReadyUntilKafkaIsThere(t *testing.T) {
 }
 
 func TestWaitReadyUntilTheContextEnds(t *testing.T) {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(closedport.Find(t)))
 	client := newClient(t, addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	core, _ := observer.New(zapcore.WarnLevel)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/closedport"
+
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 )
@@ -46,7 +48,7 @@ func refusals(t *testing.T, h *Harness) {
 }
 
 func nobodyListens(t *testing.T, h *Harness) {
-	r := openRig(t, h, deadURL(t))
+	r := openRig(t, h, "http://"+closedport.Address(t))
 	receipt, err := r.deliver(t, t.Context(), r.newBatch(t, 0, 0, 3))
 	checkClass(t, err, sinks.Unavailable)
 	if receipt.Settled != 0 {

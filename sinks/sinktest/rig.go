@@ -251,17 +251,3 @@ func checkClass(t *testing.T, err error, want sinks.Class) {
 		t.Errorf("class of %q is %v, want %v", err, got, want)
 	}
 }
-
-// deadURL is the address of a port on which nobody listens.
-func deadURL(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + addr
-}

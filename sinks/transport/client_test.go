@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/auditstream/auditstream/internal/closedport"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -87,14 +88,7 @@ func TestPostSendsThePartsAsOneBody(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	nobody := "http://" + closedport.Address(t)
 	fault := func(a faults.Answer) string {
 		h := faults.New(http.NotFoundHandler())
 		h.Program(func(*http.Request) *faults.Answer { return &a })
