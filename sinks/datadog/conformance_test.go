@@ -2,6 +2,7 @@ package datadog
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func TestConformance(t *testing.T) {
 							return s
 						},
 						Arrived: func() [][]byte { return arrived(double) },
+						Replays: func() []string { return replays(double) },
 						Secrets: []string{key},
 					}
 				},
@@ -58,6 +60,21 @@ func arrived(double *ddlogs.Server) [][]byte {
 		values = append(values, e.Message)
 	}
 	return values
+}
+
+// replays are the jobs that the entries' tags name.
+func replays(double *ddlogs.Server) []string {
+	var jobs []string
+	for _, e := range double.Events() {
+		job := ""
+		for tag := range strings.SplitSeq(e.Tags, ",") {
+			if name, value, _ := strings.Cut(tag, ":"); name == "auditstream.replay" {
+				job = value
+			}
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs
 }
 
 // refusals are the answers of the real intake, and of what may stand before it.

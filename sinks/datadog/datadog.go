@@ -60,7 +60,7 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{framer: newFramer(s), client: client}, nil
+	return &Sink{framer: newFramer(s.replayed(o.Replay)), client: client}, nil
 }
 
 // Deliver implements sinks.Sink: it posts the frames as one array.

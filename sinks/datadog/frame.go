@@ -3,6 +3,7 @@ package datadog
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,19 @@ func newFramer(s *Settings) framer {
 		head: ",{" + member("ddsource", s.Source) + `"ddtags":"` + tags + "organization_id:",
 		tail: `",` + member("hostname", s.Hostname) + member("service", s.Service),
 	}
+}
+
+// replayTag is the name of the tag that tells what a replay sent from what came live.
+const replayTag = "auditstream.replay"
+
+// replayed is s with a tag that names the job that sends the entries, if there is one.
+func (s *Settings) replayed(job string) *Settings {
+	if job == "" {
+		return s
+	}
+	tagged := *s
+	tagged.Tags = append(slices.Clone(s.Tags), replayTag+":"+string(appendTag(nil, []byte(job))))
+	return &tagged
 }
 
 func quote(s string) string {

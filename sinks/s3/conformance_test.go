@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,30 @@ func startTarget(t *testing.T) *sinktest.Target {
 			}
 			return events
 		},
+		Replays: func() []string { return replays(t, store) },
 		Secrets: []string{secretKey, accessKeyID, url.QueryEscape(secretKey)},
 	}
+}
+
+// replays are the jobs that the objects' keys name, once for each event.
+func replays(t *testing.T, store *s3store.Server) []string {
+	t.Helper()
+	var jobs []string
+	for _, o := range store.Objects(bucket, "audit/") {
+		if !strings.HasSuffix(o.Key, ".ndjson.gz") {
+			continue
+		}
+		job := ""
+		if rest, ok := strings.CutPrefix(o.Key, "audit/replay="); ok {
+			job, _, _ = strings.Cut(rest, "/")
+		}
+		n, err := strconv.Atoi(o.Metadata["auditstream-count"])
+		if err != nil {
+			t.Error(err)
+		}
+		for range n {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
 }

@@ -71,6 +71,11 @@ func TestKey(t *testing.T) {
 			want: "stream=acme-archive/day=2026-11-22/01JDAAAAAAAAAAAAAAAAAAAAAA.000002.nu1wMZ54R_eIJHqAHhjXRA.00011.00000000000000000000.ndjson.gz",
 		},
 		{
+			name: "of a replay", slot: 7,
+			change: func(c *chain) { c.prefix = replayPrefix("job_A.1") },
+			want:   "replay=job_A=2E1/stream=acme-archive/day=2026-11-22/01JDAAAAAAAAAAAAAAAAAAAAAA.000002.nu1wMZ54R_eIJHqAHhjXRA.00011.00000000000000000007.ndjson.gz",
+		},
+		{
 			name: "last offset there can be", slot: math.MaxInt64,
 			want: "stream=acme-archive/day=2026-11-22/01JDAAAAAAAAAAAAAAAAAAAAAA.000002.nu1wMZ54R_eIJHqAHhjXRA.00011.09223372036854775807.ndjson.gz",
 		},

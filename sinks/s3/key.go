@@ -42,6 +42,15 @@ func (c chain) key(slot int64) string {
 		escape(c.lane.UID), c.lane.Epoch, escape(c.lane.TopicID), c.lane.Partition, slot)
 }
 
+// replayPrefix follows the prefix of the settings in the keys of what a replay sends: its
+// chains are its own, and no reader of the stream's objects counts an event twice.
+func replayPrefix(job string) string {
+	if job == "" {
+		return ""
+	}
+	return "replay=" + escape(job) + "/"
+}
+
 // dayText is a day as YYYY-MM-DD.
 func dayText(day int32) string {
 	const seconds = 24 * 60 * 60

@@ -62,10 +62,11 @@ func Open(set *Settings, o sinks.Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	prefix := set.Prefix + replayPrefix(o.Replay)
 	return &Sink{
 		store:  st,
-		prefix: set.Prefix,
-		place:  set.Endpoint + "/" + set.Bucket + "/" + set.Prefix,
+		prefix: prefix,
+		place:  set.Endpoint + "/" + set.Bucket + "/" + prefix,
 		log:    o.Log.Named("s3"),
 		packer: packer{level: set.GzipLevel},
 		probe:  newProbe(set.Prefix),

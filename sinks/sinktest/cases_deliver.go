@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/sinks"
 )
 
 func arrive(t *testing.T, h *Harness) {
@@ -41,6 +44,52 @@ func arrive(t *testing.T, h *Harness) {
 	}
 	if n := r.attempts.Load(); n != int64(len(batches)) {
 		t.Errorf("%d batches were sent in %d requests", len(batches), n)
+	}
+}
+
+// replay sends the same batch live, by one job and by another, and each of them twice, as
+// after an answer that was lost.
+func replay(t *testing.T, h *Harness) {
+	r := newRig(t, h)
+	const events = 3
+	jobs := []string{"", "job_AAAAAAAAAAAAAAAAAAAAAAAAAA", "job_BBBBBBBBBBBBBBBBBBBBBBBBBB"}
+	got := map[string]int{}
+	live := r.sink
+	defer func() { r.sink = live }()
+	for _, job := range jobs {
+		r.sink = live
+		if job != "" {
+			r.sink = r.open(t, sinks.Options{Log: zap.NewNop(), Version: "1.2.3", Replay: job})
+		}
+		b := r.newBatch(t, 0, 100, events)
+		for range 2 {
+			if _, err := r.deliver(t, t.Context(), b); err != nil {
+				t.Fatalf("Deliver of job %q: %v", job, err)
+			}
+		}
+		if job != "" {
+			if err := r.sink.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		}
+	}
+	said := r.target.Replays()
+	if n := len(r.target.Arrived()); n != len(said) {
+		t.Fatalf("%d events arrived, %d of them say whether they were replayed", n, len(said))
+	}
+	for _, job := range said {
+		got[job]++
+	}
+	times := 2
+	if h.ExactlyOnce {
+		times = 1
+	}
+	want := map[string]int{}
+	for _, job := range jobs {
+		want[job] = times * events
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events by the job that they name (-sent +arrived):\n%s", diff)
 	}
 }
 

@@ -28,6 +28,7 @@ type rig struct {
 	harness  *Harness
 	target   *Target
 	faults   *faults.Handler
+	url      string // of the double
 	sink     sinks.Sink
 	attempts atomic.Int64
 
@@ -57,17 +58,10 @@ func openRig(t *testing.T, h *Harness, url string) *rig {
 		url = server.URL
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	settings := r.target.Settings(url)
-	if err := settings.Validate(); err != nil {
-		t.Fatalf("the harness's settings are not valid: %v", err)
-	}
-	sink, err := h.Kind.Open(settings, sinks.Options{Log: zap.New(core), Version: "1.2.3"})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	r.sink = sink
+	r.url = url
+	r.sink = r.open(t, sinks.Options{Log: zap.New(core), Version: "1.2.3"})
 	t.Cleanup(func() {
-		if err := sink.Close(); err != nil {
+		if err := r.sink.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 		conns.wait(t)
@@ -81,6 +75,20 @@ func openRig(t *testing.T, h *Harness, url string) *rig {
 		goleak.VerifyNone(t, before)
 	})
 	return r
+}
+
+// open makes a sink. Whoever calls it closes the sink.
+func (r *rig) open(t *testing.T, o sinks.Options) sinks.Sink {
+	t.Helper()
+	settings := r.target.Settings(r.url)
+	if err := settings.Validate(); err != nil {
+		t.Fatalf("the harness's settings are not valid: %v", err)
+	}
+	sink, err := r.harness.Kind.Open(settings, o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return sink
 }
 
 // connections counts a server's open connections. Whether a sink closes its own shows

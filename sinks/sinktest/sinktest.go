@@ -43,6 +43,7 @@ type Target struct {
 	Handler  http.Handler                        // the double; the suite puts package faults before it
 	Settings func(baseURL string) sinks.Settings // of a sink that delivers to the double at http://127.0.0.1:PORT
 	Arrived  func() [][]byte                     // the values of the durable events in order of arrival, byte for byte
+	Replays  func() []string                     // for each of Arrived the job that it says it was replayed by, "" for none
 	Secrets  []string                            // what no error and no log may show
 	Close    func()                              // may be nil
 }
@@ -70,6 +71,7 @@ func Conformance(t *testing.T, h Harness) {
 		{"an event too large is rejected at its frame", frameTooLarge},
 		{"events arrive byte for byte and in order", arrive},
 		{"lanes deliver side by side", deliverConcurrently},
+		{"a replay arrives beside the live events, and says what it is", replay},
 		{"refusals have their class and take nothing", refusals},
 		{"nobody listens", nobodyListens},
 		{"connections are cut", cuts},

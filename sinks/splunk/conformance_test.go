@@ -1,6 +1,7 @@
 package splunk
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestConformance(t *testing.T) {
 							return s
 						},
 						Arrived: func() [][]byte { return arrived(double) },
+						Replays: func() []string { return replays(t, double) },
 						Secrets: []string{token},
 					}
 				},
@@ -57,6 +59,22 @@ func arrived(double *hec.Server) [][]byte {
 		values = append(values, e.Event)
 	}
 	return values
+}
+
+// replays are the jobs that the events' indexed fields name.
+func replays(t *testing.T, double *hec.Server) []string {
+	t.Helper()
+	var jobs []string
+	for _, e := range double.Events() {
+		fields := map[string]string{}
+		if e.Fields != nil {
+			if err := json.Unmarshal(e.Fields, &fields); err != nil {
+				t.Error(err)
+			}
+		}
+		jobs = append(jobs, fields["auditstream_replay"])
+	}
+	return jobs
 }
 
 // refusals are the answers of a real collector, and of what may stand before it.

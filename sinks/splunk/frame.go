@@ -35,6 +35,24 @@ func newFramer(s *Settings) framer {
 	return framer{timed: `{"time":`, mid: "," + members.String(), untimed: "{" + members.String()}
 }
 
+// replayField is the indexed field that tells what a replay sent from what came live.
+const replayField = "auditstream_replay"
+
+// replays has every envelope name the job that sends it, if there is one.
+func (f *framer) replays(job string) {
+	if job == "" {
+		return
+	}
+	fields, err := json.Marshal(map[string]string{replayField: job})
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	const event = `"event":`
+	member := `"fields":` + string(fields) + "," + event
+	f.mid = strings.TrimSuffix(f.mid, event) + member
+	f.untimed = strings.TrimSuffix(f.untimed, event) + member
+}
+
 // Frame implements sinks.Sink. The event's bytes stay as they are. Its time is in seconds
 // with three decimals, always: Splunk takes a long integer for milliseconds.
 func (f *framer) Frame(dst []byte, e *sinks.Event) ([]byte, error) {

@@ -1,6 +1,8 @@
 package splunk
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,22 @@ func BenchmarkFrame(b *testing.B) {
 	for b.Loop() {
 		if _, err := f.Frame(dst, e); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestAReplayNamesItsJobInAnIndexedField(t *testing.T) {
+	for _, s := range []*Settings{{}, {Index: "i"}} {
+		f := newFramer(s)
+		f.replays("job_1")
+		for occurredAt, want := range map[string]string{
+			"2025-01-15T10:30:00Z": `"fields":{"auditstream_replay":"job_1"},"event":{"a":1}}`,
+			"":                     `"fields":{"auditstream_replay":"job_1"},"event":{"a":1}}`,
+		} {
+			got, err := f.Frame(nil, &sinks.Event{Value: []byte(`{"a":1}`), OccurredAt: []byte(occurredAt)})
+			if err != nil || !strings.HasSuffix(string(got), want) || !json.Valid(got) {
+				t.Errorf("%s, %v\nwant …%s", got, err, want)
+			}
 		}
 	}
 }

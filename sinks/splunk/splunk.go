@@ -63,7 +63,9 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{framer: newFramer(s), client: client, log: o.Log.Named("splunk")}, nil
+	f := newFramer(s)
+	f.replays(o.Replay)
+	return &Sink{framer: f, client: client, log: o.Log.Named("splunk")}, nil
 }
 
 // Deliver implements sinks.Sink: it posts the frames one after another.
