@@ -78,6 +78,14 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	return sinks.Receipt{Settled: len(b.Events)}, nil
 }
 
+// Test implements sinks.Tester: it delivers b.
+func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
+	return transport.Probe(ctx, report, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
+}
+
 // Close implements sinks.Sink.
 func (s *Sink) Close() error {
 	s.client.Close()

@@ -80,6 +80,8 @@ func Conformance(t *testing.T, h Harness) {
 		{"an answer that echoes the request gives no secret away", echo},
 		{"a deadline ends a slow answer", deadline},
 		{"a context that has ended sends nothing", cancelledBefore},
+		{"a test shows each step", testSteps},
+		{"a test says what to mend", testFailures},
 		{"a context that ends during a request ends Deliver", cancelledDuring},
 	}
 	for _, c := range cases {

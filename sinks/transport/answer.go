@@ -12,13 +12,11 @@ import (
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// redacted stands where a server repeated the credential.
-const redacted = "[redacted]"
-
 // Answer is what a server answered, whoever it was.
 type Answer struct {
 	Status     int
-	Body       []byte        // at most MaxBody bytes, without the credential
+	Header     http.Header   // as it came: it may repeat a secret
+	Body       []byte        // at most MaxBody bytes, without the secrets of the request
 	Over       bool          // the body was longer than that
 	HTML       bool          // the body is a page for people: not the service answered
 	RetryAfter time.Duration // how long the server asked us to wait, at most MaxRetryAfter; 0 if it did not
@@ -28,20 +26,20 @@ type Answer struct {
 	redirect string // scheme and host of a redirect's target
 }
 
-func newAnswer(service, address, key string, res *http.Response, body []byte) *Answer {
+func newAnswer(service, address string, secrets masks, res *http.Response, body []byte) *Answer {
 	a := &Answer{
 		Status:     res.StatusCode,
+		Header:     res.Header,
 		Over:       len(body) > MaxBody,
 		RetryAfter: retryAfter(res.Header, time.Now()),
 		service:    service,
 		address:    address,
 	}
-	// A debugging proxy may echo the request: the credential ends here.
-	a.Body = bytes.ReplaceAll(body[:min(len(body), MaxBody)], []byte(key), []byte(redacted))
+	a.Body = []byte(secrets.hide(string(body[:min(len(body), MaxBody)])))
 	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	a.HTML = media == "text/html" || bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("<"))
 	if to, err := res.Location(); err == nil && res.StatusCode/100 == 3 {
-		a.redirect = strings.ReplaceAll((&url.URL{Scheme: to.Scheme, Host: to.Host}).String(), key, redacted)
+		a.redirect = secrets.hide((&url.URL{Scheme: to.Scheme, Host: to.Host}).String())
 	}
 	return a
 }

@@ -50,7 +50,7 @@ func TestAnswerOf(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			res := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {c.media}}}
-			a := newAnswer("the service", "http://h", key, res, []byte(c.body))
+			a := newAnswer("the service", "http://h", masks{key}, res, []byte(c.body))
 			refusal := a.Refusal(sinks.Unavailable, "words")
 			if a.HTML != c.html || refusal.Answer != c.kept {
 				t.Errorf("HTML %v, keeps %q; want %v, %q", a.HTML, refusal.Answer, c.html, c.kept)

@@ -1,33 +1,30 @@
 // Package transport is the HTTP layer that the sinks share: one [Client] a sink. It
-// makes one attempt a [Client.Post] and promises that
+// makes one attempt a [Client.Do] and promises that
 //
 //   - every wait ends: by the context, by the client's time-out, by that of one step,
 //   - an answer is read up to [MaxBody] bytes and never unpacked,
 //   - no redirect is followed, for it would carry the credential to another place,
 //   - TLS certificates are always verified,
 //   - no error holds the credential, the URL's path or query, or a header's value,
-//   - nothing refers to the caller's memory any more once Post has returned.
+//   - nothing refers to the caller's memory any more once Do has returned.
 //
 // What an answer means for the events is decided here where it does not depend on the
 // kind of destination: [Answer.Class] and [Answer.Refusal].
 package transport
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/secret"
-	"github.com/auditstream/auditstream/sinks"
 )
 
 const (
@@ -56,19 +53,34 @@ type Config struct {
 	CredentialHeader string     // the header that carries it
 	CredentialPrefix string     // what precedes it there: "Splunk "
 
+	SecretHeaders []SecretHeader // more headers that are secrets
+
 	CAFile    string        // PEM certificates that are trusted in place of the system's; "": the system's
-	Timeout   time.Duration // of one Post, from reading the credential to the answer's end; more than 0
+	Timeout   time.Duration // of one request, from reading the credential to the answer's end; more than 0
 	GzipLevel int           // 1 (fast) to 9 (small); 0: bodies are sent as they are
 }
 
-// Client posts to one URL. It is safe for concurrent use.
+// SecretHeader is a header of every request that no error, log or test shows.
+type SecretHeader struct {
+	Name   string
+	Prefix string // of the value, and no secret: "Bearer "
+	Value  secret.Ref
+}
+
+type secretHeader struct {
+	SecretHeader
+
+	secret *Secret
+}
+
+// Client speaks to one service. It is safe for concurrent use.
 type Client struct {
-	config     Config
-	address    string // scheme and host, for messages
-	http       *http.Client
-	pool       *http.Transport
-	credential *credential
-	gzip       *compressor // nil: not compressed
+	config  Config
+	address string // scheme and host, for messages
+	http    *http.Client
+	pool    *http.Transport
+	secrets []secretHeader
+	gzip    *compressor // nil: not compressed
 }
 
 // New makes a client. It reads the CA file and does nothing on the network.
@@ -108,7 +120,13 @@ func New(c Config) (*Client, error) {
 			Transport:     pool,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		credential: newCredential(c.Credential),
+	}
+	headers := c.SecretHeaders
+	if c.CredentialHeader != "" {
+		headers = append(slices.Clip(headers), SecretHeader{c.CredentialHeader, c.CredentialPrefix, c.Credential})
+	}
+	for _, h := range headers {
+		client.secrets = append(client.secrets, secretHeader{h, NewSecret(h.Value)})
 	}
 	if c.GzipLevel != 0 {
 		if client.gzip, err = newCompressor(c.GzipLevel); err != nil {
@@ -133,74 +151,14 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// ForgetCredential makes the next Post read the credential anew: it is called after
+// ForgetCredential makes the next request read its secrets anew: it is called after
 // an answer that may mean that the present one is wrong, so that a mended one counts
 // without a restart.
-func (c *Client) ForgetCredential() { c.credential.forget() }
+func (c *Client) ForgetCredential() {
+	for _, s := range c.secrets {
+		s.secret.Forget()
+	}
+}
 
 // Close closes idle connections.
 func (c *Client) Close() { c.pool.CloseIdleConnections() }
-
-// Post sends parts, one after another, as one body and returns the answer, whatever
-// its status. An error is a *sinks.Error: of class Unavailable if the service could not
-// be reached, did not answer in time, or broke off, in which case it may have taken
-// everything; of class Misconfigured if the credential cannot be read or the server's
-// certificate is not trusted. It wraps ctx.Err() if ctx has ended.
-func (c *Client) Post(ctx context.Context, parts ...[]byte) (*Answer, error) {
-	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
-	key, err := c.credential.read(limited)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, c.failure(ctx, err, "")
-		}
-		// As text: a time-out in its chain would pass for one of the caller's context.
-		return nil, &sinks.Error{Class: sinks.Misconfigured, Err: errors.New(err.Error())}
-	}
-
-	payload := &payload{parts: parts}
-	if c.gzip != nil {
-		packed, err := c.gzip.pack(parts)
-		if err != nil {
-			return nil, &sinks.Error{Err: fmt.Errorf("compress: %w", err)}
-		}
-		defer c.gzip.release(packed)
-		payload.parts = [][]byte{packed.Bytes()}
-	}
-	// The transport may go on reading the body after it has returned an answer that came
-	// early. From here on it reads nothing more, and the memory can be used again.
-	defer payload.revoke()
-
-	req, err := http.NewRequestWithContext(limited, http.MethodPost, c.config.URL, payload.open())
-	if err != nil {
-		return nil, &sinks.Error{Class: sinks.Misconfigured, Err: errors.New("the url cannot be used for a request")}
-	}
-	// With GetBody the transport may use a new connection if the server has closed an
-	// idle one before a byte of the request was written on it: that is no second attempt.
-	req.GetBody = func() (io.ReadCloser, error) { return payload.open(), nil }
-	req.ContentLength = payload.size()
-	c.setHeader(req.Header, key)
-
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.failure(ctx, err, key)
-	}
-	defer res.Body.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-	if err != nil {
-		err := c.failure(ctx, err, key)
-		err.Status = res.StatusCode
-		return nil, err
-	}
-	return newAnswer(c.config.Service, c.address, key, res, body), nil
-}
-
-func (c *Client) setHeader(h http.Header, key string) {
-	maps.Copy(h, c.config.Header)
-	h.Set("User-Agent", "auditstream/"+c.config.Version)
-	h.Set("Content-Type", "application/json")
-	if c.gzip != nil {
-		h.Set("Content-Encoding", "gzip")
-	}
-	h.Set(c.config.CredentialHeader, c.config.CredentialPrefix+key)
-}

@@ -17,19 +17,20 @@ import (
 )
 
 // failure puts a request that got no whole answer into plain words. ctx is the caller's,
-// without the client's own time-out; key is the credential, which no error holds.
-func (c *Client) failure(ctx context.Context, err error, key string) *sinks.Error {
+// without the client's own time-out; secrets are those of the request,
+// which no error holds.
+func (c *Client) failure(ctx context.Context, err error, secrets masks) *sinks.Error {
 	if ctx.Err() != nil {
 		return &sinks.Error{Err: fmt.Errorf("the request to %s was given up: %w", c.address, ctx.Err())}
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // its text would repeat the URL
 	}
-	class, words := c.words(err, key)
+	class, words := c.words(err, secrets)
 	return &sinks.Error{Class: class, Err: errors.New(words)}
 }
 
-func (c *Client) words(err error, key string) (sinks.Class, string) {
+func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
 			return sinks.Unavailable, fmt.Sprintf("no such host %q: is the url right?", dns.Name)
@@ -61,10 +62,7 @@ func (c *Client) words(err error, key string) (sinks.Class, string) {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return sinks.Misconfigured, fmt.Sprintf("%s speaks plain HTTP: write the url with http, or let %s speak TLS", c.address, c.config.Service)
 	}
-	text := strings.ToValidUTF8(err.Error(), "")
-	if key != "" {
-		text = strings.ReplaceAll(text, key, redacted) // a malformed answer may be an echo
-	}
+	text := secrets.hide(strings.ToValidUTF8(err.Error(), ""))
 	return sinks.Unavailable, fmt.Sprintf("the request to %s failed: %.200s", where, text)
 }
 

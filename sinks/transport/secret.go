@@ -9,19 +9,21 @@ import (
 	"github.com/auditstream/auditstream/internal/secret"
 )
 
-// credential keeps a secret between requests.
-type credential struct {
+// Secret is a secret that stands in headers, kept between requests. It is safe for
+// concurrent use.
+type Secret struct {
 	ref  secret.Ref
 	lock chan struct{} // holds one element while somebody has the lock; a mutex that a context can end waiting for
 	last string        // guarded by lock; "" if it has to be read
 }
 
-func newCredential(ref secret.Ref) *credential {
-	return &credential{ref: ref, lock: make(chan struct{}, 1)}
+// NewSecret makes one of what ref refers to, which is read when it is first needed.
+func NewSecret(ref secret.Ref) *Secret {
+	return &Secret{ref: ref, lock: make(chan struct{}, 1)}
 }
 
-// read returns the secret, without white space around it.
-func (c *credential) read(ctx context.Context) (string, error) {
+// Read returns the secret, without white space around it.
+func (c *Secret) Read(ctx context.Context) (string, error) {
 	select {
 	case c.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -43,7 +45,9 @@ func (c *credential) read(ctx context.Context) (string, error) {
 	return value, nil
 }
 
-func (c *credential) forget() {
+// Forget makes the next Read read the secret anew: it is called after an answer that may
+// mean that the present one is wrong, so that a mended one counts without a restart.
+func (c *Secret) Forget() {
 	c.lock <- struct{}{} // held by readers for a bounded time: Resolve ends with their contexts
 	c.last = ""
 	<-c.lock

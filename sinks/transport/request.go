@@ -1,0 +1,176 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Request is one request of a [Client]. The zero value is an empty POST to its URL.
+type Request struct {
+	Method string      // empty: POST
+	URL    string      // in full; empty: the client's
+	Header http.Header // over the client's; may be nil
+	Parts  [][]byte    // of the body, one after another
+	Plain  bool        // the body is sent as it is, even if the client compresses
+
+	// Sign is called with the header and the body just as they will be sent, and may add to
+	// the header. It must not keep the body; may be nil.
+	Sign func(h http.Header, parts [][]byte) error
+}
+
+// Post sends parts, one after another, as one body to the client's URL; see Do.
+func (c *Client) Post(ctx context.Context, parts ...[]byte) (*Answer, error) {
+	return c.Do(ctx, Request{Parts: parts})
+}
+
+// Do makes one attempt at a request and returns the answer, whatever its status. An error
+// is a *sinks.Error: of class Unavailable if the service could not be reached, did not
+// answer in time, or broke off, in which case it may have taken everything; of class
+// Misconfigured if the credential cannot be read or the server's certificate is not
+// trusted. It wraps ctx.Err() if ctx has ended.
+func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
+	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	keys, err := c.readSecrets(limited)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, c.failure(ctx, err, nil)
+		}
+		// As text: a time-out in its chain would pass for one of the caller's context.
+		return nil, &sinks.Error{Class: sinks.Misconfigured, Err: credentialError(err.Error())}
+	}
+
+	payload := &payload{parts: r.Parts}
+	packs := c.gzip != nil && !r.Plain && payload.size() > 0
+	if packs {
+		packed, err := c.gzip.pack(r.Parts)
+		if err != nil {
+			return nil, &sinks.Error{Err: fmt.Errorf("compress: %w", err)}
+		}
+		defer c.gzip.release(packed)
+		payload.parts = [][]byte{packed.Bytes()}
+	}
+	// The transport may go on reading the body after it has returned an answer that came
+	// early. From here on it reads nothing more, and the memory can be used again.
+	defer payload.revoke()
+
+	req, err := c.newRequest(limited, &r, payload, keys, packs)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	watch := probeOf(ctx)
+	var sent string
+	if watch != nil {
+		sent = written(req, r.Parts, packs, payload.size(), keys)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		watch.exchanged(sent, "", time.Since(begun))
+		return nil, c.failure(ctx, err, keys)
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
+	if err != nil {
+		watch.exchanged(sent, res.Status, time.Since(begun))
+		err := c.failure(ctx, err, keys)
+		err.Status = res.StatusCode
+		return nil, err
+	}
+	answer := newAnswer(c.config.Service, c.address, keys, res, body)
+	watch.exchanged(sent, answered(res, answer, keys), time.Since(begun))
+	return answer, nil
+}
+
+func (c *Client) newRequest(ctx context.Context, r *Request, payload *payload, keys masks, packed bool) (*http.Request, error) {
+	method, url := r.Method, r.URL
+	if method == "" {
+		method = http.MethodPost
+	}
+	if url == "" {
+		url = c.config.URL
+	}
+	body := io.ReadCloser(http.NoBody)
+	if payload.size() > 0 {
+		body = payload.open()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return nil, &sinks.Error{Class: sinks.Misconfigured, Err: errors.New("the url cannot be used for a request")}
+	}
+	if payload.size() > 0 {
+		// With GetBody the transport may use a new connection if the server has closed an
+		// idle one before a byte of the request was written on it: that is no second attempt.
+		req.GetBody = func() (io.ReadCloser, error) { return payload.open(), nil }
+	}
+	req.ContentLength = payload.size()
+	req.Header.Set("Content-Type", "application/json")
+	maps.Copy(req.Header, c.config.Header)
+	maps.Copy(req.Header, r.Header)
+	req.Header.Set("User-Agent", "auditstream/"+c.config.Version)
+	if packed {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	if r.Sign != nil {
+		if err := r.Sign(req.Header, payload.parts); err != nil {
+			return nil, err
+		}
+	}
+	for i, s := range c.secrets {
+		req.Header.Set(s.Name, s.Prefix+keys[i])
+	}
+	return req, nil
+}
+
+// readSecrets returns the secrets of the header, in the order of c.secrets.
+func (c *Client) readSecrets(ctx context.Context) (masks, error) {
+	keys := make(masks, len(c.secrets))
+	for i, s := range c.secrets {
+		var err error
+		if keys[i], err = s.secret.Read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// maxShown bounds what a probe keeps of a request, in bytes.
+const maxShown = 64 << 10
+
+// written is req as HTTP/1.1 writes it, with the secrets masked and a compressed body shown
+// unpacked.
+func written(req *http.Request, parts [][]byte, packed bool, size int64, secrets masks) string {
+	shown := req.Clone(req.Context())
+	shown.Body, shown.GetBody = http.NoBody, nil
+	var head bytes.Buffer
+	if err := shown.Write(&head); err != nil {
+		return ""
+	}
+	text := bytes.TrimSuffix(head.Bytes(), []byte("\r\n"))
+	// The clone without a body is written without its length.
+	text = bytes.ReplaceAll(text, []byte("Content-Length: 0\r\n"), nil)
+	text = fmt.Appendf(text, "Content-Length: %d\r\n\r\n", size)
+	text = append(text, bytes.Join(parts, nil)...)
+	if packed {
+		text = fmt.Appendf(text, "\n(%d bytes of %s, shown unpacked)", size, req.Header.Get("Content-Encoding"))
+	}
+	return secrets.hide(string(text[:min(len(text), maxShown)]))
+}
+
+// answered is the head of an answer and the beginning of its body, with the secrets
+// masked.
+func answered(res *http.Response, a *Answer, secrets masks) string {
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s\r\n", res.Proto, res.Status)
+	_ = res.Header.Write(&head) // a buffer takes all
+	text := head.String()
+	return secrets.hide(text[:min(len(text), maxShown)]) + "\r\n" + a.excerpt()
+}
