@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -181,49 +182,32 @@ func (g *Group) produce(ctx context.Context, records ...*kgo.Record) []error {
 	return errs
 }
 
-// commit writes the progress of partitions and then, only then, commits their group
-// offsets. A partition whose progress cannot be written is left out.
+// commit writes the progress of partitions, of all at once, and then, only then, commits
+// their group offsets together. A partition whose progress cannot be written is left out.
 func (g *Group) commit(ctx context.Context, parts []*partition) error {
 	if err := g.committing.take(ctx); err != nil {
 		return err
 	}
 	defer g.committing.give()
+	ready := make([]groupOffset, len(parts))
+	errs := make([]error, len(parts))
+	var writing sync.WaitGroup
+	for i, p := range parts {
+		writing.Go(func() {
+			if ready[i], errs[i] = p.saveAll(ctx); errs[i] != nil {
+				errs[i] = fmt.Errorf("partition %d: %w", p.number, errs[i])
+			}
+		})
+	}
+	writing.Wait()
+	failed := errors.Join(errs...)
 	offsets := map[int32]int64{}
 	metadata := map[int32]string{}
-	var failed error
-	for _, p := range parts {
-		if p.lost.Load() {
-			continue
+	for i, p := range parts {
+		// Lost while its progress was written: the member may be another one by now.
+		if errs[i] == nil && ready[i] != p.committed && !p.lost.Load() {
+			offsets[p.number], metadata[p.number] = ready[i].offset, ready[i].metadata
 		}
-		if err := p.saving.take(ctx); err != nil {
-			return errors.Join(failed, err)
-		}
-		s := p.snapshot(p.rewrite)
-		err := p.write(ctx, s)
-		if err == nil {
-			p.rewrite = false
-			err = p.bury(ctx, s.bury)
-		}
-		if err != nil {
-			p.mu.Lock()
-			p.obsolete = append(p.obsolete, s.bury...)
-			p.mu.Unlock()
-		}
-		var text string
-		if err == nil {
-			text, err = s.meta.encode()
-		}
-		same := p.committed == fmt.Sprint(s.offset, text)
-		p.saving.give()
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("partition %d: %w", p.number, err))
-			continue
-		}
-		if same || p.lost.Load() { // lost while its progress was written: the member may be another one by now
-			continue
-		}
-		offsets[p.number] = s.offset
-		metadata[p.number] = text
 	}
 	if len(offsets) == 0 {
 		return failed
@@ -231,12 +215,44 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 	if err := g.member.Commit(ctx, offsets, metadata); err != nil {
 		return errors.Join(failed, fmt.Errorf("commit group offsets: %w", err))
 	}
-	for _, p := range parts {
-		if at, ok := offsets[p.number]; ok {
-			p.committed = fmt.Sprint(at, metadata[p.number])
+	for i, p := range parts {
+		if _, ok := offsets[p.number]; ok {
+			p.committed = ready[i]
 		}
 	}
 	return failed
+}
+
+// groupOffset is what is committed of a partition.
+type groupOffset struct {
+	offset   int64
+	metadata string
+}
+
+// saveAll writes the progress of the partition and returns the group offset that may be
+// committed now that it is acknowledged.
+func (p *partition) saveAll(ctx context.Context) (groupOffset, error) {
+	if err := p.saving.take(ctx); err != nil {
+		return groupOffset{}, err
+	}
+	defer p.saving.give()
+	if p.lost.Load() {
+		return p.committed, nil // nothing is written for the next owner's partition, and nothing committed
+	}
+	s := p.snapshot(p.rewrite)
+	err := p.write(ctx, s)
+	if err == nil {
+		p.rewrite = false
+		err = p.bury(ctx, s.bury)
+	}
+	if err != nil {
+		p.mu.Lock()
+		p.obsolete = append(p.obsolete, s.bury...)
+		p.mu.Unlock()
+		return groupOffset{}, err
+	}
+	text, err := s.meta.encode()
+	return groupOffset{s.offset, text}, err
 }
 
 // bury writes tombstones for records that newer revisions and epochs have replaced, once

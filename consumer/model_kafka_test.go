@@ -1,9 +1,11 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -130,23 +132,44 @@ type write struct {
 	promise func(*kgo.Record, error)
 }
 
+// queue is where the writes to one partition wait: Kafka keeps the order of these, and of
+// no others.
+type queue struct {
+	topic     string
+	partition int32
+}
+
+func (q queue) compare(other queue) int {
+	return cmp.Or(cmp.Compare(q.topic, other.topic), cmp.Compare(q.partition, other.partition))
+}
+
 func (k simKafka) TryProduce(_ context.Context, r *kgo.Record, promise func(*kgo.Record, error)) {
 	if k.o.dead {
 		promise(r, errModelDead)
 		return
 	}
-	i := 0
-	if r.Topic == "letters" {
-		i = 1
-	}
-	k.o.writes[i] = append(k.o.writes[i], write{r, promise})
+	k.w.mu.Lock() // a commit writes to several partitions at once
+	defer k.w.mu.Unlock()
+	q := queue{r.Topic, r.Partition}
+	k.o.writes[q] = append(k.o.writes[q], write{r, promise})
 }
 
-// land goes on with the oldest write to a topic: it arrives or not, and an error may come
+// queues lists those in which something waits.
+func (o *owner) queues() []queue {
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(o.writes), queue.compare)
+}
+
+// land goes on with the oldest write of a queue: it arrives or not, and an error may come
 // although it has.
-func (o *owner) land(i int) {
-	x := o.writes[i][0]
-	o.writes[i] = o.writes[i][1:]
+func (o *owner) land(q queue) {
+	o.w.mu.Lock()
+	x := o.writes[q][0]
+	if o.writes[q] = o.writes[q][1:]; len(o.writes[q]) == 0 {
+		delete(o.writes, q)
+	}
+	o.w.mu.Unlock()
 	var err error
 	arrives := true
 	if !o.w.healthy {

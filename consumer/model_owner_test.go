@@ -23,8 +23,8 @@ type owner struct {
 	g    *Group
 	dead bool
 
-	fetch      map[int32]int64 // where the poll loop reads on
-	writes     [2][]write      // on their way: progress, letters
+	fetch      map[int32]int64   // where the poll loop reads on
+	writes     map[queue][]write // on their way; guarded by w.mu
 	inFlight   map[string]bool
 	started    int // goroutines of lanes
 	known      int // records of the streams topic
@@ -58,7 +58,7 @@ func (w *world) takeOver(specs Specs) {
 	w.names++
 	o := &owner{
 		w: w, known: int(specs.Offset), name: fmt.Sprintf("P%d", w.names), fetch: map[int32]int64{},
-		inFlight: map[string]bool{}, seeking: map[int32]bool{},
+		inFlight: map[string]bool{}, seeking: map[int32]bool{}, writes: map[queue][]write{},
 	}
 	w.owner = o
 	g, err := New(Config{
@@ -155,10 +155,13 @@ func (o *owner) learn() {
 // crash ends a process at once. Some of what it had on its way to Kafka still arrives.
 func (w *world) crash(o *owner) {
 	w.tell("%s dies", o.name)
-	for _, queue := range o.writes {
-		for _, x := range queue[:w.tape.pick(len(queue)+1)] {
+	var left []write
+	for _, q := range o.queues() {
+		queued := o.writes[q]
+		for _, x := range queued[:w.tape.pick(len(queued)+1)] {
 			o.arrive(x.r)
 		}
+		left = append(left, queued...)
 	}
 	w.mu.Lock()
 	o.dead = true
@@ -172,12 +175,10 @@ func (w *world) crash(o *owner) {
 		}
 	}
 	w.mu.Unlock()
-	for _, queue := range o.writes {
-		for _, x := range queue {
-			x.promise(x.r, errModelDead)
-		}
+	for _, x := range left {
+		x.promise(x.r, errModelDead)
 	}
-	o.writes = [2][]write{}
+	clear(o.writes)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -242,12 +243,7 @@ func (w *world) resume(o *owner) bool {
 	}
 	slices.SortStableFunc(mine, func(a, b *call) int { return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.key, b.key)) })
 	w.mu.Unlock()
-	var queues []int
-	for i, q := range o.writes {
-		if len(q) > 0 {
-			queues = append(queues, i)
-		}
-	}
+	queues := o.queues()
 	n := len(mine) + len(queues)
 	if n == 0 {
 		return false

@@ -41,9 +41,9 @@ type partition struct {
 	check    checker            // guarded by mu
 	found    []*stream          // scratch of offer; guarded by mu
 
-	saving    turn   // one writer of progress at a time, so that records go out in order
-	committed string // what was last committed, metadata included; guarded by Group.committing
-	rewrite   bool   // every lane's record must be written before the next commit; guarded by saving
+	saving    turn        // one writer of progress at a time, so that records go out in order
+	committed groupOffset // what was last committed; guarded by Group.committing
+	rewrite   bool        // every lane's record must be written before the next commit; guarded by saving
 }
 
 // workers runs goroutines and waits for their end: a [sync.WaitGroup].
