@@ -13,15 +13,11 @@
 package transport
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/secret"
@@ -37,9 +33,11 @@ const (
 	tlsTimeout  = 10 * time.Second
 	idleTimeout = 50 * time.Second // below the 60 s after which common load balancers drop idle connections
 
-	// A lane has one request in flight, so this is the number of lanes of one stream that
-	// find a connection open after a pause. Idle connections beyond it are closed.
-	maxIdle = 16
+	// Idle connections beyond these are closed, the one that was used longest ago first. A
+	// process has no more requests under way than maxIdlePerAddress by default. An idle
+	// connection takes some 20 KiB, with TLS twice that.
+	maxIdlePerAddress = 64
+	maxIdle           = 4096
 )
 
 // Config is what a client needs.
@@ -78,7 +76,8 @@ type Client struct {
 	config  Config
 	address string // scheme and host, for messages
 	http    *http.Client
-	pool    *http.Transport
+	pool    *pool
+	closing sync.Once
 	secrets []secretHeader
 	gzip    *compressor // nil: not compressed
 }
@@ -92,32 +91,14 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		return nil, errors.New("the time-out is not more than 0")
 	}
-	roots, err := readRoots(c.CAFile)
+	how, err := c.connecting()
 	if err != nil {
 		return nil, err
-	}
-	protocols := new(http.Protocols)
-	// One request a connection: a stuck one then never holds up those of other lanes.
-	protocols.SetHTTP1(true)
-	pool := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:    tlsTimeout,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		ResponseHeaderTimeout:  c.Timeout,
-		IdleConnTimeout:        idleTimeout,
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdle,
-		MaxResponseHeaderBytes: maxHeader,
-		DisableCompression:     true, // a small packed answer may be a large unpacked one
-		Protocols:              protocols,
 	}
 	client := &Client{
 		config:  c,
 		address: u.Scheme + "://" + u.Host,
-		pool:    pool,
 		http: &http.Client{
-			Transport:     pool,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -133,22 +114,11 @@ func New(c Config) (*Client, error) {
 			return nil, err
 		}
 	}
+	if client.pool, err = joinPool(how); err != nil {
+		return nil, err
+	}
+	client.http.Transport = client.pool
 	return client, nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // no pool means the system's certificates
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM form", file)
-	}
-	return roots, nil
 }
 
 // ForgetCredential makes the next request read its secrets anew: it is called after
@@ -160,5 +130,5 @@ func (c *Client) ForgetCredential() {
 	}
 }
 
-// Close closes idle connections.
-func (c *Client) Close() { c.pool.CloseIdleConnections() }
+// Close leaves the connections to others that use them, or closes the idle ones.
+func (c *Client) Close() { c.closing.Do(c.pool.leave) }
