@@ -194,7 +194,7 @@ type others struct {
 // unknown reports a key that nobody knows, with the name that it seems to mean.
 func (d *decoder) unknown(key *yaml.Node, path string, names []string) {
 	at := join(path, printable(key.Value))
-	if meant := closest(key.Value, names); meant != "" {
+	if meant := Closest(key.Value, names); meant != "" {
 		d.report(key, at, "unknown key; did you mean %q?", meant)
 		d.paths = append(d.paths, join(path, meant))
 		return

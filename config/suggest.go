@@ -8,22 +8,25 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// closest is the name that somebody who wrote got most likely meant, "" when none is
+// Closest is the name that somebody who wrote got most likely meant, "" when none is
 // near: at most one letter in three may differ.
-func closest(got string, names []string) string {
+func Closest(got string, names []string) string {
 	const longest = 64 // no name is longer, and the distance takes quadratic time
 	if len(got) > longest {
 		return ""
 	}
 	best, distance := "", max(1, len(got)/3)+1
-	normal := strings.ToLower(strings.ReplaceAll(got, "-", "_"))
+	normal := normalized(got)
 	for _, name := range names {
-		if n := levenshtein.ComputeDistance(normal, name); n < distance {
+		if n := levenshtein.ComputeDistance(normal, normalized(name)); n < distance {
 			best, distance = name, n
 		}
 	}
 	return best
 }
+
+// normalized has one spelling for what people mix up.
+func normalized(name string) string { return strings.ToLower(strings.ReplaceAll(name, "-", "_")) }
 
 func sorted(names []string) []string {
 	return slices.Sorted(slices.Values(names))

@@ -205,7 +205,7 @@ func oneOf(bad violation, path, got string, names []string) {
 	if slices.Contains(names, got) {
 		return
 	}
-	if meant := closest(got, names); meant != "" {
+	if meant := Closest(got, names); meant != "" {
 		bad(path, "%q is unknown; did you mean %q?", got, meant)
 		return
 	}

@@ -90,7 +90,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	}
 	g.learning.Lock()
 	defer g.learning.Unlock()
-	f := found{records: table{}, events: g.cfg.IDs.Events, progress: g.cfg.IDs.Progress, streams: g.cfg.IDs.Streams}
+	f := found{events: g.cfg.IDs.Events, progress: g.cfg.IDs.Progress, streams: g.cfg.IDs.Streams}
 	g.mu.Lock()
 	f.commit = g.fetched[number]
 	router, specs := g.router, g.specs
@@ -99,13 +99,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
 		return nil, err
 	}
-	bad := map[string]error{} // by key: only the last record of a key counts
-	if _, err := g.reader.ReadToEnd(ctx, g.cfg.Topics.Progress, number, func(r *kgo.Record) {
-		bad[string(r.Key)] = f.records.add(r)
-	}); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(slices.Collect(maps.Values(bad))...); err != nil {
+	if f.records, err = readTable(ctx, g.reader, g.cfg.Topics.Progress, number); err != nil {
 		return nil, err
 	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
@@ -144,6 +138,18 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	return p, nil
 }
 
+// readTable reads one partition of the progress topic.
+func readTable(ctx context.Context, reader source, topic string, number int32) (table, error) {
+	records := table{}
+	bad := map[string]error{} // by key: only the last record of a key counts
+	if _, err := reader.ReadToEnd(ctx, topic, number, func(r *kgo.Record) {
+		bad[string(r.Key)] = records.add(r)
+	}); err != nil {
+		return nil, err
+	}
+	return records, errors.Join(slices.Collect(maps.Values(bad))...)
+}
+
 // place makes a lane that stands somewhere already.
 func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	p.mu.Lock()
@@ -157,6 +163,7 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	l.live = l.next >= p.position.Load()
 	if !l.live {
 		p.behind[l] = struct{}{}
+		l.dirty = start.record != nil && start.record.Live // or it would pass for one that has settled everything up to the commit
 	}
 }
 

@@ -77,7 +77,7 @@ func (l *lane) stale(cursor int64, now time.Time) bool {
 func (l *lane) record(cursor int64, now time.Time) *progress {
 	p := &progress{
 		Stream: l.id.Stream, UID: l.id.UID, Epoch: l.id.Epoch, Revision: l.id.Revision, TopicID: l.id.TopicID,
-		Begin: l.begin, Cursor: cursor, Mark: l.mark,
+		Begin: l.begin, Cursor: cursor, Live: l.live, Mark: l.mark,
 		State: l.health.state, Since: l.health.since.UTC(), Error: l.health.err,
 		Delivered: l.counts.delivered, DeadLettered: l.counts.deadLettered, Retried: l.counts.retried, Expired: l.counts.expired,
 		Gaps: l.gaps, Updated: now.UTC(),

@@ -70,7 +70,7 @@ func TestSpecRecord(t *testing.T) {
 func TestProgressRecord(t *testing.T) {
 	want := &progress{
 		Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, Revision: 3, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
-		Begin: 100, Cursor: 250, Mark: "1 20414:240:3 0123456789abcdef", State: StateError, Since: at, Error: "unavailable: connection refused",
+		Begin: 100, Cursor: 250, Live: true, Mark: "1 20414:240:3 0123456789abcdef", State: StateError, Since: at, Error: "unavailable: connection refused",
 		NextAttempt: new(at.Add(time.Second)), Delivered: 148, DeadLettered: 2, Retried: 7, Expired: 10,
 		Gaps: []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}}, Updated: at,
 	}

@@ -109,13 +109,8 @@ func New(cfg Config) (*Group, error) {
 		s.index = g.index()
 		streams = append(streams, s)
 	}
-	g.invalid = &stream{
-		spec: Spec{
-			ID: invalidUID, UID: invalidUID + "." + cfg.Kind.Name, Epoch: 1, BaseEpoch: 1, Revision: 1,
-			State: SpecActive, Start: StartBeginning, EpochOffset: new(int64(-1)), Kind: cfg.Kind.Name,
-		},
-		index: g.index(), invalid: true,
-	}
+	g.invalid = invalidStream(cfg.Kind.Name)
+	g.invalid.index = g.index()
 	g.router, g.specs = newRouter(streams), cfg.Specs.Offset
 	g.metrics.watch(g)
 	g.metrics.know(streams)
@@ -126,6 +121,16 @@ func New(cfg Config) (*Group, error) {
 // stream can have the name. Each kind has its own lane and so its own progress: they read
 // the events topic at different speeds, and from different beginnings.
 const invalidUID = "_invalid"
+
+func invalidStream(kind string) *stream {
+	return &stream{
+		spec: Spec{
+			ID: invalidUID, UID: invalidUID + "." + kind, Epoch: 1, BaseEpoch: 1, Revision: 1,
+			State: SpecActive, Start: StartBeginning, EpochOffset: new(int64(-1)), Kind: kind,
+		},
+		invalid: true,
+	}
+}
 
 func (g *Group) open(spec Spec) (*stream, error) {
 	settings := g.cfg.Kind.Defaults()

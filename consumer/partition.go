@@ -240,7 +240,7 @@ func (p *partition) join(l *lane) {
 	if l.retired || l.next < p.position.Load() {
 		return
 	}
-	l.live = true
+	l.live, l.dirty = true, true
 	delete(p.behind, l)
 }
 

@@ -41,6 +41,7 @@ type progress struct {
 	TopicID      string     `json:"topic_id"`       // of the events topic; a record of another one is void
 	Begin        int64      `json:"begin"`          // where the revision begins
 	Cursor       int64      `json:"cursor"`         // first offset not settled
+	Live         bool       `json:"live,omitempty"` // fed by the live reader: what the group's commit passes is settled
 	Mark         string     `json:"mark,omitempty"` // the sink's note, a hint
 	State        string     `json:"state"`
 	Since        time.Time  `json:"since"` // when the lane entered State

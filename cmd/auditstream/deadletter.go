@@ -9,16 +9,13 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer/deadletter"
-	"github.com/auditstream/auditstream/sinks/all"
 )
 
 func newDeadletter() *cobra.Command {
@@ -37,37 +34,15 @@ topic's retention ends. A letter that is written again after its mark is open ag
 }
 
 // deadletterFlags are what the commands have in common.
-type deadletterFlags struct {
-	config  string
-	brokers []string
-	timeout time.Duration
-}
-
-func (f *deadletterFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "configuration `FILE`: its cluster and topics")
-	flags.StringSliceVar(&f.brokers, "brokers", nil, "`HOST:PORT` of some brokers, instead of those of the file")
-	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long to wait for an answer of Kafka")
-	_ = cmd.MarkFlagRequired("config")
-}
+type deadletterFlags struct{ clusterFlags }
 
 // with connects and hands the topic to do.
 func (f *deadletterFlags) with(ctx context.Context, by string, do func(*deadletter.Topic) error) error {
-	if f.timeout <= 0 {
-		return usageError(fmt.Errorf("--timeout %s is no time to wait", f.timeout))
-	}
-	c, err := config.Load(f.config, all.Kinds())
+	c, err := f.load()
 	if err != nil {
-		return usageError(err)
+		return err
 	}
-	k := c.Kafka.Config
-	if len(f.brokers) > 0 {
-		k.Brokers = f.brokers
-	}
-	if len(k.Brokers) == 0 {
-		return usageError(fmt.Errorf("the Kafka of %s runs inside another process: give its address with --brokers", f.config))
-	}
-	opts, err := k.Options(zap.NewNop())
+	opts, err := c.Kafka.Options(zap.NewNop())
 	if err != nil {
 		return usageError(err)
 	}
@@ -79,7 +54,7 @@ func (f *deadletterFlags) with(ctx context.Context, by string, do func(*deadlett
 	first, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	if err := topic.Ready(first); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(k.Brokers, ", "), err)
+		return fmt.Errorf("%s: %w", strings.Join(c.Kafka.Brokers, ", "), err)
 	}
 	return do(topic)
 }

@@ -28,6 +28,7 @@ func newRoot() *cobra.Command {
 		newPublish(),
 		newServe(),
 		newSchema(),
+		newStream(),
 		newValidate(),
 		newVersion(),
 	)

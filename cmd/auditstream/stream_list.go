@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/app"
+)
+
+func newStreamList() *cobra.Command {
+	var f streamFlags
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list --config FILE",
+		Short: "List all streams, the worst first",
+		Long: `List all streams, the worst first.
+
+  invalid   the destination refuses credentials or configuration; probed slowly
+  error     the destination fails; tried again at NEXT ATTEMPT
+  stopped   no process delivers streams of this kind
+  paused    by its owner or an operator; the cursor stays
+  active    delivers, or has nothing to deliver
+
+A stream is as its worst partition is. "change pending" says that not every process has
+taken over the last change of the stream. LAG is the number of offsets between cursors and
+the ends of the partitions: an upper bound of the events that wait. DELIVERED and DEAD
+count since the stream's last skip.
+
+  table  what fits on a line; the error is cut
+  json   one object a line, partitions included
+  yaml   a list of the same
+
+Exit codes: 0 whatever state the streams are in, 1 Kafka could not be asked, 2 wrong
+arguments.`,
+		Example: `  auditstream stream list --config auditstream.yaml
+  auditstream stream list --config auditstream.yaml -o json | jq -r 'select(.state != "active") | .id'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return f.with(cmd.Context(), func(o *app.Operator) error {
+				list, err := o.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				err = printStreams(cmd.OutOrStdout(), list, output)
+				if len(list) == 0 {
+					_, told := fmt.Fprintln(cmd.ErrOrStderr(), "no streams")
+					err = errors.Join(err, told)
+				}
+				return err
+			})
+		},
+	}
+	f.add(cmd)
+	addOutput(cmd, &output)
+	return cmd
+}
+
+// streamView is what -o json and yaml show.
+type streamView struct {
+	ID             string          `json:"id"`
+	UID            string          `json:"uid"`
+	Owner          string          `json:"owner"`
+	OrganizationID string          `json:"organization_id"`
+	Actions        []string        `json:"actions,omitempty"`
+	Format         string          `json:"format"`
+	Kind           string          `json:"kind"`
+	Settings       json.RawMessage `json:"settings"` // secrets are references
+	Start          string          `json:"start"`
+	Epoch          int64           `json:"epoch"`
+	Revision       int64           `json:"revision"`
+	consumer.Status
+}
+
+func viewOf(s consumer.Status) streamView {
+	return streamView{
+		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
+		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: s.Spec.Settings, Start: s.Spec.Start,
+		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s,
+	}
+}
+
+func printStreams(w io.Writer, list []consumer.Status, output string) error {
+	if output == outputTable {
+		return printStreamTable(w, list)
+	}
+	all := []streamView{}
+	for _, s := range list {
+		all = append(all, viewOf(s))
+	}
+	if output == outputYAML {
+		return printYAML(w, all)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	for _, s := range all {
+		if err := encoder.Encode(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printStreamTable(out io.Writer, list []consumer.Status) error {
+	if len(list) == 0 {
+		return nil
+	}
+	t := newTable("STREAM", "KIND", "ORGANIZATION", "STATE", "SINCE", "LAG", "DELIVERED", "DEAD", "NEXT ATTEMPT", "ERROR")
+	for _, s := range list {
+		t.row(stateColour(s.State), s.Spec.ID, s.Spec.Kind, s.Spec.OrganizationID, stateText(s.State, s.InForce), timeText(s.Since),
+			fmt.Sprint(s.Lag), fmt.Sprint(s.Totals.Delivered), fmt.Sprint(s.Totals.DeadLettered), timeText(s.NextAttempt), cut(s.Error, maxReasonShown))
+	}
+	return t.print(out)
+}
+
+// stateText is a state, and whether the last change of the stream is in force.
+func stateText(state string, inForce bool) string {
+	if inForce || state == consumer.StatusStopped {
+		return state
+	}
+	return state + ", change pending"
+}
+
+func stateColour(state string) string {
+	switch state {
+	case consumer.StateInvalid, consumer.StateError:
+		return colourBad
+	case consumer.StatusStopped, consumer.StatusPaused:
+		return colourHeld
+	}
+	return ""
+}
+
+// timeText is a time in UTC, to the second.
+func timeText(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// table is rows in columns, coloured on terminals.
+type table struct {
+	b       bytes.Buffer
+	w       *tabwriter.Writer
+	colours []string
+}
+
+func newTable(header ...string) *table {
+	t := &table{}
+	t.w = tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', 0)
+	t.row("", header...)
+	return t
+}
+
+// row adds one; what is empty is shown as a dash.
+func (t *table) row(colour string, cells ...string) {
+	cells = slices.Clone(cells)
+	for i, c := range cells {
+		if cells[i] = printable(c); c == "" {
+			cells[i] = "-"
+		}
+	}
+	t.colours = append(t.colours, colour)
+	fmt.Fprintln(t.w, strings.Join(cells, "\t")) //nolint:errcheck // a buffer takes all
+}
+
+func (t *table) print(out io.Writer) error {
+	t.w.Flush() //nolint:errcheck // as above
+	text := t.b.Bytes()
+	if colours(out) {
+		text = coloured(text, t.colours)
+	}
+	_, err := out.Write(text)
+	return err
+}

@@ -1,0 +1,364 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/auditstream/auditstream/internal/kafka"
+)
+
+// Survey finds out where streams stand from what is in Kafka alone: their specs, records
+// of progress, group commits and the ends of the partitions. Its answer is the same
+// whichever process owns the lanes, and there also when none is running. It is at most a
+// commit interval old.
+type Survey struct {
+	Client *kgo.Client // any client of the cluster
+	Topics Topics
+	IDs    IDs
+	Group  func(kind string) string // the consumer group of a kind
+}
+
+// States of a stream, and of its part in one partition, as people see them. The lane's own
+// are StateActive, StateError and StateInvalid.
+const (
+	StatusPaused  = "paused"  // by its owner or an operator; the cursor stays
+	StatusStopped = "stopped" // no process delivers streams of its kind
+)
+
+// Status is where a stream stands.
+type Status struct {
+	Spec        Spec         `json:"-"`
+	State       string       `json:"state"`
+	Since       *time.Time   `json:"since,omitempty"`
+	Error       string       `json:"error,omitempty"`
+	NextAttempt *time.Time   `json:"next_attempt,omitempty"`
+	InForce     bool         `json:"in_force"` // the spec's last change, in every partition
+	Lag         int64        `json:"lag"`      // offsets between cursors and ends: an upper bound of the events that wait
+	Totals      Totals       `json:"totals"`
+	Lanes       []LaneStatus `json:"partitions"`
+}
+
+// Totals count what became of a stream's events since its last deliberate move.
+type Totals struct {
+	Delivered    int64 `json:"delivered"`
+	DeadLettered int64 `json:"dead_lettered"`
+	Retried      int64 `json:"retried"` // attempts beyond the first
+	Expired      int64 `json:"expired"` // offsets lost to retention, an upper bound of events
+}
+
+// LaneStatus is where a stream stands in one partition.
+type LaneStatus struct {
+	Partition   int32      `json:"partition"`
+	State       string     `json:"state"`
+	Since       *time.Time `json:"since,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	NextAttempt *time.Time `json:"next_attempt,omitempty"`
+	InForce     bool       `json:"in_force"`
+	Cursor      int64      `json:"cursor"` // first offset that is not settled
+	Start       int64      `json:"start"`  // first offset that Kafka still has
+	End         int64      `json:"end"`    // offset of the next event
+	Lag         int64      `json:"lag"`
+	Recorded    bool       `json:"recorded"` // there is a record of progress; else no event of the stream was met yet
+	Updated     *time.Time `json:"updated,omitempty"`
+	Owner       string     `json:"owner,omitempty"` // the process, as Kafka knows it; empty: none
+	Totals      Totals     `json:"totals"`
+	Gaps        []Gap      `json:"gaps,omitempty"` // the last ones
+}
+
+// Gap is a range of offsets that was not delivered and never will be.
+type Gap = gap
+
+// Of surveys the streams of specs that pick chooses, those that are deleted excepted, in
+// the order of specs.
+func (s Survey) Of(ctx context.Context, specs Specs, pick func(Spec) bool) ([]Status, error) {
+	byKind := map[string][]*stream{}
+	var picked []*stream
+	for _, spec := range specs.Streams {
+		if spec.State == SpecDeleted {
+			continue
+		}
+		st := &stream{spec: spec}
+		byKind[spec.Kind] = append(byKind[spec.Kind], st)
+		if pick(spec) {
+			picked = append(picked, st)
+		}
+	}
+	topic, err := s.topic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lanes := map[string]map[int32]LaneStatus{} // by uid
+	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
+		if !slices.ContainsFunc(picked, func(st *stream) bool { return st.spec.Kind == kind }) {
+			continue
+		}
+		if err := s.kind(ctx, topic, kind, byKind[kind], lanes); err != nil {
+			return nil, fmt.Errorf("streams of kind %s: %w", kind, err)
+		}
+	}
+	out := make([]Status, 0, len(picked))
+	for _, st := range picked {
+		out = append(out, summary(st.spec, lanes[st.spec.UID]))
+	}
+	return out, nil
+}
+
+// surveyed is what the kinds have in common.
+type surveyed struct {
+	starts, ends kadm.ListedOffsets
+	numbers      []int32 // of the partitions
+	records      map[int32]table
+}
+
+func (s Survey) topic(ctx context.Context) (*surveyed, error) {
+	admin := kadm.NewClient(s.Client)
+	t := &surveyed{records: map[int32]table{}}
+	var err error
+	if t.starts, err = admin.ListStartOffsets(ctx, s.Topics.Events); err == nil {
+		err = t.starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start of %s: %w", s.Topics.Events, err)
+	}
+	if t.ends, err = admin.ListCommittedOffsets(ctx, s.Topics.Events); err == nil {
+		err = t.ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("end of %s: %w", s.Topics.Events, err)
+	}
+	for number := range t.ends[s.Topics.Events] {
+		if _, ok := t.starts.Lookup(s.Topics.Events, number); ok {
+			t.numbers = append(t.numbers, number)
+		}
+	}
+	slices.Sort(t.numbers)
+	tables := make([]table, len(t.numbers))
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.SetLimit(8)
+	for i, number := range t.numbers {
+		reading.Go(func() error {
+			var err error
+			tables[i], err = readTable(ctx, &kafka.Reader{Client: s.Client}, s.Topics.Progress, number)
+			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+				err = nil // the events topic has just grown
+			}
+			return err
+		})
+	}
+	if err := reading.Wait(); err != nil {
+		return nil, err
+	}
+	for i, number := range t.numbers {
+		t.records[number] = tables[i]
+	}
+	return t, nil
+}
+
+// kind adds the lanes of a kind's streams.
+func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]LaneStatus) error {
+	admin := kadm.NewClient(s.Client)
+	group := s.Group(kind)
+	owners, err := s.owners(ctx, group)
+	if err != nil {
+		return err
+	}
+	commits, err := admin.FetchOffsets(ctx, group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("commits of group %s: %w", group, err)
+	}
+	all := append(slices.Clip(streams), invalidStream(kind))
+	since := map[int64]kadm.ListedOffsets{} // by append time in ms
+	for _, number := range topic.numbers {
+		start, _ := topic.starts.Lookup(s.Topics.Events, number)
+		end, _ := topic.ends.Lookup(s.Topics.Events, number)
+		f := found{
+			records: topic.records[number], logStart: start.Offset, logEnd: end.Offset,
+			events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
+		}
+		if at, ok := commits.Lookup(s.Topics.Events, number); ok {
+			if f.commit, err = decodeCommit(at.At, at.Metadata); err != nil {
+				return fmt.Errorf("group %s, partition %d: %w", group, number, err)
+			}
+		}
+		f.started = func(spec Spec) (int64, error) {
+			t, err := spec.StartTime()
+			if err != nil || t.IsZero() {
+				return f.logStart, err
+			}
+			listed, ok := since[t.UnixMilli()]
+			if !ok {
+				listed, err = admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), s.Topics.Events)
+				if err = errors.Join(err, listed.Error()); err != nil {
+					return 0, fmt.Errorf("offsets at %s: %w", t.Format(time.RFC3339), err)
+				}
+				since[t.UnixMilli()] = listed
+			}
+			o, ok := listed.Lookup(s.Topics.Events, number)
+			if !ok {
+				return f.logEnd, nil // it has just come into being
+			}
+			return min(o.Offset, f.logEnd), nil
+		}
+		at, err := place(f, all)
+		if err != nil {
+			return err
+		}
+		for _, l := range at.lanes {
+			if l.stream.invalid {
+				continue
+			}
+			uid := l.stream.spec.UID
+			if lanes[uid] == nil {
+				lanes[uid] = map[int32]LaneStatus{}
+			}
+			st := laneStatus(l, f)
+			st.Partition, st.Owner = number, owners[number]
+			if len(owners) == 0 && st.State != StatusPaused {
+				st.State = StatusStopped
+			}
+			lanes[uid][number] = st
+		}
+	}
+	return nil
+}
+
+// owners are the processes of a group, by the partition that they have: the static
+// member's name or the client's, and the host.
+func (s Survey) owners(ctx context.Context, group string) (map[int32]string, error) {
+	described, err := kadm.NewClient(s.Client).DescribeGroups(ctx, group)
+	g := described[group]
+	if err = errors.Join(err, g.Err); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("members of group %s: %w", group, err)
+	}
+	owners := map[int32]string{}
+	for _, m := range g.Members {
+		name := m.ClientID
+		if m.InstanceID != nil {
+			name = *m.InstanceID
+		}
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok {
+			continue
+		}
+		for _, t := range assigned.Topics {
+			if t.Topic != s.Topics.Events {
+				continue
+			}
+			for _, number := range t.Partitions {
+				owners[number] = name + "@" + hostOf(m.ClientHost)
+			}
+		}
+	}
+	return owners, nil
+}
+
+// hostOf is a member's host without the slash that Kafka writes before an address.
+func hostOf(host string) string {
+	if len(host) > 1 && host[0] == '/' {
+		return host[1:]
+	}
+	return host
+}
+
+// laneStatus is what the record and the commit say of a lane.
+func laneStatus(l laneStart, f found) LaneStatus {
+	s := l.stream
+	st := LaneStatus{State: StateActive, Start: f.logStart, End: f.logEnd, Cursor: l.from}
+	c := f.commit
+	if c != nil && c.meta.Events != f.events {
+		c = nil
+	}
+	st.InForce = c != nil && c.meta.Streams == f.streams && c.meta.Specs > s.spec.Offset
+	if rec := l.record; rec != nil {
+		st.Recorded, st.Updated = true, &rec.Updated
+		st.Since, st.Error, st.NextAttempt = &rec.Since, rec.Error, rec.NextAttempt
+		st.Totals = Totals{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}
+		st.Gaps = rec.Gaps
+		switch rec.State {
+		case StatePaused:
+			st.State = StatusPaused
+		default:
+			st.State = rec.State
+		}
+		// A record is old when its lane has nothing to do. The commit is not: below it every
+		// live lane has settled everything, and no lane has its cursor below the floor.
+		if c != nil && rec.Live {
+			st.Cursor = max(st.Cursor, c.offset)
+		}
+		if c != nil {
+			st.Cursor = max(st.Cursor, c.meta.Floor)
+		}
+	}
+	if s.paused() {
+		st.State = StatusPaused
+	} else if st.State == StatusPaused {
+		st.State, st.Since = StateActive, nil // resumed, and nobody has delivered since
+	}
+	st.Cursor = max(st.Cursor, f.logStart)
+	st.Lag = max(0, f.logEnd-st.Cursor)
+	return st
+}
+
+// Severity orders states, the worst first.
+func Severity(state string) int {
+	worst := []string{StateInvalid, StateError, StatusStopped, StatusPaused, StateActive}
+	if i := slices.Index(worst, state); i >= 0 {
+		return i
+	}
+	return len(worst)
+}
+
+// summary is where the stream as a whole stands: as the worst of its lanes.
+func summary(spec Spec, lanes map[int32]LaneStatus) Status {
+	s := Status{Spec: spec, State: StateActive, InForce: true, Lanes: []LaneStatus{}}
+	var worst *LaneStatus
+	for _, number := range slices.Sorted(maps.Keys(lanes)) {
+		l := lanes[number]
+		s.Lanes = append(s.Lanes, l)
+		s.InForce = s.InForce && l.InForce
+		s.Lag += l.Lag
+		s.Totals.Delivered += l.Totals.Delivered
+		s.Totals.DeadLettered += l.Totals.DeadLettered
+		s.Totals.Retried += l.Totals.Retried
+		s.Totals.Expired += l.Totals.Expired
+		if worst == nil || worse(&l, worst) {
+			worst = &l
+		}
+	}
+	if worst != nil {
+		s.State, s.Since, s.Error, s.NextAttempt = worst.State, worst.Since, worst.Error, worst.NextAttempt
+	}
+	return s
+}
+
+// Compare orders by what an operator should look at first: the worst state, of equal ones
+// the largest lag.
+func (s Status) Compare(other Status) int {
+	return cmp.Or(
+		cmp.Compare(Severity(s.State), Severity(other.State)),
+		cmp.Compare(other.Lag, s.Lag),
+		cmp.Compare(s.Spec.ID, other.Spec.ID),
+	)
+}
+
+// worse says whether a is to be told of rather than b: the worse state, of equal ones that
+// which holds longer.
+func worse(a, b *LaneStatus) bool {
+	if d := cmp.Compare(Severity(a.State), Severity(b.State)); d != 0 {
+		return d < 0
+	}
+	if a.Since == nil || b.Since == nil {
+		return b.Since == nil && a.Since != nil
+	}
+	return a.Since.Before(*b.Since)
+}

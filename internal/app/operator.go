@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/kafka"
+)
+
+// Operator looks at streams, and changes what operators may change, from outside of the
+// processes that deliver: it talks to Kafka alone. It makes no topic.
+type Operator struct {
+	opts   []kgo.Opt
+	client *kgo.Client
+	reader *kafka.Reader
+	topics kafka.Topics
+	ids    consumer.IDs
+	log    *zap.Logger
+}
+
+// Operate connects to the cluster of a configuration, whose brokers must be set. It tries
+// once.
+func Operate(ctx context.Context, cfg *config.Config, log *zap.Logger) (*Operator, error) {
+	opts, err := cfg.Kafka.Options(sampled(log))
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), log: log}
+	if err := o.look(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("%s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err)
+	}
+	return o, nil
+}
+
+// Close disconnects.
+func (o *Operator) Close() { o.client.Close() }
+
+func (o *Operator) look(ctx context.Context) error {
+	if err := o.client.Ping(ctx); err != nil {
+		return fmt.Errorf("cannot reach Kafka: %s", kafka.Reason(err))
+	}
+	admin := kadm.NewClient(o.client)
+	cluster, err := kafka.ClusterID(ctx, admin)
+	if err != nil {
+		return err
+	}
+	ids, err := kafka.TopicIDs(ctx, admin, o.topics.Events(), o.topics.Progress(), o.topics.Streams())
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: delivery makes the topics when it first starts", err)
+	}
+	if err != nil {
+		return err
+	}
+	o.ids = consumer.IDs{Cluster: cluster, Events: ids[o.topics.Events()], Progress: ids[o.topics.Progress()], Streams: ids[o.topics.Streams()]}
+	return nil
+}
+
+// Streams are the streams that are not deleted, in the order of their ids.
+func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
+	specs, err := readSpecs(ctx, o.reader, o.topics)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(specs.Streams, func(s consumer.Spec) bool { return s.State == consumer.SpecDeleted }), nil
+}
+
+// List says where all streams stand, the worst first.
+func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
+	specs, err := readSpecs(ctx, o.reader, o.topics)
+	if err != nil {
+		return nil, err
+	}
+	list, err := o.survey().Of(ctx, specs, func(consumer.Spec) bool { return true })
+	slices.SortStableFunc(list, consumer.Status.Compare)
+	return list, err
+}
+
+// Get says where one stream stands. A *[NoStreamError] says that there is none.
+func (o *Operator) Get(ctx context.Context, id string) (consumer.Status, error) {
+	specs, err := readSpecs(ctx, o.reader, o.topics)
+	if err != nil {
+		return consumer.Status{}, err
+	}
+	if _, err := streamNamed(specs.Streams, id); err != nil {
+		return consumer.Status{}, err
+	}
+	list, err := o.survey().Of(ctx, specs, func(s consumer.Spec) bool { return s.ID == id })
+	if err != nil {
+		return consumer.Status{}, err
+	}
+	return list[0], nil
+}
+
+func (o *Operator) survey() consumer.Survey {
+	return consumer.Survey{
+		Client: o.client, IDs: o.ids,
+		Topics: consumer.Topics{Events: o.topics.Events(), Progress: o.topics.Progress(), DeadLetters: o.topics.DeadLetters()},
+		Group:  func(kind string) string { return groupID(o.topics.Prefix, kind) },
+	}
+}
+
+// NoStreamError says that no stream has an id.
+type NoStreamError struct {
+	ID   string
+	Near string // an id that may have been meant; empty: none is like it
+}
+
+func (e *NoStreamError) Error() string {
+	text := fmt.Sprintf("there is no stream %q", e.ID)
+	if e.Near != "" {
+		text += fmt.Sprintf("; did you mean %q?", e.Near)
+	}
+	return text
+}
+
+// streamNamed is the stream with an id, if it is not deleted.
+func streamNamed(have []consumer.Spec, id string) (consumer.Spec, error) {
+	var ids []string
+	for _, s := range have {
+		if s.State == consumer.SpecDeleted {
+			continue
+		}
+		if s.ID == id {
+			return s, nil
+		}
+		ids = append(ids, s.ID)
+	}
+	return consumer.Spec{}, &NoStreamError{ID: id, Near: config.Closest(id, ids)}
+}
