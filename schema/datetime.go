@@ -1,5 +1,7 @@
 package schema
 
+import "time"
+
 // isDateTime says whether s is a date-time after RFC 3339 section 5.6, of any offset and
 // any number of digits of a second. T and Z may be in lower case, as a note there allows;
 // a space for the T may not. A leap second is taken where it could be one, at 23:59:60 UTC.
@@ -75,4 +77,31 @@ func daysIn(year, month int) int {
 		return 30
 	}
 	return 31
+}
+
+// Time is when the event occurred. ok is false if OccurredAt is no RFC 3339 date-time. A
+// leap second, which package time does not know, is the first moment after it.
+func (e *Event) Time() (t time.Time, ok bool) {
+	s := e.OccurredAt
+	if !isDateTime(s) {
+		return time.Time{}, false
+	}
+	text := []byte(s)
+	text[len("2006-01-02")] = 'T'
+	if last := &text[len(text)-1]; *last == 'z' {
+		*last = 'Z'
+	}
+	leap := string(text[len("2006-01-02T15:04:"):][:2]) == "60"
+	if leap {
+		// The last whole second before it, without its fraction, and one more.
+		text[len("2006-01-02T15:04:")], text[len("2006-01-02T15:04:0")] = '5', '9'
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		return time.Time{}, false
+	}
+	if leap {
+		t = t.Truncate(time.Second).Add(time.Second)
+	}
+	return t, true
 }
