@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/egress"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
@@ -75,6 +76,12 @@ type Delivery struct {
 	RetentionGuard    float64        `json:"retention_guard"`      // share of the topic's retention after which undelivered events are dead-lettered
 	Retry             Retry          `json:"retry"`
 	Probe             units.Duration `json:"probe"` // how often an invalid stream is tried
+	Egress            Egress         `json:"egress"`
+}
+
+// Egress says which addresses destinations may have.
+type Egress struct {
+	Allow []egress.Prefix `json:"allow,omitempty"` // beside public ones; nil and empty differ: see egress.New
 }
 
 // Retry bounds the pause before an attempt is repeated.

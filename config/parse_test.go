@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -207,7 +208,7 @@ func TestSectionWithoutLinesKeepsItsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Defaults()
-	if got.Log != want.Log || got.Delivery != want.Delivery {
+	if got.Log != want.Log || !reflect.DeepEqual(got.Delivery, want.Delivery) {
 		t.Errorf("got %v and %v", got.Log, got.Delivery)
 	}
 }

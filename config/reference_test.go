@@ -51,9 +51,11 @@ func TestReferenceIsReadableInFull(t *testing.T) {
 		got = append(got, p.Path)
 	}
 	want := []string{
-		"kafka.embedded",         // beside brokers
-		"topics.replication",     // beside embedded
-		"streams[2].datadog.url", // beside site
+		"kafka.embedded",             // beside brokers
+		"topics.replication",         // beside embedded
+		"streams[0].splunk.ca_file",  // beside pin_sha256
+		"streams[2].datadog.url",     // beside site
+		"streams[2].datadog.ca_file", // beside pin_sha256
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%v", diff, err)
@@ -103,7 +105,7 @@ type documentation struct {
 }
 
 var (
-	commentedOut = regexp.MustCompile(`(?m)^( *)#([a-z_]+:)`)
+	commentedOut = regexp.MustCompile(`(?m)^( *)#([a-z0-9_]+:)`)
 	prose        = regexp.MustCompile(`^ *# (.*)$`)
 )
 

@@ -141,7 +141,7 @@ func (g *Group) open(spec Spec) (*stream, error) {
 		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
 	}
 	opts := g.cfg.Sink
-	opts.Log = g.log.With(zap.String("stream", spec.ID))
+	opts.Log, opts.Owner = g.log.With(zap.String("stream", spec.ID)), spec.Owner
 	sink, err := g.cfg.Kind.Open(settings, opts)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)

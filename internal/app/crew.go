@@ -34,6 +34,7 @@ type crew struct {
 	budget   *consumer.Budget
 	metrics  *consumer.Metrics
 	inFlight *semaphore.Weighted
+	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 }
 
@@ -46,6 +47,7 @@ func newCrew(d Delivery, opts []kgo.Opt, ids consumer.IDs, registry prometheus.R
 	return &crew{
 		d: d, opts: opts, ids: ids, topics: d.Config.Topics.Kafka(), state: state,
 		budget: budget, metrics: metrics, inFlight: semaphore.NewWeighted(int64(d.Config.Delivery.InFlight)),
+		egress: newGuard(d.Config),
 		groups: map[string]*consumer.Group{},
 	}, nil
 }
@@ -109,7 +111,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 		ID:             groupID(c.topics.Prefix, name),
 		InstanceID:     instance,
 		Kind:           kind,
-		Sink:           sinks.Options{Version: c.d.Version},
+		Sink:           sinks.Options{Version: c.d.Version, Egress: c.egress},
 		Specs:          specs,
 		Validator:      schema.Validator{OrganizationPattern: c.d.Config.Events.OrganizationPattern},
 		SessionTimeout: cfg.SessionTimeout.Std(),

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/transport"
@@ -48,14 +47,12 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	client, err := transport.New(transport.Config{
 		Service: "the Datadog logs intake",
 		URL:     base + path,
-		Version: o.Version,
 
 		Credential:       s.APIKey,
 		CredentialHeader: "DD-API-KEY",
 
-		CAFile:    s.CAFile,
-		Timeout:   time.Duration(s.Timeout),
-		GzipLevel: s.Level(),
+		Settings: s.Settings,
+		Options:  o,
 	})
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ package splunk
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -50,15 +49,13 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	client, err := transport.New(transport.Config{
 		Service: service,
 		URL:     base + "/services/collector/event",
-		Version: o.Version,
 
 		Credential:       s.Token,
 		CredentialHeader: "Authorization",
 		CredentialPrefix: "Splunk ",
 
-		CAFile:    s.CAFile,
-		Timeout:   time.Duration(s.Timeout),
-		GzipLevel: s.Level(),
+		Settings: s.Settings,
+		Options:  o,
 	})
 	if err != nil {
 		return nil, err

@@ -4,7 +4,9 @@
 //   - every wait ends: by the context, by the client's time-out, by that of one step,
 //   - an answer is read up to [MaxBody] bytes and never unpacked,
 //   - no redirect is followed, for it would carry the credential to another place,
-//   - TLS certificates are always verified,
+//   - certificates are always verified: by the authorities that are trusted, or by their
+//     fingerprint,
+//   - no connection is made to an address that the operator does not allow,
 //   - no error holds the credential, the URL's path or query, or a header's value,
 //   - nothing refers to the caller's memory any more once Do has returned.
 //
@@ -21,6 +23,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/sinks"
 )
 
 const (
@@ -31,6 +34,8 @@ const (
 	maxHeader   = 64 << 10 // of an answer, in bytes
 	dialTimeout = 10 * time.Second
 	tlsTimeout  = 10 * time.Second
+	pingAfter   = 15 * time.Second // of silence on a connection that carries several requests
+	pingTimeout = 15 * time.Second // after which such a one is given up
 	idleTimeout = 50 * time.Second // below the 60 s after which common load balancers drop idle connections
 
 	// Idle connections beyond these are closed, the one that was used longest ago first. A
@@ -44,7 +49,6 @@ const (
 type Config struct {
 	Service string      // what should answer, as people call it: "Splunk HEC"
 	URL     string      // in full; see BaseURL
-	Version string      // of auditstream, for the user agent
 	Header  http.Header // of every request; may be nil
 
 	Credential       secret.Ref // read when it is first needed, and after ForgetCredential
@@ -53,9 +57,8 @@ type Config struct {
 
 	SecretHeaders []SecretHeader // more headers that are secrets
 
-	CAFile    string        // PEM certificates that are trusted in place of the system's; "": the system's
-	Timeout   time.Duration // of one request, from reading the credential to the answer's end; more than 0
-	GzipLevel int           // 1 (fast) to 9 (small); 0: bodies are sent as they are
+	Settings Settings      // what the operator has set
+	Options  sinks.Options // of the sink
 }
 
 // SecretHeader is a header of every request that no error, log or test shows.
@@ -74,11 +77,14 @@ type secretHeader struct {
 // Client speaks to one service. It is safe for concurrent use.
 type Client struct {
 	config  Config
-	address string // scheme and host, for messages
+	timeout time.Duration // of one request, from reading the secrets to the answer's end
+	address string        // scheme and host, for messages
+	trusted string        // address of the environment's proxy, which egress is not asked for
 	http    *http.Client
 	pool    *pool
 	closing sync.Once
 	secrets []secretHeader
+	proxy   *Secret     // password of the stream's own proxy; nil: none
 	gzip    *compressor // nil: not compressed
 }
 
@@ -88,7 +94,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("the url cannot be read") // the cause would repeat it
 	}
-	if c.Timeout <= 0 {
+	if c.Settings.Timeout <= 0 {
 		return nil, errors.New("the time-out is not more than 0")
 	}
 	how, err := c.connecting()
@@ -97,7 +103,9 @@ func New(c Config) (*Client, error) {
 	}
 	client := &Client{
 		config:  c,
+		timeout: c.Settings.Timeout.Std(),
 		address: u.Scheme + "://" + u.Host,
+		trusted: c.Settings.Proxy.ofEnvironment(u),
 		http: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -109,12 +117,15 @@ func New(c Config) (*Client, error) {
 	for _, h := range headers {
 		client.secrets = append(client.secrets, secretHeader{h, NewSecret(h.Value)})
 	}
-	if c.GzipLevel != 0 {
-		if client.gzip, err = newCompressor(c.GzipLevel); err != nil {
+	if c.Settings.Proxy.Username != "" {
+		client.proxy = NewSecret(c.Settings.Proxy.Password)
+	}
+	if level := c.Settings.Level(); level != 0 {
+		if client.gzip, err = newCompressor(level); err != nil {
 			return nil, err
 		}
 	}
-	if client.pool, err = joinPool(how); err != nil {
+	if client.pool, err = joinPool(how, &c.Settings); err != nil {
 		return nil, err
 	}
 	client.http.Transport = client.pool
@@ -127,6 +138,9 @@ func New(c Config) (*Client, error) {
 func (c *Client) ForgetCredential() {
 	for _, s := range c.secrets {
 		s.secret.Forget()
+	}
+	if c.proxy != nil {
+		c.proxy.Forget()
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 )
@@ -31,9 +32,9 @@ func newClient(t *testing.T, url string, change func(*Config)) *Client {
 	t.Helper()
 	t.Setenv("TRANSPORT_TEST_KEY", key)
 	config := Config{
-		Service: "the service", URL: url + "/path?query=1", Version: "1.2.3",
+		Service: "the service", URL: url + "/path?query=1", Options: sinks.Options{Version: "1.2.3"},
 		Credential: secret.Ref{Env: "TRANSPORT_TEST_KEY"}, CredentialHeader: "Authorization", CredentialPrefix: "Key ",
-		Timeout: time.Minute,
+		Settings: Settings{Compression: None, Timeout: units.Duration(time.Minute)},
 	}
 	if change != nil {
 		change(&config)
@@ -44,6 +45,13 @@ func newClient(t *testing.T, url string, change func(*Config)) *Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+func gzipIf(level int) string {
+	if level > 0 {
+		return Gzip
+	}
+	return None
 }
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -73,7 +81,7 @@ func TestPostSendsThePartsAsOneBody(t *testing.T) {
 				}
 				got, _ = io.ReadAll(in)
 			})
-			c := newClient(t, url, func(c *Config) { c.GzipLevel = level })
+			c := newClient(t, url, func(c *Config) { c.Settings.Compression, c.Settings.GzipLevel = gzipIf(level), level })
 			for range 3 { // with a pooled writer too
 				got = nil
 				if _, err := c.Post(t.Context(), parts...); err != nil {
@@ -127,7 +135,7 @@ func TestFailures(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			client := newClient(t, c.url, func(config *Config) { config.Timeout = c.timeout })
+			client := newClient(t, c.url, func(config *Config) { config.Settings.Timeout = units.Duration(c.timeout) })
 			_, err := client.Post(t.Context(), []byte("body"))
 			if err == nil || sinks.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.words) {
 				t.Fatalf("error %q, want class %v and %q", err, c.class, c.words)
@@ -153,12 +161,12 @@ func TestCAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := newClient(t, server.URL, func(c *Config) { c.CAFile = good })
+	c := newClient(t, server.URL, func(c *Config) { c.Settings.CAFile = good })
 	if _, err := c.Post(t.Context()); err != nil {
 		t.Errorf("with the authority's certificate: %v", err)
 	}
 	for _, file := range []string{bad, filepath.Join(dir, "missing.pem")} {
-		if _, err := New(Config{URL: server.URL, Timeout: time.Second, CAFile: file}); err == nil || !strings.Contains(err.Error(), "ca_file") {
+		if _, err := New(Config{URL: server.URL, Settings: Settings{Timeout: units.Duration(time.Second), CAFile: file}}); err == nil || !strings.Contains(err.Error(), "ca_file") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
@@ -235,7 +243,7 @@ func (e *early) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestMemoryIsTheCallersAfterPost(t *testing.T) {
 	for name, level := range map[string]int{"as it is": 0, "gzip": 1} {
 		transport := &early{}
-		c := newClient(t, "http://127.0.0.1", func(c *Config) { c.GzipLevel = level })
+		c := newClient(t, "http://127.0.0.1", func(c *Config) { c.Settings.Compression, c.Settings.GzipLevel = gzipIf(level), level })
 		c.http.Transport = transport
 		if _, err := c.Post(t.Context(), []byte("body")); err != nil {
 			t.Fatal(err)

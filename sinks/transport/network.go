@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/auditstream/auditstream/internal/egress"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -37,6 +38,18 @@ func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 		}
 		return sinks.Unavailable, fmt.Sprintf("the name %q cannot be looked up now", dns.Name)
 	}
+	if refused, ok := errors.AsType[*egress.Error](err); ok {
+		return sinks.Misconfigured, fmt.Sprintf("the address of %s, %v", c.address, refused)
+	}
+	if unread, ok := errors.AsType[credentialError](err); ok {
+		return sinks.Misconfigured, unread.Error()
+	}
+	if refused, ok := errors.AsType[*proxyError](err); ok {
+		return refused.words(c.address)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && asksForCertificate(op.Err) {
+		return sinks.Misconfigured, fmt.Sprintf("%s wants a certificate of ours that it trusts (%v): set client_cert and client_key to one", c.address, op.Err)
+	}
 	if why := certificateProblem(err); why != "" {
 		return sinks.Misconfigured, fmt.Sprintf("the certificate of %s is not trusted: %s", c.address, why)
 	}
@@ -52,7 +65,7 @@ func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return sinks.Unavailable, "no route to " + where
 	case errors.Is(err, context.DeadlineExceeded):
-		return sinks.Unavailable, fmt.Sprintf("no answer from %s within %v", where, c.config.Timeout)
+		return sinks.Unavailable, fmt.Sprintf("no answer from %s within %v", where, c.timeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return sinks.Unavailable, where + " closed the connection before its answer was complete"
 	}
@@ -64,6 +77,18 @@ func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 	}
 	text := secrets.hide(strings.ToValidUTF8(err.Error(), ""))
 	return sinks.Unavailable, fmt.Sprintf("the request to %s failed: %.200s", where, text)
+}
+
+// asksForCertificate reports an alert by which a server refuses our own certificate, or that
+// there is none. The type of alerts is not exported, their texts are those of RFC 8446.
+func asksForCertificate(alert error) bool {
+	switch strings.TrimPrefix(alert.Error(), "tls: ") {
+	case "handshake failure", // what TLS 1.2 has for no certificate at all
+		"certificate required", "bad certificate", "unsupported certificate", "revoked certificate",
+		"expired certificate", "unknown certificate", "unknown certificate authority", "access denied":
+		return true
+	}
+	return false
 }
 
 // certificateProblem says what is wrong with a server's certificate, "" if nothing is.
@@ -79,6 +104,9 @@ func certificateProblem(err error) string {
 			return "it has expired or is not yet valid"
 		}
 		return "it is not valid for a server"
+	}
+	if e, ok := errors.AsType[*pinError](err); ok {
+		return e.Error()
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "it cannot be verified"

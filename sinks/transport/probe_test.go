@@ -73,7 +73,7 @@ func TestProbeNamesTheStepThatFailed(t *testing.T) {
 		want      []string
 	}{
 		{"all is well", answers(200), nil, []string{"tcp", "credentials", "write"}},
-		{"all is well, with TLS", secure.URL, func(c *Config) { c.CAFile = ca }, []string{"tcp", "tls", "credentials", "write"}},
+		{"all is well, with TLS", secure.URL, func(c *Config) { c.Settings.CAFile = ca }, []string{"tcp", "tls", "credentials", "write"}},
 		{"no such host", "http://auditstream.invalid", nil, []string{"dns!"}},
 		{"nobody listens", "http://" + closedport.Address(t), nil, []string{"tcp!"}},
 		{"a certificate of nobody", secure.URL, nil, []string{"tcp", "tls!"}},
@@ -107,7 +107,7 @@ func TestProbeShowsWhatWasSentAndAnswered(t *testing.T) {
 	})
 	for name, level := range map[string]int{"as it is": 0, "gzip": 1} {
 		t.Run(name, func(t *testing.T) {
-			_, last := probeSteps(t, newClient(t, url, func(c *Config) { c.GzipLevel = level }))
+			_, last := probeSteps(t, newClient(t, url, func(c *Config) { c.Settings.Compression, c.Settings.GzipLevel = gzipIf(level), level }))
 			host := strings.TrimPrefix(url, "http://")
 			want := "POST /path?query=1 HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: auditstream/1.2.3\r\n" +
 				"Authorization: Key [redacted]\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n" + `[{"id":1}]`

@@ -37,7 +37,7 @@ func (c *Client) Post(ctx context.Context, parts ...[]byte) (*Answer, error) {
 // Misconfigured if the credential cannot be read or the server's certificate is not
 // trusted. It wraps ctx.Err() if ctx has ended.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
-	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	keys, err := c.readSecrets(limited)
 	if err != nil {
@@ -62,7 +62,11 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	// early. From here on it reads nothing more, and the memory can be used again.
 	defer payload.revoke()
 
-	req, err := c.newRequest(limited, &r, payload, keys, packs)
+	way := route{trusted: c.trusted}
+	if c.proxy != nil {
+		way.password = keys[len(keys)-1]
+	}
+	req, err := c.newRequest(context.WithValue(limited, routeKey{}, way), &r, payload, keys, packs)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +119,7 @@ func (c *Client) newRequest(ctx context.Context, r *Request, payload *payload, k
 	req.Header.Set("Content-Type", "application/json")
 	maps.Copy(req.Header, c.config.Header)
 	maps.Copy(req.Header, r.Header)
-	req.Header.Set("User-Agent", "auditstream/"+c.config.Version)
+	req.Header.Set("User-Agent", "auditstream/"+c.config.Options.Version)
 	if packed {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
@@ -130,7 +134,8 @@ func (c *Client) newRequest(ctx context.Context, r *Request, payload *payload, k
 	return req, nil
 }
 
-// readSecrets returns the secrets of the header, in the order of c.secrets.
+// readSecrets returns the secrets of the header, in the order of c.secrets, and behind
+// them the password of the proxy, if there is one.
 func (c *Client) readSecrets(ctx context.Context) (masks, error) {
 	keys := make(masks, len(c.secrets))
 	for i, s := range c.secrets {
@@ -138,6 +143,13 @@ func (c *Client) readSecrets(ctx context.Context) (masks, error) {
 		if keys[i], err = s.secret.Read(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if c.proxy != nil {
+		password, err := c.proxy.Read(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("proxy.password: %w", err)
+		}
+		keys = append(keys, password)
 	}
 	return keys, nil
 }

@@ -4,16 +4,23 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 )
 
 // Settings are what every kind over HTTP lets an operator set. A kind embeds them.
 type Settings struct {
-	Compression string         `json:"compression"`       // gzip or none
-	GzipLevel   int            `json:"gzip_level"`        // 1 (fast) to 9 (small)
-	CAFile      string         `json:"ca_file,omitempty"` // PEM certificates trusted in place of the system's
-	Timeout     units.Duration `json:"timeout"`           // of one request, from its beginning to the answer's end
+	Compression string         `json:"compression"` // gzip or none
+	GzipLevel   int            `json:"gzip_level"`  // 1 (fast) to 9 (small)
+	Timeout     units.Duration `json:"timeout"`     // of one request, from its beginning to the answer's end
+
+	CAFile     string     `json:"ca_file,omitempty"`    // PEM certificates trusted in place of the system's
+	PinSHA256  []string   `json:"pin_sha256,omitempty"` // fingerprints of the only certificates trusted, in place of any authority
+	ClientCert secret.Ref `json:"client_cert,omitzero"` // PEM: our own certificate, for services that ask for one
+	ClientKey  secret.Ref `json:"client_key,omitzero"`  // PEM: its private key
+	Proxy      Proxy      `json:"proxy,omitzero"`
+	HTTP2      bool       `json:"http2,omitempty"` // several requests share a connection
 }
 
 // The values of Settings.Compression.
@@ -40,7 +47,29 @@ func (s *Settings) Validate() []error {
 	if s.Timeout <= 0 {
 		errs = append(errs, &sinks.FieldError{Field: "timeout", Message: "is not more than 0: write it as in 30s"})
 	}
-	return errs
+	if len(s.PinSHA256) > 0 && s.CAFile != "" {
+		errs = append(errs, &sinks.FieldError{Field: "ca_file", Message: "stands beside pin_sha256, with which no authority is asked: leave one of them out"})
+	}
+	for i, text := range s.PinSHA256 {
+		if _, err := parsePin(text); err != nil {
+			errs = append(errs, &sinks.FieldError{Field: fmt.Sprintf("pin_sha256[%d]", i), Message: err.Error()})
+		}
+	}
+	for _, f := range []struct {
+		name, other string
+		ref, beside secret.Ref
+	}{
+		{"client_cert", "client_key", s.ClientCert, s.ClientKey},
+		{"client_key", "client_cert", s.ClientKey, s.ClientCert},
+	} {
+		if f.ref.IsZero() && !f.beside.IsZero() {
+			errs = append(errs, &sinks.FieldError{Field: f.name, Message: "is missing beside " + f.other})
+		}
+		if err := f.ref.Check(); !f.ref.IsZero() && err != nil {
+			errs = append(errs, &sinks.FieldError{Field: f.name, Message: err.Error()})
+		}
+	}
+	return append(errs, s.Proxy.validate()...)
 }
 
 // Level is the gzip level for a Config: 0 without compression.
