@@ -47,6 +47,8 @@ func goldenSpec() Spec {
 		State: SpecActive, OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA", Actions: []string{"user.*", "sso.delete_connection"},
 		Format: "workos", Kind: "splunk", Settings: json.RawMessage(`{"token":{"env":"ACME_HEC_TOKEN"},"url":"https://splunk.acme.example:8088"}`),
 		Start: "2026-11-01T00:00:00Z", EpochOffset: new(int64(17)),
+		Hold:    &Change{What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"},
+		Changes: []Change{{What: "made", By: "file", At: at.Add(-time.Hour)}, {What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"}},
 	}
 }
 

@@ -20,7 +20,7 @@ type stream struct {
 	invalid  bool                // the one that takes what is no valid event to the dead letters
 }
 
-func (s *stream) paused() bool { return s.spec.State == SpecPaused }
+func (s *stream) paused() bool { return s.spec.Paused() }
 
 // router finds the streams that an event belongs to. It is immutable: a change of the
 // streams makes another router.

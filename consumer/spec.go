@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,7 +15,7 @@ import (
 // another version is refused: it was written by a newer binary.
 const SpecVersion = 1
 
-// States of a stream as its operator set them.
+// States of a stream as its owner set them.
 const (
 	SpecActive  = "active"
 	SpecPaused  = "paused"  // the cursor stays; events wait in Kafka
@@ -48,10 +49,42 @@ type Spec struct {
 	Start          string          `json:"start"`                  // StartNow, StartBeginning or RFC 3339
 	EpochOffset    *int64          `json:"epoch_offset,omitempty"` // where in the streams topic BaseEpoch began; absent: here
 	BaseEpoch      int64           `json:"base_epoch"`             // records of this epoch and later ones say where the lane stands
+	Hold           *Change         `json:"hold,omitempty"`         // an operator's pause, beside what State says
+	Changes        []Change        `json:"changes,omitempty"`      // the last ones, oldest first
 
 	Offset int64     `json:"-"` // of the record
 	Time   time.Time `json:"-"` // its append time
 }
+
+// Change says what somebody did to a stream, and why.
+type Change struct {
+	What   string    `json:"what"` // in words: "paused"
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+func (c Change) String() string {
+	text := c.What + " by " + c.By
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	return text
+}
+
+// maxChanges bounds the changes that a spec remembers.
+const maxChanges = 8
+
+// Note returns the spec with c as its last change; the oldest is forgotten when there are
+// too many.
+func (s Spec) Note(c Change) Spec {
+	s.Changes = append(slices.Clone(s.Changes), c)
+	s.Changes = s.Changes[max(0, len(s.Changes)-maxChanges):]
+	return s
+}
+
+// Paused says whether the stream's cursor is to stay, by its owner's will or an operator's.
+func (s Spec) Paused() bool { return s.State == SpecPaused || s.Hold != nil }
 
 // DecodeSpec reads a record of the streams topic. A record without value is a deleted
 // stream whose uid is no longer known.

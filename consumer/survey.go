@@ -168,13 +168,13 @@ func (s Survey) topic(ctx context.Context) (*surveyed, error) {
 func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]LaneStatus) error {
 	admin := kadm.NewClient(s.Client)
 	group := s.Group(kind)
-	owners, err := s.owners(ctx, group)
+	owners, members, err := s.owners(ctx, group)
 	if err != nil {
 		return err
 	}
-	commits, err := admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("commits of group %s: %w", group, err)
+	commits, err := s.commits(ctx, group)
+	if err != nil {
+		return err
 	}
 	all := append(slices.Clip(streams), invalidStream(kind))
 	since := map[int64]kadm.ListedOffsets{} // by append time in ms
@@ -183,12 +183,7 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 		end, _ := topic.ends.Lookup(s.Topics.Events, number)
 		f := found{
 			records: topic.records[number], logStart: start.Offset, logEnd: end.Offset,
-			events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
-		}
-		if at, ok := commits.Lookup(s.Topics.Events, number); ok {
-			if f.commit, err = decodeCommit(at.At, at.Metadata); err != nil {
-				return fmt.Errorf("group %s, partition %d: %w", group, number, err)
-			}
+			commit: commits[number], events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
 		}
 		f.started = func(spec Spec) (int64, error) {
 			t, err := spec.StartTime()
@@ -223,7 +218,7 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 			}
 			st := laneStatus(l, f)
 			st.Partition, st.Owner = number, owners[number]
-			if len(owners) == 0 && st.State != StatusPaused {
+			if members == 0 && st.State != StatusPaused {
 				st.State = StatusStopped
 			}
 			lanes[uid][number] = st
@@ -233,14 +228,14 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 }
 
 // owners are the processes of a group, by the partition that they have: the static
-// member's name or the client's, and the host.
-func (s Survey) owners(ctx context.Context, group string) (map[int32]string, error) {
+// member's name or the client's, and the host. There may be members that own nothing.
+func (s Survey) owners(ctx context.Context, group string) (owners map[int32]string, members int, err error) {
 	described, err := kadm.NewClient(s.Client).DescribeGroups(ctx, group)
 	g := described[group]
 	if err = errors.Join(err, g.Err); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("members of group %s: %w", group, err)
+		return nil, 0, fmt.Errorf("members of group %s: %w", group, err)
 	}
-	owners := map[int32]string{}
+	owners = map[int32]string{}
 	for _, m := range g.Members {
 		name := m.ClientID
 		if m.InstanceID != nil {
@@ -259,7 +254,7 @@ func (s Survey) owners(ctx context.Context, group string) (map[int32]string, err
 			}
 		}
 	}
-	return owners, nil
+	return owners, len(g.Members), nil
 }
 
 // hostOf is a member's host without the slash that Kafka writes before an address.
@@ -338,6 +333,9 @@ func summary(spec Spec, lanes map[int32]LaneStatus) Status {
 	if worst != nil {
 		s.State, s.Since, s.Error, s.NextAttempt = worst.State, worst.Since, worst.Error, worst.NextAttempt
 	}
+	if spec.Hold != nil {
+		s.Since = &spec.Hold.At
+	}
 	return s
 }
 
@@ -361,4 +359,49 @@ func worse(a, b *LaneStatus) bool {
 		return b.Since == nil && a.Since != nil
 	}
 	return a.Since.Before(*b.Since)
+}
+
+// Reach says how far a change of a stream is in force.
+type Reach struct {
+	InForce int // partitions whose owner has taken it over
+	Owned   int // partitions that have an owner
+	Members int // processes in the group; those that have just come own nothing yet
+}
+
+// Reach asks how far the record of a spec is in force. It is a request or two.
+func (s Survey) Reach(ctx context.Context, spec Spec) (Reach, error) {
+	group := s.Group(spec.Kind)
+	owners, members, err := s.owners(ctx, group)
+	if err != nil {
+		return Reach{}, err
+	}
+	commits, err := s.commits(ctx, group)
+	if err != nil {
+		return Reach{}, err
+	}
+	r := Reach{Owned: len(owners), Members: members}
+	for number := range owners {
+		if c := commits[number]; c != nil && c.meta.Streams == s.IDs.Streams && c.meta.Specs > spec.Offset {
+			r.InForce++
+		}
+	}
+	return r, nil
+}
+
+// commits are what a group has committed, by partition.
+func (s Survey) commits(ctx context.Context, group string) (map[int32]*commit, error) {
+	fetched, err := kadm.NewClient(s.Client).FetchOffsets(ctx, group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("commits of group %s: %w", group, err)
+	}
+	commits := map[int32]*commit{}
+	for number, at := range fetched[s.Topics.Events] {
+		if at.Err != nil {
+			return nil, fmt.Errorf("commits of group %s, partition %d: %w", group, number, at.Err)
+		}
+		if commits[number], err = decodeCommit(at.At, at.Metadata); err != nil {
+			return nil, fmt.Errorf("group %s, partition %d: %w", group, number, err)
+		}
+	}
+	return commits, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/app"
 )
 
@@ -19,7 +20,7 @@ func newStream() *cobra.Command {
 These commands talk to Kafka alone: they see and change the same whichever process
 delivers, and also when none does. Processes follow a change within a second.`,
 	}
-	cmd.AddCommand(newStreamGet(), newStreamList())
+	cmd.AddCommand(newStreamGet(), newStreamList(), newStreamPause(), newStreamResume())
 	return cmd
 }
 
@@ -56,7 +57,7 @@ func (f *streamFlags) complete(cmd *cobra.Command, args []string, _ string) ([]c
 	err := f.with(ctx, func(o *app.Operator) error {
 		streams, err := o.Streams(ctx)
 		for _, s := range streams {
-			ids = append(ids, cobra.CompletionWithDesc(s.ID, s.Kind+", "+s.State))
+			ids = append(ids, cobra.CompletionWithDesc(s.ID, s.Kind+", "+specState(s)))
 		}
 		return err
 	})
@@ -64,4 +65,12 @@ func (f *streamFlags) complete(cmd *cobra.Command, args []string, _ string) ([]c
 		cobra.CompDebugln(err.Error(), false)
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// specState is the state of a stream by its spec alone.
+func specState(s consumer.Spec) string {
+	if s.Paused() {
+		return consumer.StatusPaused
+	}
+	return s.State
 }

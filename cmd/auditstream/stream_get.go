@@ -77,6 +77,9 @@ func printStream(out io.Writer, s consumer.Status) error {
 		state += " since " + timeText(s.Since)
 	}
 	p("state", "%s", state)
+	if spec.Paused() {
+		p("paused", "%s", pausedText(spec))
+	}
 	if s.Error != "" {
 		p("error", "%s", s.Error)
 	}
@@ -85,6 +88,9 @@ func printStream(out io.Writer, s consumer.Status) error {
 	}
 	p("lag", "%d", s.Lag)
 	p("events", "%d delivered, %d dead-lettered, %d attempts made again, %d offsets expired", s.Totals.Delivered, s.Totals.DeadLettered, s.Totals.Retried, s.Totals.Expired)
+	for _, c := range spec.Changes {
+		p("change", "%s %s", timeText(&c.At), c)
+	}
 	for _, l := range s.Lanes {
 		for _, g := range l.Gaps {
 			p("gap", "partition %d, offsets %d to %d, %s: %s", l.Partition, g.From, g.To-1, timeText(&g.At), g.Reason)

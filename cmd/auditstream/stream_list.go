@@ -82,6 +82,8 @@ type streamView struct {
 	Epoch          int64           `json:"epoch"`
 	Revision       int64           `json:"revision"`
 	consumer.Status
+	Hold    *consumer.Change  `json:"hold,omitempty"` // an operator's pause
+	Changes []consumer.Change `json:"changes,omitempty"`
 }
 
 func viewOf(s consumer.Status) streamView {
@@ -89,6 +91,7 @@ func viewOf(s consumer.Status) streamView {
 		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
 		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: s.Spec.Settings, Start: s.Spec.Start,
 		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s,
+		Hold: s.Spec.Hold, Changes: s.Spec.Changes,
 	}
 }
 

@@ -24,29 +24,47 @@ import (
 const ownerFile = "file"
 
 // applyStreams makes the streams topic say what the file says and returns all streams.
+func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {
+	for {
+		specs, written, err := changeStreams(ctx, opts, topics, log, func(have []consumer.Spec) ([]consumer.Spec, error) {
+			return diffStreams(have, streams)
+		})
+		if err != nil || len(written) == 0 {
+			return specs, err
+		}
+	}
+}
+
+// changeStreams writes what decide wants changed of the streams that there are. It returns
+// the streams that it has written, with offset and time of their records, or, when there
+// is nothing to change, all streams as they are.
 //
 // Writers are serialised by one transactional id: whoever begins fences the others, reads
 // what there is and writes the difference; if it is fenced before its commit, nothing of
 // it counts and it begins again. So two processes that start at once never make a
-// stream twice, under two identities.
-func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {
+// stream twice, under two identities, and of two operators each decides knowing what the
+// other has done.
+func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.Logger, decide func([]consumer.Spec) ([]consumer.Spec, error)) (consumer.Specs, []consumer.Spec, error) {
 	plain, err := kgo.NewClient(opts...)
 	if err != nil {
-		return consumer.Specs{}, err
+		return consumer.Specs{}, nil, err
 	}
 	defer plain.Close()
 	reader := &kafka.Reader{Client: plain}
 	for {
 		specs, err := readSpecs(ctx, reader, topics)
 		if err != nil {
-			return specs, err
+			return specs, nil, err
 		}
-		if changes, err := diffStreams(specs.Streams, streams); err != nil || len(changes) == 0 {
-			return specs, err
+		if changes, err := decide(specs.Streams); err != nil || len(changes) == 0 {
+			return specs, nil, err
 		}
-		err = writeSpecs(ctx, opts, topics, reader, streams, log)
+		written, err := writeSpecs(ctx, opts, topics, reader, decide, log)
+		if len(written) > 0 {
+			return specs, written, nil
+		}
 		if err != nil && !fenced(err) {
-			return specs, fmt.Errorf("write the streams to %s: %w", topics.Streams(), err)
+			return specs, nil, fmt.Errorf("write the streams to %s: %w", topics.Streams(), err)
 		}
 		if err != nil {
 			// A writer that begins fences the one under way: without a pause of random length two
@@ -57,7 +75,7 @@ func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, stre
 			case <-t.C:
 			case <-ctx.Done():
 				t.Stop()
-				return specs, context.Cause(ctx)
+				return specs, nil, context.Cause(ctx)
 			}
 		}
 	}
@@ -94,52 +112,54 @@ func readSpecs(ctx context.Context, reader *kafka.Reader, topics kafka.Topics) (
 
 func compare(a, b string) int { return bytes.Compare([]byte(a), []byte(b)) }
 
-func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader *kafka.Reader, streams []config.Stream, log *zap.Logger) error {
+func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader *kafka.Reader, decide func([]consumer.Spec) ([]consumer.Spec, error), log *zap.Logger) ([]consumer.Spec, error) {
 	writer, err := kgo.NewClient(append(slices.Clone(opts),
 		kgo.TransactionalID(topics.Streams()),
 		kgo.TransactionTimeout(10*time.Second),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 	)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer writer.Close()
 	// A record under way cannot be given up otherwise: the client would wait for its fate.
 	stop := context.AfterFunc(ctx, writer.Close)
 	defer stop()
 	if _, _, err := writer.ProducerID(ctx); err != nil { // fences whoever wrote before
-		return err
+		return nil, err
 	}
 	specs, err := readSpecs(ctx, reader, topics)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	changes, err := diffStreams(specs.Streams, streams)
+	changes, err := decide(specs.Streams)
 	if err != nil || len(changes) == 0 {
-		return err
+		return nil, err
 	}
 	if err := writer.BeginTransaction(); err != nil {
-		return err
+		return nil, err
 	}
 	records := make([]*kgo.Record, 0, len(changes))
 	for _, s := range changes {
 		value, err := s.Encode()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		records = append(records, &kgo.Record{Topic: topics.Streams(), Key: []byte(s.ID), Value: value})
 	}
 	if err := writer.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return errors.Join(err, writer.EndTransaction(ctx, kgo.TryAbort))
+		return nil, errors.Join(err, writer.EndTransaction(ctx, kgo.TryAbort))
 	}
 	if err := writer.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return err
+		return nil, err
 	}
-	for _, s := range changes {
+	for i := range changes {
+		s := &changes[i]
+		s.Offset, s.Time = records[i].Offset, records[i].Timestamp
 		log.Info("stream applied", zap.String("stream", s.ID), zap.String("uid", s.UID), zap.String("state", s.State),
 			zap.Int64("epoch", s.Epoch), zap.Int64("revision", s.Revision))
 	}
-	return nil
+	return changes, nil
 }
 
 // diffStreams returns the specs to write so that those owned by the file are what the
@@ -149,6 +169,9 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 		return nil, nil
 	}
 	var changes []consumer.Spec
+	change := func(s consumer.Spec, what string) {
+		changes = append(changes, s.Note(consumer.Change{What: what, By: ownerFile, At: time.Now().UTC()}))
+	}
 	there, listed := map[string]consumer.Spec{}, map[string]bool{}
 	for _, h := range have {
 		if h.State != consumer.SpecDeleted {
@@ -159,21 +182,21 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 		listed[w.ID] = true
 		h, ok := there[w.ID]
 		if !ok {
-			changes = append(changes, newSpec(w))
+			change(newSpec(w), "made")
 			continue
 		}
 		if h.Owner != ownerFile {
 			return nil, fmt.Errorf("stream %q of the configuration is owned by %q already: give one of them another id", w.ID, h.Owner)
 		}
 		if next, changed := revise(h, w); changed {
-			changes = append(changes, next)
+			change(next, "changed")
 		}
 	}
 	for _, h := range have {
 		if h.Owner == ownerFile && h.State != consumer.SpecDeleted && !listed[h.ID] {
 			gone := h.Revise()
 			gone.State = consumer.SpecDeleted
-			changes = append(changes, gone)
+			change(gone, "deleted")
 		}
 	}
 	return changes, nil
@@ -184,7 +207,8 @@ func newSpec(w config.Stream) consumer.Spec {
 	return fill(s, w)
 }
 
-// fill takes over what the file says. Where a stream starts holds for its making only.
+// fill takes over what the file says. Where a stream starts holds for its making only; what
+// an operator has done to it stays.
 func fill(s consumer.Spec, w config.Stream) consumer.Spec {
 	s.State = consumer.SpecActive
 	if w.Paused {
@@ -206,6 +230,7 @@ func revise(h consumer.Spec, w config.Stream) (consumer.Spec, bool) {
 		// is another stream under the same id.
 		made := newSpec(w)
 		made.Start = consumer.StartNow
+		made.Hold, made.Changes = h.Hold, h.Changes // who paused it did not mean the kind
 		return made, true
 	}
 	if placeOf(w.Kind, h) != placeOf(w.Kind, next) {

@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auditstream/auditstream/consumer"
+)
+
+// Deed is who does something to a stream, and why. Both stay on record.
+type Deed struct{ By, Reason string }
+
+func (d Deed) change(what string) consumer.Change {
+	return consumer.Change{What: what, By: d.By, At: time.Now().UTC(), Reason: d.Reason}
+}
+
+// Done is what became of a deed.
+type Done struct {
+	Spec    consumer.Spec // the stream as it is now
+	Written bool          // false: nothing had to be changed
+}
+
+// Pause holds a stream where it stands: its cursor stays, its events wait in Kafka. It is
+// an act of operation and no setting, so it outlives every start with the stream's file,
+// until [Operator.Resume]. Paused again, a stream stays as it was.
+func (o *Operator) Pause(ctx context.Context, id string, d Deed) (Done, error) {
+	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+		if s.Hold != nil {
+			return s, nil
+		}
+		c := d.change("paused")
+		s = s.Revise().Note(c)
+		s.Hold = &c
+		return s, nil
+	})
+}
+
+// Resume lifts an operator's pause. A [*PausedError] says that the stream is paused by its
+// owner as well, or by it alone.
+func (o *Operator) Resume(ctx context.Context, id string, d Deed) (Done, error) {
+	done, err := o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+		if s.Hold == nil {
+			return s, nil
+		}
+		s = s.Revise().Note(d.change("resumed"))
+		s.Hold = nil
+		return s, nil
+	})
+	if err == nil && done.Spec.State == consumer.SpecPaused {
+		err = &PausedError{Owner: done.Spec.Owner, Lifted: done.Written}
+	}
+	return done, err
+}
+
+// PausedError says that a stream stays paused, because its owner says so.
+type PausedError struct {
+	Owner  string
+	Lifted bool // an operator's pause was there too, and is lifted
+}
+
+func (e *PausedError) Error() string {
+	text := fmt.Sprintf("it is paused by its owner, %q", e.Owner)
+	if e.Owner == ownerFile {
+		text = `it is paused in its configuration file: take "paused: true" out of the stream there and start delivery again`
+	}
+	if e.Lifted {
+		text += "; the operator's pause is lifted"
+	}
+	return text
+}
+
+// change has decide make another spec of the stream with an id; one of the same revision
+// is no change.
+func (o *Operator) change(ctx context.Context, id string, decide func(consumer.Spec) (consumer.Spec, error)) (Done, error) {
+	var done Done
+	_, written, err := changeStreams(ctx, o.opts, o.topics, o.log, func(have []consumer.Spec) ([]consumer.Spec, error) {
+		s, err := streamNamed(have, id)
+		if err != nil {
+			return nil, err
+		}
+		next, err := decide(s)
+		if err != nil {
+			return nil, err
+		}
+		if done.Spec = next; next.Revision == s.Revision {
+			return nil, nil
+		}
+		return []consumer.Spec{next}, nil
+	})
+	for _, s := range written { // it is written once, and then found to be so
+		done.Spec, done.Written = s, true
+	}
+	return done, err
+}
+
+// Reach asks in how many of the partitions that have an owner a spec is in force.
+func (o *Operator) Reach(ctx context.Context, s consumer.Spec) (consumer.Reach, error) {
+	return o.survey().Reach(ctx, s)
+}
