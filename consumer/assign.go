@@ -199,6 +199,9 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	if s.paused() {
 		l.health.state = StatePaused
 	}
+	if _, ok := s.sink.(sinks.Confirmer); ok {
+		l.more = make(chan struct{}, 1)
+	}
 	if rec != nil {
 		l.gaps = rec.Gaps
 		l.counts = counts{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}

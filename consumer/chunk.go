@@ -17,14 +17,25 @@ type chunk struct {
 	events  []sinks.Entry
 	letters []cause   // one per event of a chunk of dead letters; else nil
 	size    int       // bytes that the budget has given for it
-	done    int       // events settled
+	done    int       // the pass under way has dealt with the events before this one, and
+	end     int       // comes to its end here: the first pass is over all events, others over a part
+	again   again     // of a pass after the first one
+	parts   []part    // taken in by the destination and not confirmed, oldest first; none lies in [done, end)
 	day     int32     // of the first event
 	oldest  time.Time // append time of the first event
 }
 
+// first is the lowest offset that is not settled.
 func (c *chunk) first() int64 {
-	return c.events[c.done].Offset
+	i := c.done
+	if len(c.parts) > 0 && (c.done == c.end || c.parts[0].from < i) {
+		i = c.parts[0].from
+	}
+	return c.events[i].Offset
 }
+
+// over says whether every event is settled.
+func (c *chunk) over() bool { return c.done == c.end && len(c.parts) == 0 }
 
 // maxLetters bounds a chunk of dead letters.
 const maxLetters = 100

@@ -40,10 +40,22 @@ func (r Retry) wait(n int, asked time.Duration) time.Duration {
 // stops. What is unsettled then is read again: by the lane's successor, or by the
 // partition's next owner.
 func (l *lane) run() {
-	for c := l.take(); c != nil; c = l.take() {
-		if err := l.deliver(l.p.ctx, c); err != nil {
+	for {
+		var err error
+		if c := l.take(); c != nil {
+			err = l.deliver(l.p.ctx, c)
+		} else if l.awaitsConfirmation() {
+			err = l.confirm(l.p.ctx)
+		} else {
+			break
+		}
+		if err != nil {
 			l.mu.Lock()
-			l.running, l.stopped = false, true
+			l.stopped = true
+			l.mu.Unlock()
+			l.lastInquiries(l.p.ctx)
+			l.mu.Lock()
+			l.running = false
 			l.mu.Unlock()
 			break
 		}
@@ -51,8 +63,9 @@ func (l *lane) run() {
 	l.p.ended(l)
 }
 
-// deliver settles a chunk, however long that takes. It returns an error only when the
-// partition is given up or the lane retired.
+// deliver makes a pass over a chunk, however long that takes: each event of it is settled
+// then, or waits to be confirmed. It returns an error only when the partition is given up
+// or the lane retired.
 func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	if err := l.establish(ctx); err != nil {
 		return err
@@ -67,7 +80,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		l.recovered()
 		return nil
 	}
-	total := len(c.events)
+	total := c.end
 	done := c.done
 	ends := []int{total} // where attempts end: a refusal that names no event halves the last
 	var f failures
@@ -102,8 +115,13 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			l.stream.breaker.answered()
 		}
 		if settled > 0 {
-			f, l.refusals, l.backoff, served = failures{}, refusals{}, 0, true
-			l.delivered(settled, time.Since(oldest))
+			f, l.refusals, l.backoff = failures{}, refusals{}, 0
+			if receipt.Pending == "" {
+				l.delivered(settled, time.Since(oldest))
+				served = true
+			} else {
+				served = l.takenIn(settled, receipt.Pending)
+			}
 			done += settled
 		}
 		if done == end {
@@ -205,28 +223,44 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 	}
 	next = max(next, c.events[len(c.events)-1].Offset+1) // what follows may lie below after a rewind
 	b := sinks.Batch{Lane: l.id, Events: c.events, Body: c.body, Next: next, Mark: l.mark}
-	if from == 0 && to == len(c.events) {
-		return &b
+	s := &b
+	if from != 0 || to != len(c.events) {
+		s = b.Slice(from, to)
 	}
-	return b.Slice(from, to)
+	if l.more != nil {
+		s.Next = s.Events[to-from-1].Offset + 1 // what lies above may have been sent before
+	}
+	return s
 }
 
 // attempt makes one attempt, within the bounds on requests in flight of the stream and of
 // the process. Both serve first who came first, and a lane asks for one at a time: so
 // lanes take turns, and streams do.
-func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
-	g := l.p.g
+func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (receipt sinks.Receipt, err error) {
+	err = l.request(ctx, func() error {
+		receipt, err = l.stream.sink.Deliver(ctx, b)
+		return err
+	})
+	if receipt.Pending != "" && l.more == nil {
+		// Nobody could ask what becomes of it: nothing of it counts.
+		return sinks.Receipt{}, errors.New("the destination confirms later, and its sink cannot be asked")
+	}
+	return receipt, err
+}
+
+// request makes a request within the bounds.
+func (l *lane) request(ctx context.Context, do func() error) error {
 	if slots := l.stream.inFlight; slots != nil {
 		if err := slots.Acquire(ctx, 1); err != nil {
-			return sinks.Receipt{}, err
+			return err
 		}
 		defer slots.Release(1)
 	}
-	if err := g.cfg.InFlight.Acquire(ctx, 1); err != nil {
-		return sinks.Receipt{}, err
+	if err := l.p.g.cfg.InFlight.Acquire(ctx, 1); err != nil {
+		return err
 	}
-	defer g.cfg.InFlight.Release(1)
-	return l.stream.sink.Deliver(ctx, b)
+	defer l.p.g.cfg.InFlight.Release(1)
+	return do()
 }
 
 // note keeps what a receipt says beside the events, also when the attempt failed.

@@ -20,6 +20,9 @@ func (l *lane) await(ctx context.Context, c *chunk, done int) (rescued int, err 
 		if n := l.rescue(ctx, c, done); n > 0 {
 			return n, nil
 		}
+		if _, err := l.inquireIfDue(ctx); err != nil {
+			return 0, err
+		}
 		l.mu.Lock()
 		until := l.health.again
 		l.mu.Unlock()
@@ -35,6 +38,9 @@ func (l *lane) await(ctx context.Context, c *chunk, done int) (rescued int, err 
 			l.mu.Unlock()
 		}
 		if t := l.expiry(c); !t.IsZero() && (t.Before(until) || until.Before(time.Now())) {
+			until = t
+		}
+		if t := l.nextInquiry(); !t.IsZero() && (t.Before(until) || until.Before(time.Now())) {
 			until = t
 		}
 		closed, err := l.sleep(ctx, until, changed)
@@ -128,6 +134,7 @@ func (l *lane) holdFor(state string, why error, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts.retried++
+	l.inquiry.told = false
 	l.answer = ""
 	if e, ok := asError(why); ok {
 		l.answer = bounded(e.Answer)

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type lane struct {
 	sweeping   bool // member of the sweep under way; guarded by p.mu
 	impatience int  // waits in vain, less those that were worth it; owned by the dispatcher
 
+	more chan struct{} // a token when there is more to send; nil where no receipt has a ticket
+
 	refusals refusals // owned by the goroutine in run
 	backoff  int      // attempts in a row that failed; owned by the goroutine in run
 	answer   string   // of the destination to the last of them; guarded by mu
@@ -36,9 +39,9 @@ type lane struct {
 	leftAt  time.Time // append time of the newest event that was queued
 	ready   []*chunk  // full, oldest first
 	open    *chunk    // being filled; newer than ready
-	current *chunk    // being delivered; older than ready
+	current *chunk    // being delivered; older than ready, or one of unconfirmed that is sent again
 	stuffed bool      // an event did not fit: no room before a ready chunk is taken
-	held    int       // bytes that the budget has given for the three
+	held    int       // bytes that the budget has given for all of them
 	starved int       // bytes that the budget did not have; 0: it had what was asked for
 	usual   int       // bytes of the last full body: the next one begins with as many
 	extra   int       // most bytes that a frame had beyond its event's
@@ -47,6 +50,10 @@ type lane struct {
 	running bool // a goroutine is in run
 	stopped bool // no new run begins
 	waiting bool // between two attempts at the same events
+
+	unconfirmed []*chunk  // sent, and at least in part not confirmed; oldest first, older than ready
+	inquiry     inquiry   // after what has become of them
+	confirmed   time.Time // when the destination last confirmed anything
 
 	retired   bool    // replaced or deleted: what is under way is its last
 	successor *stream // of a retired lane; nil when the stream is gone
@@ -83,7 +90,8 @@ type counts struct {
 }
 
 // maxReady is how many full chunks wait behind the one under way: enough to keep a
-// destination busy, little enough to bound a lane at three batches.
+// destination busy, little enough to bound a lane at three batches, and those that wait to
+// be confirmed.
 const maxReady = 1
 
 // covered is the first offset that has not been offered to the lane. The caller holds mu.
@@ -101,6 +109,9 @@ func (l *lane) cursor() int64 {
 	if l.current != nil {
 		at = min(at, l.current.first())
 	}
+	for _, c := range l.unconfirmed {
+		at = min(at, c.first())
+	}
 	for _, c := range l.ready {
 		at = min(at, c.first())
 	}
@@ -113,6 +124,8 @@ func (l *lane) cursor() int64 {
 // head is the chunk with the oldest unsettled event. The caller holds mu.
 func (l *lane) head() *chunk {
 	switch {
+	case len(l.unconfirmed) > 0:
+		return l.unconfirmed[0]
 	case l.current != nil:
 		return l.current
 	case len(l.ready) > 0:
@@ -347,10 +360,14 @@ func (l *lane) seal() bool {
 
 // wake makes sure that what is queued will be delivered. The caller holds mu.
 func (l *lane) wake() {
-	if l.running || l.stopped {
+	if l.stopped || l.running && l.more == nil {
 		return
 	}
 	if len(l.ready) > 0 || l.open != nil && (l.due || l.full(l.open) || l.open.letters != nil || l.stream.batching.Linger == 0) {
+		if l.running {
+			signal(l.more)
+			return
+		}
 		l.running = true
 		l.p.work.Go(l.run)
 		return
@@ -385,7 +402,7 @@ func (l *lane) take() *chunk {
 	defer l.mu.Unlock()
 	l.current = nil
 	switch b := l.stream.batching; {
-	case l.stopped:
+	case l.stopped, !l.mayProceed(time.Now()):
 	case len(l.ready) > 0:
 		l.current, l.stuffed = l.ready[0], false
 		l.ready = l.ready[:copy(l.ready, l.ready[1:])]
@@ -395,12 +412,13 @@ func (l *lane) take() *chunk {
 		l.open, l.due = nil, false
 	}
 	if l.current == nil {
-		l.running = false
+		l.running = len(l.unconfirmed) > 0
 		if l.open != nil && !l.stopped {
 			l.lingers()
 		}
 		return nil
 	}
+	l.current.end = len(l.current.events)
 	l.p.roomMade()
 	return l.current
 }
@@ -418,10 +436,24 @@ func (l *lane) passed(n int) {
 	c.done += n
 	l.dirty = true
 	l.unsaved(n)
-	if c.done < len(c.events) {
-		return
+	if c.done == c.end {
+		l.current = nil
+		l.retain(c)
 	}
-	l.current = nil
+}
+
+// retain keeps a chunk that was sent until all of it is confirmed. The caller holds mu.
+func (l *lane) retain(c *chunk) {
+	i := slices.Index(l.unconfirmed, c)
+	switch {
+	case !c.over() && i < 0:
+		l.unconfirmed = append(l.unconfirmed, c)
+		return
+	case !c.over():
+		return
+	case i >= 0:
+		l.unconfirmed = slices.Delete(l.unconfirmed, i, i+1)
+	}
 	l.free(c)
 	l.p.roomMade()
 }

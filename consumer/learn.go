@@ -317,7 +317,7 @@ func (p *partition) succeed(l *lane) {
 	}
 	l.mu.Lock()
 	cursor := l.cursor()
-	l.current, l.ready, l.open = nil, nil, nil
+	l.current, l.unconfirmed, l.ready, l.open = nil, nil, nil, nil
 	l.next = cursor
 	l.mu.Unlock()
 	l.drop()

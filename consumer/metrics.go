@@ -15,6 +15,7 @@ type Metrics struct {
 	rejectedTotal     *prometheus.CounterVec
 	deadLetteredTotal *prometheus.CounterVec
 	expiredTotal      *prometheus.CounterVec
+	resentTotal       *prometheus.CounterVec
 	age               *prometheus.HistogramVec
 
 	lagEvents  *prometheus.Desc
@@ -22,6 +23,7 @@ type Metrics struct {
 	state      *prometheus.Desc
 	retention  *prometheus.Desc
 	held       *prometheus.Desc
+	waiting    *prometheus.Desc
 
 	mu     sync.Mutex
 	groups []*Group // guarded by mu
@@ -39,6 +41,7 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 		rejectedTotal:     counter("rejected_total", "Events that the destination refuses for ever."),
 		deadLetteredTotal: counter("dead_lettered_total", "Events whose dead letter is acknowledged."),
 		expiredTotal:      counter("expired_total", "Offsets that Kafka's retention took before delivery: lost events."),
+		resentTotal:       counter("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "stream", Name: "event_age_seconds",
 			Help:    "Age of the oldest event of each delivered batch at its acknowledgement, since it was appended to Kafka.",
@@ -49,9 +52,10 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 		state:      prometheus.NewDesc("auditstream_stream_lanes", "Lanes of the stream in this process, by state.", []string{"stream", "state"}, nil),
 		retention:  prometheus.NewDesc("auditstream_stream_retention_used_ratio", "Age of the stream's oldest event that is not settled, in the partitions that this process owns, as a share of the events topic's retention: at 1 Kafka forgets it.", []string{"stream"}, nil),
 		held:       prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
+		waiting:    prometheus.NewDesc("auditstream_stream_unconfirmed_events", "Events that the destination has taken in and not yet confirmed as durable, from the partitions that this process owns.", []string{"stream"}, nil),
 		budget:     budget,
 	}
-	for _, c := range []prometheus.Collector{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.age, m} {
+	for _, c := range []prometheus.Collector{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.age, m} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -84,7 +88,7 @@ func (m *Metrics) forget(id string) {
 }
 
 func (m *Metrics) counters() []*prometheus.CounterVec {
-	return []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal}
+	return []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal}
 }
 
 func (m *Metrics) delivered(stream string, n int, age time.Duration) {
@@ -99,9 +103,13 @@ func (m *Metrics) expired(stream string, n int64) {
 	m.expiredTotal.WithLabelValues(stream).Add(float64(n))
 }
 
+func (m *Metrics) resent(stream string, n int) {
+	m.resentTotal.WithLabelValues(stream).Add(float64(n))
+}
+
 // Describe is part of [prometheus.Collector].
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lagEvents, m.lagSeconds, m.state, m.retention, m.held} {
+	for _, d := range []*prometheus.Desc{m.lagEvents, m.lagSeconds, m.state, m.retention, m.held, m.waiting} {
 		ch <- d
 	}
 }
@@ -117,6 +125,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(m.lagEvents, prometheus.GaugeValue, float64(st.lag), id)
 			ch <- prometheus.MustNewConstMetric(m.lagSeconds, prometheus.GaugeValue, st.age.Seconds(), id)
 			ch <- prometheus.MustNewConstMetric(m.retention, prometheus.GaugeValue, st.used, id)
+			ch <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(st.unconfirmed), id)
 			for state, n := range st.lanes {
 				ch <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, float64(n), id, state)
 			}
@@ -130,6 +139,8 @@ type standing struct {
 	age   time.Duration
 	used  float64 // share of the retention
 	lanes map[string]int
+
+	unconfirmed int // events
 }
 
 func (g *Group) standings() map[string]*standing {
@@ -160,6 +171,7 @@ func (g *Group) standings() map[string]*standing {
 			st.lag += max(0, end-l.cursor())
 			st.lanes[l.health.state]++
 			st.used = max(st.used, l.used(now))
+			l.waits(func(_ *chunk, p *part) { st.unconfirmed += p.to - p.from })
 			if c := l.head(); c != nil {
 				st.age = max(st.age, now.Sub(c.oldest))
 			} else if !l.live && !l.leftAt.IsZero() {

@@ -68,7 +68,12 @@ func (w *world) takeOver(specs Specs) {
 		Kind: sinks.Kind{
 			Name:     "model",
 			Defaults: func() sinks.Settings { return w.settings() },
-			Open:     func(sinks.Settings, sinks.Options) (sinks.Sink, error) { return &modelSink{w, o}, nil },
+			Open: func(sinks.Settings, sinks.Options) (sinks.Sink, error) {
+				if w.waiting > 0 {
+					return &confirmingSink{&modelSink{w, o}}, nil
+				}
+				return &modelSink{w, o}, nil
+			},
 		},
 		Specs: specs,
 		// The shortest waits: what is random in them would be no part of the schedule. Longer
@@ -334,6 +339,18 @@ func (o *owner) sweep() bool {
 	}()
 	synctest.Wait()
 	return true
+}
+
+// unconfirmed says whether a lane waits for confirmations.
+func (o *owner) unconfirmed() bool {
+	for _, p := range o.g.owned() {
+		for _, l := range p.lanes {
+			if l != nil && l.awaitsConfirmation() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // early is one turn of the loop that saves progress between commits.

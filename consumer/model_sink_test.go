@@ -17,17 +17,21 @@ type modelSink struct {
 }
 
 type modelSettings struct {
-	w      *world
-	linger time.Duration
+	w            *world
+	linger       time.Duration
+	confirmation sinks.Confirmation
 }
 
 // settings have a linger of their own: who is first of two that end at once would be no
 // part of the schedule.
 func (w *world) settings() *modelSettings {
 	s := &modelSettings{w: w}
+	w.opened++
 	if w.linger > 0 {
-		w.opened++
 		s.linger = w.linger + time.Duration(w.opened)
+	}
+	if w.waiting > 0 {
+		s.confirmation = sinks.Confirmation{Batches: w.waiting, Every: time.Millisecond + time.Duration(w.opened), Within: 20 * time.Millisecond}
 	}
 	return s
 }
@@ -35,7 +39,7 @@ func (w *world) settings() *modelSettings {
 func (*modelSettings) Validate() error { return nil }
 
 func (s *modelSettings) Batching() sinks.Batching {
-	return sinks.Batching{MaxBytes: 1 << 10, MaxEvents: s.w.batch, Linger: s.linger, Daily: s.w.s3}
+	return sinks.Batching{MaxBytes: 1 << 10, MaxEvents: s.w.batch, Linger: s.linger, Daily: s.w.s3, Confirmation: s.confirmation}
 }
 
 var (
@@ -124,8 +128,7 @@ func (s *modelSink) take(b *sinks.Batch, at []int64) (sinks.Receipt, error) {
 		switch w.tape.pick(3) {
 		case 0: // names it, and has taken what stands before
 			refusal.Named, refusal.Event = true, i
-			s.taken(b, at[:i])
-			return sinks.Receipt{Settled: i}, refusal
+			return s.taken(b, at[:i]), refusal
 		case 1: // names it, and has taken nothing
 			refusal.Named, refusal.Event = true, i
 			w.tell("  names %d", o)
@@ -134,27 +137,28 @@ func (s *modelSink) take(b *sinks.Batch, at []int64) (sinks.Receipt, error) {
 		w.tell("  refuses the batch")
 		return sinks.Receipt{}, refusal
 	}
-	s.taken(b, at[:n])
+	receipt := s.taken(b, at[:n])
 	switch {
 	case !w.healthy && w.tape.chance(20):
 		w.tell("  answer lost")
 		return sinks.Receipt{}, s.unavailable()
 	case n < len(at):
-		return sinks.Receipt{Settled: n}, s.unavailable()
+		return receipt, s.unavailable()
 	}
-	return sinks.Receipt{Settled: n}, nil
+	return receipt, nil
 }
 
-func (s *modelSink) taken(b *sinks.Batch, at []int64) {
+// taken is the arrival of events: durable at once, or taken in, to be confirmed later.
+func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 	w := s.w
 	l := w.line(b.Lane.UID, b.Lane.Epoch)
 	lp := l.at(b.Lane.Partition)
 	p := w.parts[b.Lane.Partition]
 	for _, o := range at {
-		if lp.settled[o] {
+		if lp.arrived[o] {
 			continue
 		}
-		w.settle(l, p.number, o)
+		lp.arrived[o] = true
 		x := w.recordEver(p, o)
 		if x == nil {
 			w.fail("11: offset %d of %d holds no event", o, p.number)
@@ -166,6 +170,14 @@ func (s *modelSink) taken(b *sinks.Batch, at []int64) {
 		lp.newest[x.org] = max(lp.newest[x.org], o)
 	}
 	w.tell("  taken %v", at)
+	in := &intake{line: l, part: p.number, offsets: at}
+	if w.waiting == 0 || len(at) == 0 {
+		in.settle(w)
+		return sinks.Receipt{Settled: len(at)}
+	}
+	ticket := sinks.Ticket(fmt.Sprint(len(w.intakes)))
+	w.intakes[ticket] = in
+	return sinks.Receipt{Settled: len(at), Pending: ticket}
 }
 
 // slot names an object, as sinks/s3 does.

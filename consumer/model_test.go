@@ -246,7 +246,7 @@ func (w *world) quiet() {
 			did = o.live(p.number) || did
 		}
 		did = o.sweep() || did
-		if idle++; did {
+		if idle++; did || o.unconfirmed() {
 			idle = 0
 		}
 	}

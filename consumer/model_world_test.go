@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/sinks"
 )
 
 // world is everything outside of the deliverers: Kafka's topics, the destination, and the
@@ -23,6 +25,9 @@ type world struct {
 	opened  int // sinks
 	batch   int // events a batch
 	memory  int64
+	waiting int // batches that may wait to be confirmed; 0: everything is durable at once
+	intakes map[sinks.Ticket]*intake
+	late    int // batches that are lost although faults have stopped
 
 	parts      []*simPartition
 	eventsID   int
@@ -86,6 +91,7 @@ type line struct {
 
 type lineProgress struct {
 	settled  map[int64]bool
+	arrived  map[int64]bool
 	begin    map[int64]int64 // highest begin on record, by revision
 	low      map[int64]int64 // lowest begin that any deliverer took for one
 	passed   map[int64]int64 // how far older revisions may have come when they ended: highest floor committed, and the like
@@ -113,7 +119,12 @@ func newWorld(t *tape, m *Metrics) *world {
 	m.mu.Lock()
 	m.groups = nil
 	m.mu.Unlock()
-	w.s3 = t.pick(2) == 1
+	switch t.pick(3) {
+	case 1:
+		w.s3 = true
+	case 2:
+		w.waiting, w.late, w.intakes = 1+t.pick(3), t.pick(3), map[sinks.Ticket]*intake{}
+	}
 	w.batch = 1 + t.pick(2)
 	w.memory = []int64{1 << 20, 2}[t.pick(2)]
 	w.linger = []time.Duration{0, 3 * time.Millisecond}[t.pick(2)]
@@ -351,7 +362,7 @@ func (l *line) at(part int32) *lineProgress {
 	p := l.parts[part]
 	if p == nil {
 		p = &lineProgress{
-			settled: map[int64]bool{}, begin: map[int64]int64{}, low: map[int64]int64{}, passed: map[int64]int64{},
+			settled: map[int64]bool{}, arrived: map[int64]bool{}, begin: map[int64]int64{}, low: map[int64]int64{}, passed: map[int64]int64{},
 			newest: map[byte]int64{}, onRecord: map[int64]bool{}, expired: map[int64]bool{},
 		}
 		l.parts[part] = p

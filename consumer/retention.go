@@ -208,6 +208,11 @@ func (l *lane) warn() {
 func (l *lane) expiry(c *chunk) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.expires(c)
+}
+
+// expires is expiry with mu held.
+func (l *lane) expires(c *chunk) time.Time {
 	age := l.p.g.expiryAge(l.health.state != StateActive)
 	if age == 0 {
 		return time.Time{}
@@ -279,11 +284,11 @@ func (l *lane) tellExpiring(first int64, n int) {
 		zap.Int64("first_offset", first), zap.Int("events", n))
 }
 
-// lettersOf makes the letters of those events of the chunk, from done on, that were
+// lettersOf makes the letters of those events of the pass under way, from done on, that were
 // appended before limit. next is the append time of the first one that was not, if it has
 // been read.
 func (l *lane) lettersOf(ctx context.Context, c *chunk, done int, limit time.Time, why cause) (letters []*kgo.Record, next time.Time, err error) {
-	events := c.events[done:]
+	events := c.events[done:c.end]
 	span, err := l.p.g.reader.Read(ctx, l.p.g.cfg.Topics.Events, l.p.number, events[0].Offset, window/4)
 	if err != nil {
 		return nil, next, err

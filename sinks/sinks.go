@@ -26,11 +26,42 @@ type Sink interface {
 	// an error is returned: its first Settled events are durable and must not be sent
 	// again. Without an error every event of b is. An error that is not an *Error is of
 	// class Unavailable. Deliver makes one attempt and keeps neither b nor its memory.
+	//
+	// A sink that is a [Confirmer] may return as soon as the destination has taken events
+	// in, before they are durable: the receipt then has a ticket for them.
 	Deliver(ctx context.Context, b *Batch) (Receipt, error)
 
 	// Close frees connections. No Deliver is under way when it is called.
 	Close() error
 }
+
+// Confirmer is a Sink whose destination takes events in at first and says later whether
+// they are durable. Only the waits for that overlap: the next batch of a lane may be
+// delivered while earlier ones wait, and nothing counts as delivered before it is
+// confirmed. How often to ask, and when to send again, is decided by whoever delivers.
+type Confirmer interface {
+	// Confirm asks the destination once what has become of the tickets, which are all of
+	// lane, oldest first, and returns a standing for each. With an error nothing is known of
+	// any. It is safe for concurrent use, also with Deliver.
+	Confirm(ctx context.Context, lane Lane, tickets []Ticket) ([]Standing, error)
+}
+
+// Ticket stands for events that wait for their confirmation. Only the sink that gave it
+// out can read it, and only as long as it is open.
+type Ticket string
+
+// Standing is what has become of a ticket.
+type Standing int
+
+const (
+	// Waiting says not yet, or not known: ask again.
+	Waiting Standing = iota
+	// Durable says that the events are durable at the destination.
+	Durable
+	// Lost says that nobody will ever confirm the ticket. Its events have to be sent again,
+	// although they may have arrived.
+	Lost
+)
 
 // Event is one event on its way to a destination. Its slices alias memory that is
 // reused as soon as Frame returns.
@@ -101,6 +132,7 @@ func (b *Batch) start(i int) int {
 // Receipt says what a destination has durably taken.
 type Receipt struct {
 	Settled int    // events at the head of the batch that are durable at the destination
+	Pending Ticket // not empty: they are not, the destination has only taken them in; see Confirmer
 	Mark    string // a note for the next Deliver of this lane, kept with its cursor: a hint that may get lost
 	Begin   int64  // where the present revision begins, if the destination shows it to be later; else 0
 }
@@ -112,6 +144,15 @@ type Batching struct {
 	MaxEvents int           // 0: no limit
 	Linger    time.Duration // 0: as soon as the lane is free
 	Daily     bool          // a batch holds records of one UTC day of append time
+
+	Confirmation Confirmation // where Deliver's receipts have tickets
+}
+
+// Confirmation says how a lane waits for a [Confirmer] to confirm.
+type Confirmation struct {
+	Batches int           // that may wait at once, at least 1: the next one waits for the oldest
+	Every   time.Duration // between two questions, the first time; more and more while the answer is not yet
+	Within  time.Duration // after that events that are not confirmed are sent again
 }
 
 // Settings are the configuration of one stream's destination, as its kind defines
