@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -37,7 +36,7 @@ its own; Kafka and the collector are others, so that their CPU is not counted. W
 counts is the CPU time per million events, and its ratio to the floor's.
 
 With --streams above 1 each stream wants the events of one organization, from the one
-with the most events on.`,
+with the most events on, and has an address of its own; the floor posts as many batches.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -75,8 +74,10 @@ with the most events on.`,
 	flags.IntVar(&c.Partitions, "partitions", c.Partitions, "of the topic")
 	flags.IntVar(&c.Organizations, "organizations", c.Organizations, "how many organizations they are of, unequally")
 	flags.IntVar(&c.Streams, "streams", c.Streams, "how many streams to deliver: 1 for one of all organizations")
+	flags.IntVar(&c.Destinations, "destinations", 0, "how many addresses the streams go to (default: one for each)")
 	flags.StringVar(&compression, "compression", compression, "of requests: gzip or none")
 	flags.DurationVar(&c.Duration, "duration", c.Duration, "longest time for each of the two measurements")
+	flags.StringVar(&c.Profile, "cpu-profile", "", "write what delivery costs to `FILE`, for go tool pprof")
 	flags.StringVarP(&output, "output", "o", output, "table or json")
 	cmd.AddCommand(newBenchFloor(), newBenchHEC())
 	return cmd
@@ -123,6 +124,7 @@ func newBenchFloor() *cobra.Command {
 		compression            string
 		deliveries             int64
 		organizations, streams int
+		destinations           int
 		batchBytes             int
 	)
 	cmd := &cobra.Command{
@@ -145,8 +147,8 @@ func newBenchFloor() *cobra.Command {
 			}
 			defer client.Close()
 			return bench.Floor(cmd.Context(), bench.FloorConfig{
-				Client: client, URL: url + "/services/collector/event", Token: bench.Token, Gzip: gzip,
-				BatchBytes: batchBytes, Deliveries: deliveries, Fanout: bench.NewFanout(streams, organizations), Timeout: time.Minute,
+				Client: client, URL: url, Token: bench.Token, Gzip: gzip, BatchBytes: batchBytes, Linger: time.Second,
+				Deliveries: deliveries, Fanout: bench.NewFanout(streams, organizations), Destinations: destinations, Timeout: time.Minute,
 			})
 		},
 	}
@@ -159,6 +161,7 @@ func newBenchFloor() *cobra.Command {
 	flags.Int64Var(&deliveries, "deliveries", 0, "")
 	flags.IntVar(&organizations, "organizations", 1, "")
 	flags.IntVar(&streams, "streams", 1, "")
+	flags.IntVar(&destinations, "destinations", 1, "")
 	flags.IntVar(&batchBytes, "batch-bytes", 0, "")
 	return cmd
 }
@@ -166,14 +169,14 @@ func newBenchFloor() *cobra.Command {
 // newBenchHEC is the process that everything is delivered to. It says its address on
 // standard output and ends with its standard input.
 func newBenchHEC() *cobra.Command {
-	return &cobra.Command{
+	destinations := 1
+	cmd := &cobra.Command{
 		Use:    "hec",
 		Short:  "Take what bench delivers, and count it",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var listening net.ListenConfig
-			listener, err := listening.Listen(cmd.Context(), "tcp", "127.0.0.1:0")
+			listener, err := bench.ListenDestinations(cmd.Context(), destinations)
 			if err != nil {
 				return err
 			}
@@ -187,7 +190,7 @@ func newBenchHEC() *cobra.Command {
 			}()
 			stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 			defer stop()
-			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "http://%s\n", listener.Addr()); err != nil {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bench.FirstDestination(listener)); err != nil {
 				return err
 			}
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -196,4 +199,6 @@ func newBenchHEC() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().IntVar(&destinations, "destinations", destinations, "")
+	return cmd
 }

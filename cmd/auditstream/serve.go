@@ -22,7 +22,7 @@ func newServe() *cobra.Command {
 }
 
 func newServeDeliver() *cobra.Command {
-	var file string
+	var file, profile string
 	var kinds []string
 	cmd := &cobra.Command{
 		Use:   "deliver --config FILE",
@@ -49,11 +49,13 @@ the partitions. With --kinds, each kind of destination can be run, and scaled, a
 				return err
 			}
 			d := app.Delivery{Config: cfg, Kinds: kinds, Version: versionString(), Log: log}
-			return d.Run(cmd.Context())
+			return profiled(profile, func() error { return d.Run(cmd.Context()) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "deliver only these `KINDS` of destination (default: all)")
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "")
+	_ = cmd.Flags().MarkHidden("cpu-profile")
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }

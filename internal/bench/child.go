@@ -124,7 +124,7 @@ func (r *runner) startCollector(ctx context.Context) (*collector, error) {
 	if err != nil {
 		return nil, errors.Join(err, in.Close(), stdin.Close())
 	}
-	c, err := r.start(ctx, "endpoint", nil, in, stdout, "bench", "hec")
+	c, err := r.start(ctx, "endpoint", nil, in, stdout, "bench", "hec", "--destinations", strconv.Itoa(r.destinations()))
 	err = errors.Join(err, in.Close(), stdout.Close()) // the child has its own
 	if err != nil {
 		return nil, errors.Join(err, stdin.Close(), out.Close())

@@ -6,7 +6,7 @@ package bench
 // events of small organizations undelivered, as a tenant without a stream does.
 type Fanout struct {
 	streams []string         // organization of each stream, "*" for all
-	copies  map[string]int64 // deliveries of an event by organization; nil: one of each
+	wanting map[string][]int // streams by organization; nil: the one stream wants all
 }
 
 // NewFanout returns the fan-out to so many streams.
@@ -14,11 +14,11 @@ func NewFanout(streams, organizations int) Fanout {
 	if streams == 1 {
 		return Fanout{streams: []string{"*"}}
 	}
-	f := Fanout{copies: map[string]int64{}}
+	f := Fanout{wanting: map[string][]int{}}
 	for i := range streams {
 		id := OrganizationID(i % organizations)
 		f.streams = append(f.streams, id)
-		f.copies[id]++
+		f.wanting[id] = append(f.wanting[id], i)
 	}
 	return f
 }
@@ -26,19 +26,22 @@ func NewFanout(streams, organizations int) Fanout {
 // Streams are the organizations of the streams, "*" for all.
 func (f Fanout) Streams() []string { return f.streams }
 
-// Copies is how often an event of that organization is delivered.
-func (f Fanout) Copies(organization []byte) int64 {
-	if f.copies == nil {
-		return 1
+//nolint:gochecknoglobals // the answer for every event of the one stream; nothing changes it
+var theOneStream = []int{0}
+
+// Of lists the streams that want an event of that organization, by index.
+func (f Fanout) Of(organization []byte) []int {
+	if f.wanting == nil {
+		return theOneStream
 	}
-	return f.copies[string(organization)]
+	return f.wanting[string(organization)]
 }
 
 // Deliveries is how many there are in all for events counted by organization.
 func (f Fanout) Deliveries(events []int64) int64 {
 	var n int64
 	for i, count := range events {
-		n += count * f.Copies([]byte(OrganizationID(i)))
+		n += count * int64(len(f.Of([]byte(OrganizationID(i)))))
 	}
 	return n
 }

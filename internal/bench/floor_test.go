@@ -16,15 +16,18 @@ import (
 func TestFloorDeliversEveryEventOfTheTopic(t *testing.T) {
 	const organizations, events = 20, 3000
 	tests := []struct {
-		name    string
-		gzip    bool
-		streams int
+		name         string
+		gzip         bool
+		streams      int
+		destinations int
 	}{
-		{"one stream, gzip", true, 1},
-		{"one stream, not compressed", false, 1},
-		{"a stream for each organization", true, organizations},
-		{"streams for half of the organizations", true, organizations / 2},
-		{"two streams for each organization", true, 2 * organizations},
+		{"one stream, gzip", true, 1, 1},
+		{"one stream, not compressed", false, 1, 1},
+		{"a stream for each organization", true, organizations, 1},
+		{"streams for half of the organizations", true, organizations / 2, 1},
+		{"two streams for each organization", true, 2 * organizations, 1},
+		{"each with an address of its own", true, organizations, organizations},
+		{"addresses that streams share", false, organizations, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,12 +53,11 @@ func TestFloorDeliversEveryEventOfTheTopic(t *testing.T) {
 			}
 
 			endpoint := NewEndpoint("secret")
-			server := httptest.NewServer(endpoint)
-			defer server.Close()
+			address := serve(t, endpoint, tt.destinations)
 			reader := newTestClient(t, broker, FloorOptions(topics.Events(), "floor")...)
 			err = Floor(t.Context(), FloorConfig{
-				Client: reader, URL: server.URL + "/services/collector/event", Token: "secret",
-				Gzip: tt.gzip, BatchBytes: 100_000, Deliveries: want, Fanout: fanout, Timeout: time.Minute,
+				Client: reader, URL: address, Token: "secret", Gzip: tt.gzip, BatchBytes: 100_000, Linger: 100 * time.Millisecond,
+				Deliveries: want, Fanout: fanout, Destinations: tt.destinations, Timeout: time.Minute,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -70,7 +72,7 @@ func TestFloorDeliversEveryEventOfTheTopic(t *testing.T) {
 			}
 			var sum int64
 			committed.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
-			if tt.streams == 1 && sum != events {
+			if sum != events {
 				t.Errorf("the group has committed %d events, want %d", sum, events)
 			}
 		})
@@ -92,8 +94,8 @@ func TestFloorEndsWithTheEndpointsRefusal(t *testing.T) {
 	defer server.Close()
 	err := Floor(t.Context(), FloorConfig{
 		Client: newTestClient(t, broker, FloorOptions(topics.Events(), "floor")...),
-		URL:    server.URL + "/services/collector/event", Token: "wrong",
-		BatchBytes: 1000, Deliveries: 100, Fanout: NewFanout(1, 5), Timeout: time.Minute,
+		URL:    server.URL, Token: "wrong", BatchBytes: 1000, Linger: time.Second,
+		Deliveries: 100, Fanout: NewFanout(1, 5), Destinations: 1, Timeout: time.Minute,
 	})
 	if err == nil {
 		t.Fatal("no error although the token is wrong")
@@ -111,6 +113,23 @@ func countByStream(f Fanout, events []int64) int64 {
 		}
 	}
 	return n
+}
+
+// serve has several addresses lead to one endpoint, where the system has them.
+func serve(t *testing.T, endpoint *Endpoint, destinations int) string {
+	t.Helper()
+	listener, err := ListenDestinations(t.Context(), destinations)
+	if err != nil {
+		t.Skip(err)
+	}
+	server := httptest.NewUnstartedServer(endpoint)
+	if err := server.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return FirstDestination(listener)
 }
 
 func newTestClient(t *testing.T, broker string, opts ...kgo.Opt) *kgo.Client {

@@ -15,8 +15,12 @@ type Result struct {
 	Delivered     int64  `json:"delivered"`     // by delivery, within its time
 	Organizations int    `json:"organizations"` // that the events are of
 	Streams       int    `json:"streams"`       // that are delivered
+	Destinations  int    `json:"destinations"`  // addresses that they go to
 	Compression   string `json:"compression"`   // of requests: gzip or none
 	Kafka         string `json:"kafka"`         // embedded, or the brokers given
+
+	Requests      int64 `json:"requests"`       // that delivery made
+	FloorRequests int64 `json:"floor_requests"` // and the floor, for the same deliveries
 
 	EventsPerSecond           float64 `json:"events_per_second"` // delivered, from the first answer of the endpoint to the last
 	CPUSecondsPerMillion      float64 `json:"cpu_seconds_per_million"`
@@ -51,7 +55,8 @@ func (m measurement) cpuPerMillion() float64 {
 func newResult(c Config, wanted int64, floor, delivery measurement) Result {
 	r := Result{
 		Events: c.Events, Partitions: c.Partitions, Deliveries: wanted, Delivered: delivery.counts.Events,
-		Organizations: c.Organizations, Streams: c.Streams,
+		Organizations: c.Organizations, Streams: c.Streams, Destinations: c.destinations(),
+		Requests: delivery.counts.Requests, FloorRequests: floor.counts.Requests,
 		Compression: c.compression(), Kafka: c.kafka(),
 		EventsPerSecond: delivery.perSecond(), CPUSecondsPerMillion: delivery.cpuPerMillion(),
 		FloorEventsPerSecond: floor.perSecond(), FloorCPUSecondsPerMillion: floor.cpuPerMillion(),
@@ -70,9 +75,11 @@ func (r Result) WriteTable(w io.Writer) error {
 		{"events in the topic", fmt.Sprint(r.Events)},
 		{"partitions", fmt.Sprint(r.Partitions)},
 		{"delivered", fmt.Sprintf("%d of %d", r.Delivered, r.Deliveries)},
-		{"organizations, streams", fmt.Sprintf("%d, %d", r.Organizations, r.Streams)},
+		{"organizations, streams, destinations", fmt.Sprintf("%d, %d, %d", r.Organizations, r.Streams, r.Destinations)},
 		{"compression", r.Compression},
 		{"kafka", r.Kafka},
+		{"requests", fmt.Sprint(r.Requests)},
+		{"  of the floor", fmt.Sprint(r.FloorRequests)},
 		{"events per second", fmt.Sprintf("%.0f", r.EventsPerSecond)},
 		{"  of the floor", fmt.Sprintf("%.0f", r.FloorEventsPerSecond)},
 		{"CPU seconds per million", fmt.Sprintf("%.2f", r.CPUSecondsPerMillion)},

@@ -18,11 +18,11 @@ func TestResult(t *testing.T) {
 	}{
 		{
 			"both complete",
-			measurement{counts: Counts{Events: 500_000, First: start, Last: start.Add(2 * time.Second)}, cpu: 2 * time.Second},
-			measurement{counts: Counts{Events: 500_000, First: start, Last: start.Add(5 * time.Second)}, cpu: 3 * time.Second, peakRSS: 7 << 20},
+			measurement{counts: Counts{Events: 500_000, Requests: 10, First: start, Last: start.Add(2 * time.Second)}, cpu: 2 * time.Second},
+			measurement{counts: Counts{Events: 500_000, Requests: 12, First: start, Last: start.Add(5 * time.Second)}, cpu: 3 * time.Second, peakRSS: 7 << 20},
 			Result{
 				EventsPerSecond: 100_000, CPUSecondsPerMillion: 6, FloorEventsPerSecond: 250_000, FloorCPUSecondsPerMillion: 4,
-				FloorRatio: 1.5, PeakRSSBytes: 7 << 20, Delivered: 500_000,
+				FloorRatio: 1.5, Requests: 12, FloorRequests: 10, PeakRSSBytes: 7 << 20, Delivered: 500_000,
 			},
 		},
 		{
@@ -35,6 +35,7 @@ func TestResult(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Events, tt.want.Deliveries, tt.want.Organizations, tt.want.Streams = 600_000, 500_000, 20, 2
+			tt.want.Destinations = 2
 			tt.want.Partitions = 6
 			tt.want.Compression, tt.want.Kafka = "gzip", "a:1,b:2"
 			got := newResult(c, 500_000, tt.floor, tt.delivery)
@@ -45,8 +46,8 @@ func TestResult(t *testing.T) {
 			if err := got.WriteTable(&table); err != nil {
 				t.Fatal(err)
 			}
-			if lines := strings.Count(table.String(), "\n"); lines != 12 {
-				t.Errorf("the table has %d lines, want one for each of 11 figures:\n%s", lines, table.String())
+			if lines := strings.Count(table.String(), "\n"); lines != 14 {
+				t.Errorf("the table has %d lines, want one for each figure:\n%s", lines, table.String())
 			}
 		})
 	}

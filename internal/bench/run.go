@@ -39,8 +39,10 @@ type Config struct {
 	Partitions    int           // of the topic
 	Organizations int           // that they are of
 	Streams       int           // see Fanout
+	Destinations  int           // addresses of the collector, which the streams share; 0: one for each stream
 	Gzip          bool          // compress requests
 	Duration      time.Duration // at most, of each of the two measurements
+	Profile       string        // file for the CPU profile of delivery; "": none
 
 	// Progress, if not nil, is told how far a phase is.
 	Progress func(phase string, done, total int64)
@@ -64,7 +66,18 @@ func (c Config) Validate() error {
 	if c.Duration <= 0 {
 		errs = append(errs, fmt.Errorf("--duration must be more than 0, not %s", c.Duration))
 	}
+	if c.Destinations < 0 {
+		errs = append(errs, fmt.Errorf("--destinations must be at least 0, not %d", c.Destinations))
+	}
 	return errors.Join(errs...)
+}
+
+// destinations is how many addresses there are.
+func (c Config) destinations() int {
+	if c.Destinations == 0 {
+		return c.Streams
+	}
+	return min(c.Destinations, c.Streams)
 }
 
 func (c Config) compression() string {
@@ -202,6 +215,7 @@ func (r *runner) startFloor(ctx context.Context, url string) (*child, error) {
 		"--deliveries", strconv.FormatInt(r.wanted, 10),
 		"--organizations", strconv.Itoa(r.Organizations),
 		"--streams", strconv.Itoa(r.Streams),
+		"--destinations", strconv.Itoa(r.destinations()),
 	)
 }
 
@@ -211,7 +225,7 @@ func (r *runner) startDelivery(ctx context.Context, url string) (*child, error) 
 	if err := os.WriteFile(file, r.config(url), 0o600); err != nil {
 		return nil, err
 	}
-	return r.start(ctx, "delivery", []string{tokenEnv + "=" + Token}, nil, nil, "serve", "deliver", "--config", file)
+	return r.start(ctx, "delivery", []string{tokenEnv + "=" + Token}, nil, nil, "serve", "deliver", "--config", file, "--cpu-profile", r.Profile)
 }
 
 // config is that of the delivering process, in JSON, which is YAML too. Everything that
@@ -224,7 +238,7 @@ func (r *runner) config(url string) []byte {
 		streams = append(streams, object{
 			"id": fmt.Sprintf("bench-%05d", i), "organization_id": organization, "start": "beginning",
 			"splunk": object{
-				"url": url, "token": object{"env": tokenEnv}, "compression": r.compression(),
+				"url": Destination(url, i%r.destinations()), "token": object{"env": tokenEnv}, "compression": r.compression(),
 				"max_bytes": batchBytes,
 			},
 		})
