@@ -175,7 +175,7 @@ func (g *Group) newPartition(number int32, router *router, specs int64) *partiti
 		log:    g.log.With(zap.Int32("partition", number)),
 		router: router, specs: specs,
 		behind: map[*lane]struct{}{},
-		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events},
+		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events, letters: g.letters},
 	}
 	p.saveAt.Store(repeatsOfPartition)
 	p.grow(g.size)

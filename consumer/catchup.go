@@ -22,24 +22,7 @@ const window = 1 << 20
 func (g *Group) catchUp(ctx context.Context) {
 	turn := 0
 	for ctx.Err() == nil {
-		swept := false
-		parts := g.owned()
-		for i := range parts {
-			p := parts[(turn+i)%len(parts)]
-			if !p.needsSweep() {
-				continue
-			}
-			swept = true
-			turn = (turn + i + 1) % len(parts)
-			if err := p.sweep(p.ctx); err != nil && p.ctx.Err() == nil { //nolint:contextcheck // a sweep ends with its partition
-				p.log.Warn("catching up is held: Kafka cannot be read", zap.Error(err))
-				if pause(ctx, time.Second) != nil {
-					return
-				}
-			}
-			break
-		}
-		if swept {
+		if g.sweepOne(ctx, &turn) {
 			continue
 		}
 		select {
@@ -47,6 +30,25 @@ func (g *Group) catchUp(ctx context.Context) {
 		case <-g.catchUpWake:
 		}
 	}
+}
+
+// sweepOne reads one window of the partition whose turn it is, if any needs one, and
+// reports whether one did.
+func (g *Group) sweepOne(ctx context.Context, turn *int) bool {
+	parts := g.owned()
+	for i := range parts {
+		p := parts[(*turn+i)%len(parts)]
+		if !p.needsSweep() {
+			continue
+		}
+		*turn = (*turn + i + 1) % len(parts)
+		if err := p.sweep(p.ctx); err != nil && p.ctx.Err() == nil { //nolint:contextcheck // a sweep ends with its partition
+			p.log.Warn("catching up is held: Kafka cannot be read", zap.Error(err))
+			_ = pause(ctx, time.Second)
+		}
+		return true
+	}
+	return false
 }
 
 func (g *Group) wakeCatchUp() { signal(g.catchUpWake) }

@@ -30,6 +30,7 @@ const (
 type checker struct {
 	validator schema.Validator
 	topicID   string
+	letters   Letters // where records are those of letters, else nil
 	fields    schema.Fields
 	event     sinks.Event
 }
@@ -105,7 +106,11 @@ func (c *checker) encode(r *kgo.Record) ([]byte, schema.Violations) {
 		return nil, violations(err)
 	}
 	if e.ID == "" {
-		e.ID = schema.RecordID(c.topicID, r.Partition, r.Offset)
+		topicID, partition, offset := c.topicID, r.Partition, r.Offset
+		if c.letters != nil { // as it would have been, had it not gone to the dead letters
+			topicID, partition, offset = c.letters.Origin(r)
+		}
+		e.ID = schema.RecordID(topicID, partition, offset)
 	}
 	value, err := e.AppendCanonical(nil)
 	if err != nil {

@@ -252,8 +252,29 @@ func (l *lane) inquire(ctx context.Context) error {
 		l.inquiryFailed(err)
 		return nil
 	}
+	if err := l.redriven(ctx, l.durable(standings)); err != nil {
+		return err
+	}
 	l.learnStandings(standings)
 	return nil
+}
+
+// durable lists the events that standings, of the tickets of all parts, confirm.
+func (l *lane) durable(standings []sinks.Standing) []sinks.Entry {
+	if l.p.g.letters == nil {
+		return nil // nobody asks
+	}
+	var out []sinks.Entry
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits(func(c *chunk, p *part) {
+		own := standings[:len(p.tickets)]
+		standings = standings[len(own):]
+		if slices.Contains(own, sinks.Durable) {
+			out = append(out, c.events[p.from:p.to]...)
+		}
+	})
+	return out
 }
 
 func (l *lane) inquiryFailed(err error) {

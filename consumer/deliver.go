@@ -117,6 +117,9 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		if settled > 0 {
 			f, l.refusals, l.backoff = failures{}, refusals{}, 0
 			if receipt.Pending == "" {
+				if err := l.redriven(ctx, c.events[done:done+settled]); err != nil {
+					return err
+				}
 				l.delivered(settled, time.Since(oldest))
 				served = true
 			} else {
@@ -355,7 +358,11 @@ func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (organiz
 		}
 	}
 	l.p.g.metrics.deadLettered(id)
-	l.p.g.log.Warn("event dead-lettered", zap.String("stream", id), zap.Int32("partition", l.id.Partition),
+	what := "event dead-lettered"
+	if l.p.g.letters != nil {
+		what = "event not taken, its dead letter stays open"
+	}
+	l.p.g.log.Warn(what, zap.String("stream", id), zap.Int32("partition", l.id.Partition),
 		zap.Int64("offset", offset), zap.String("class", why.class), zap.String("reason", why.reason))
 	l.mu.Lock()
 	l.counts.deadLettered++

@@ -161,6 +161,9 @@ func FuzzPersisted(f *testing.F) {
 			t.Error("a record was taken and is not there")
 		}
 		_, _ = decodeCommit(1, string(value))
+		if t2, err := DecodeTask(r); err == nil && t2.UID != string(key) {
+			t.Errorf("a job %q under the key %q", t2.UID, key)
+		}
 	})
 }
 

@@ -68,6 +68,8 @@ type Group struct {
 	reader  source
 	offsets offsets
 	invalid *stream
+	pace    *pace   // of a job that is capped, else nil
+	letters Letters // of a redrive, else nil
 	metrics *Metrics
 	log     *zap.Logger
 	chunks  chunkPool
@@ -169,20 +171,11 @@ func (g *Group) Ready() bool { return g.joined.Load() }
 // when it cannot begin.
 func (g *Group) Run(ctx context.Context) error {
 	defer g.closeAll()
-	out, err := kgo.NewClient(slices.Concat(g.cfg.Kafka, []kgo.Opt{
-		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(maxLetterBytes),
-		kgo.RecordDeliveryTimeout(2 * produceTimeout),
-		kgo.MaxBufferedRecords(maxBuffered),
-		kgo.ProducerLinger(0),
-	})...)
+	out, err := g.connect()
 	if err != nil {
-		return fmt.Errorf("producer of progress: %w", err)
+		return err
 	}
 	defer out.Close()
-	g.out, g.reader, g.offsets = out, &kafka.Reader{Client: out}, clusterOffsets{out}
 
 	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.ID),
@@ -228,6 +221,25 @@ func (g *Group) Run(ctx context.Context) error {
 	g.finish() //nolint:contextcheck // ctx has ended
 	g.leave()  //nolint:contextcheck // likewise
 	return nil
+}
+
+// connect makes the client that writes progress and dead letters, and reads outside of the
+// group. Whoever calls it closes it.
+func (g *Group) connect() (*kgo.Client, error) {
+	out, err := kgo.NewClient(slices.Concat(g.cfg.Kafka, []kgo.Opt{
+		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(maxLetterBytes),
+		kgo.RecordDeliveryTimeout(2 * produceTimeout),
+		kgo.MaxBufferedRecords(maxBuffered),
+		kgo.ProducerLinger(0),
+	})...)
+	if err != nil {
+		return nil, fmt.Errorf("producer of progress: %w", err)
+	}
+	g.out, g.reader, g.offsets = out, &kafka.Reader{Client: out}, clusterOffsets{out}
+	return out, nil
 }
 
 // leaveTimeout bounds the wait for Kafka to hear that the member is gone. If it does not,

@@ -136,7 +136,7 @@ func (l *lane) head() *chunk {
 
 // roomy says whether the lane can take an event. The caller holds mu.
 func (l *lane) roomy() bool {
-	if l.stopped || l.stuffed || l.stream.paused() {
+	if l.stopped || l.stuffed || l.stream.paused() || !l.p.g.pace.ready() {
 		return false
 	}
 	if l.head() == nil {
@@ -207,6 +207,7 @@ func (l *lane) offer(e *sinks.Event) bool {
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
 	l.next, l.leftAt = e.Offset+1, e.Time
+	l.p.g.pace.took()
 	l.wake()
 	return true
 }

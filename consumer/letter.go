@@ -23,6 +23,7 @@ const (
 	classRejected = "rejected" // the destination refuses the event for ever
 	classInvalid  = "invalid"  // the record is no valid event: no stream can carry it
 	classExpiring = "expiring" // Kafka was about to forget the event before it could be delivered
+	classUnwanted = "unwanted" // no class of a letter: the stream takes such events no longer
 )
 
 // cause says why an event goes to the dead letters.
@@ -76,6 +77,7 @@ type letterStream struct {
 	UID      string `json:"uid"`
 	Epoch    int64  `json:"epoch"`
 	Revision int64  `json:"revision"`
+	Replay   string `json:"replay,omitempty"` // uid of the job that sent the event another time
 }
 
 // Prefix of the headers that a dead letter adds to those of its record.
@@ -89,6 +91,9 @@ func (l *lane) write(ctx context.Context, offset int64, why cause) (key string, 
 	r, err := g.reader.ReadRecord(ctx, g.cfg.Topics.Events, l.p.number, offset)
 	if err != nil {
 		return "", fmt.Errorf("read the event to dead-letter: %w", err)
+	}
+	if g.letters != nil {
+		return string(r.Key), nil // it has its letter, which stays open
 	}
 	letter, err := l.letter(r, why)
 	if err != nil {
@@ -107,7 +112,10 @@ func (l *lane) letter(r *kgo.Record, why cause) (*kgo.Record, error) {
 	streams := []letterStream{}
 	if !l.stream.invalid {
 		s := l.stream.spec
-		streams = append(streams, letterStream{s.ID, s.UID, s.Epoch, s.Revision})
+		streams = append(streams, letterStream{ID: s.ID, UID: s.UID, Epoch: s.Epoch, Revision: s.Revision})
+		if l.stream.of != "" { // the stream's uid, that redrive finds the letter by; the spec's is the job's
+			streams[0].UID, streams[0].Replay = l.stream.of, s.UID
+		}
 	}
 	names, err := json.Marshal(streams)
 	if err != nil {

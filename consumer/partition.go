@@ -166,12 +166,20 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 	event, violations := p.check.check(r)
 	if event == nil {
 		s := p.g.invalid
+		if p.g.letters != nil {
+			s = p.router.streams[0] // somebody decides about the letter again
+		}
 		if l := pick(s, r); l != nil && !l.refuse(r.Offset, r.Timestamp, invalid(violations)) {
 			return l
 		}
 		return nil
 	}
 	p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
+	if p.g.letters != nil && len(p.found) == 0 {
+		if l := pick(p.router.streams[0], r); l != nil && !l.refuse(r.Offset, r.Timestamp, unwanted()) {
+			return l
+		}
+	}
 	for _, s := range p.found {
 		if l := pick(s, r); l != nil && !l.offer(event) {
 			return l

@@ -315,12 +315,25 @@ func (r *rig) kind() sinks.Kind {
 	return sinks.Kind{
 		Name:     r.name,
 		Defaults: func() sinks.Settings { return &settings{r.batching} },
-		Open:     func(sinks.Settings, sinks.Options) (sinks.Sink, error) { return &recorder{r.dest}, nil },
+		Open: func(_ sinks.Settings, o sinks.Options) (sinks.Sink, error) {
+			return &recorder{r.dest, o.Replay}, nil
+		},
 	}
 }
 
 // recorder is a sink whose frames are lines.
-type recorder struct{ dest *destination }
+type recorder struct {
+	dest   *destination
+	replay string // the job whose sink it is
+}
+
+// name is what the destination calls a stream: a replay is another one to it.
+func (s *recorder) name(b *sinks.Batch) string {
+	if s.replay == "" {
+		return b.Lane.Stream
+	}
+	return b.Lane.Stream + "@" + s.replay
+}
 
 var errTooLarge = &sinks.Error{Class: sinks.Rejected, Err: errors.New("the destination takes no huge events")}
 
@@ -347,7 +360,7 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	before := s.dest.before
 	s.dest.mu.Unlock()
 	if before != nil {
-		if err := before(ctx, b.Lane.Stream); err != nil {
+		if err := before(ctx, s.name(b)); err != nil {
 			return sinks.Receipt{}, err
 		}
 	}
@@ -355,10 +368,10 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	defer s.dest.mu.Unlock()
 	take, receipt, err := len(ids), sinks.Receipt{}, error(nil)
 	if s.dest.answer != nil {
-		take, receipt, err = s.dest.answer(b.Lane.Stream, ids)
+		take, receipt, err = s.dest.answer(s.name(b), ids)
 	}
 	for i := range take {
-		s.dest.arrived[b.Lane.Stream] = append(s.dest.arrived[b.Lane.Stream], arrival{ids[i], b.Events[i].Offset})
+		s.dest.arrived[s.name(b)] = append(s.dest.arrived[s.name(b)], arrival{ids[i], b.Events[i].Offset})
 	}
 	kept := *b
 	kept.Body, kept.Events = nil, slices.Clone(b.Events)

@@ -18,6 +18,7 @@ type stream struct {
 	inFlight *semaphore.Weighted // requests under way of this stream; nil: no bound of its own
 	index    int                 // of its lane in every partition, for as long as it is delivered
 	invalid  bool                // the one that takes what is no valid event to the dead letters
+	of       string              // uid of the stream that a job sends events of, whose own uid the spec has; else empty
 }
 
 func (s *stream) paused() bool { return s.spec.Paused() }
@@ -61,7 +62,8 @@ func (r *router) match(organization, action []byte, dst []*stream) []*stream {
 // empty filter lets everything pass.
 type actionFilter struct {
 	exact map[string]bool
-	globs [][]string // each split at its stars
+	globs [][]string    // each split at its stars
+	also  *actionFilter // has to let an action pass as well; nil lets all
 }
 
 func newActionFilter(patterns []string) actionFilter {
@@ -81,6 +83,9 @@ func newActionFilter(patterns []string) actionFilter {
 }
 
 func (f actionFilter) match(action []byte) bool {
+	if f.also != nil && !f.also.match(action) {
+		return false
+	}
 	if f.exact == nil && f.globs == nil {
 		return true
 	}

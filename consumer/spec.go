@@ -158,7 +158,7 @@ var errNewer = errors.New("written by a newer version of auditstream: upgrade be
 
 // decodeVersioned decodes a persisted JSON record strictly. The version is looked at
 // first, so that a newer record is refused for what it is.
-func decodeVersioned(data []byte, version int, into any) error {
+func decodeVersioned(data []byte, version int, into any) error { //nolint:unparam // the formats are all of version 1 today, and will part ways
 	var v struct {
 		V int `json:"v"`
 	}

@@ -64,6 +64,7 @@ func TestEnsureTopicsOnApacheKafka(t *testing.T) {
 		topics.Streams():     {1, map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}},
 		topics.DeadLetters(): {3, map[string]string{"cleanup.policy": "delete", "retention.ms": "2592000000", "max.message.bytes": "2097176"}},
 		topics.Schemas():     {1, map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}},
+		topics.Jobs():        {1, map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}},
 	}
 	if diff := cmp.Diff(want, settingsOf(t, adm, want)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

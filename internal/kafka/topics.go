@@ -53,9 +53,12 @@ func (t Topics) DeadLetters() string { return t.name("dead_letters") }
 // Schemas is the name of the topic of registered action schemas.
 func (t Topics) Schemas() string { return t.name("schemas") }
 
+// Jobs is the name of the topic of replays and redrives.
+func (t Topics) Jobs() string { return t.name("jobs") }
+
 // Names are the names of all topics, in the order in which they are made.
 func (t Topics) Names() []string {
-	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas()}
+	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs()}
 }
 
 func (t Topics) name(of string) string {
@@ -155,5 +158,6 @@ func (t Topics) specs() []topicSpec {
 			retentionMs: ms(t.DeadLetterRetention), maxMessageBytes: strconv.Itoa(letterBytes),
 		}},
 		compacted(t.Schemas(), 1),
+		compacted(t.Jobs(), 1),
 	}
 }
