@@ -46,6 +46,18 @@ func (e *Event) AppendCanonical(dst []byte) ([]byte, error) {
 	return enc.dst, nil
 }
 
+// AppendMetadata appends the canonical form (RFC 8785) of metadata to dst and returns the
+// longer slice. It refuses what AppendCanonical refuses.
+func AppendMetadata(dst []byte, metadata map[string]any) ([]byte, error) {
+	var r report
+	enc := encoder{dst: dst, report: &r}
+	enc.metadata(metadata, rootPlace())
+	if err := r.list.Err(); err != nil {
+		return dst, err
+	}
+	return enc.dst, nil
+}
+
 // encoder appends canonical JSON to dst and reports what has none; after the first report
 // dst is no longer of use, but the rest is still looked at.
 type encoder struct {

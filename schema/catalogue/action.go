@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/auditstream/auditstream/schema"
 )
 
 // AnyTarget is the type of a [Target] that stands for targets of every other type.
@@ -135,6 +137,17 @@ func (a *Action) Check() error {
 		bad("cef: a name and a severity of 0 to 10 are needed")
 	}
 	return errors.Join(errs...)
+}
+
+// Find finds what is known of the event's action by lookup: in the event's version, else
+// in the latest. It is nil for an action that nobody knows.
+func Find(lookup func(name string, version int) *Action, e *schema.Event) *Action {
+	if e.Version != nil && *e.Version > 0 {
+		if a := lookup(e.Action, *e.Version); a != nil {
+			return a
+		}
+	}
+	return lookup(e.Action, 0)
 }
 
 // SeverityOf is the severity of an action that may not be known.

@@ -94,47 +94,29 @@ func kindOf(m *catalogue.OCSF, version string) kind {
 	return k
 }
 
-// fallback is what an event of an action without a mapping becomes: by its last word, if
-// that says what was done.
+// fallback is what an event of an action without a mapping becomes: by its verb, if its
+// name says what was done.
 func fallback(action string) kind {
-	k := kind{class: EntityManagement, activity: other, name: "Other"}
-	switch verb(action) {
-	case "create", "created", "add", "added":
-		k.activity = 1
-	case "read", "view", "viewed", "get", "list", "listed", "download", "downloaded", "export", "exported":
-		k.activity = 2
-	case "update", "updated", "change", "changed", "rename", "renamed", "edit", "edited":
-		k.activity = 3
-	case "delete", "deleted", "remove", "removed":
-		k.activity = 4
-	case "enable", "enabled":
-		k.activity = 8
-	case "disable", "disabled":
-		k.activity = 9
-	case "activate", "activated":
-		k.activity = 10
-	case "deactivate", "deactivated":
-		k.activity = 11
+	activity := other
+	switch catalogue.VerbOf(action) {
+	case catalogue.VerbCreate:
+		activity = 1
+	case catalogue.VerbRead:
+		activity = 2
+	case catalogue.VerbUpdate:
+		activity = 3
+	case catalogue.VerbDelete:
+		activity = 4
+	case catalogue.VerbEnable:
+		activity = 8
+	case catalogue.VerbDisable:
+		activity = 9
+	case catalogue.VerbActivate:
+		activity = 10
+	case catalogue.VerbDeactivate:
+		activity = 11
+	case catalogue.NoVerb:
+		return kind{EntityManagement, other, "Other"}
 	}
-	if k.activity != other {
-		k.name = activities(EntityManagement)[k.activity]
-	}
-	return k
-}
-
-// verb is the word of an action that says what was done: the first of its last part, as
-// in sso.delete_connection and user.deleted; or the second, as in user.signed_in, which
-// says nothing here.
-func verb(action string) string {
-	end := len(action)
-	start := end
-	for start > 0 && action[start-1] != '.' {
-		start--
-	}
-	for i := start; i < end; i++ {
-		if action[i] == '_' {
-			return action[start:i]
-		}
-	}
-	return action[start:end]
+	return kind{EntityManagement, activity, activities(EntityManagement)[activity]}
 }

@@ -73,14 +73,7 @@ func (f *Format) Map(e *schema.Event) (*Event, error) {
 	if !ok {
 		return nil, schema.Violations{{Pointer: "/occurred_at", Code: schema.CodeFormat, Message: "is no RFC 3339 date-time, so OCSF has no time for the event"}}
 	}
-	version := 0
-	if e.Version != nil {
-		version = *e.Version
-	}
-	action := f.action(e.Action, version)
-	if action == nil {
-		action = f.action(e.Action, 0) // an unknown version of a known action
-	}
+	action := catalogue.Find(f.action, e)
 	m := mapping{event: e, action: action, out: &Event{
 		Actor:        Actor{User: actorUser(&e.Actor)},
 		CategoryName: categoryName,
