@@ -15,6 +15,7 @@ import (
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
+	"github.com/auditstream/auditstream/schema/ocsf"
 )
 
 // Config is everything that the file says, over the defaults.
@@ -107,11 +108,23 @@ func Levels() []string { return []string{"debug", "info", "warn", "error"} }
 // LogFormats are the values of Log.Format.
 func LogFormats() []string { return []string{"json", "console"} }
 
-// Formats are the values of Stream.Format: how an event looks at the destination.
-func Formats() []string { return []string{FormatWorkOS} }
+// Formats are the values of Stream.Format: how an event looks at the destination. OCSF
+// may have its version behind it, as in ocsf-1.5.0.
+func Formats() []string {
+	formats := []string{FormatWorkOS, FormatOCSF, FormatECS, FormatCEF}
+	for _, version := range ocsf.Versions() {
+		formats = append(formats, FormatOCSF+"-"+version)
+	}
+	return formats
+}
 
-// FormatWorkOS passes the event on as it was published.
-const FormatWorkOS = "workos"
+// The formats.
+const (
+	FormatWorkOS = "workos" // passes the event on as it was published
+	FormatOCSF   = "ocsf"   // Open Cybersecurity Schema Framework
+	FormatECS    = "ecs"    // Elastic Common Schema
+	FormatCEF    = "cef"    // ArcSight's Common Event Format
+)
 
 // organizationPattern is that of organization_id in the WorkOS Audit Log Event schema.
 const organizationPattern = `^org_[A-Z0-9]{26}$`

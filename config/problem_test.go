@@ -177,11 +177,11 @@ func TestProblems(t *testing.T) {
 			"2:11: streams[0].id: is required: a name for this stream",
 			`2:11: streams[0].organization_id: is required; "*" is every organization`,
 		}},
-		{"stream's names", header + "streams:\n  - id: Audit\n    organization_id: acme\n    actions: ['user *', user.*]\n    format: ocsf\n    start: noon\n    letter: {}\n", []string{
+		{"stream's names", header + "streams:\n  - id: Audit\n    organization_id: acme\n    actions: ['user *', user.*]\n    format: ocsv\n    start: noon\n    letter: {}\n", []string{
 			"3:9: streams[0].id: is not 1 to 63 of the characters a-z, 0-9 and '-', the first being no '-'",
 			"4:22: streams[0].organization_id: does not match ^org_[A-Z0-9]{26}$, so no event can have it; see events.organization_pattern",
 			"5:15: streams[0].actions[0]: is not an action such as user.invite or user.*",
-			`6:13: streams[0].format: "ocsf" is unknown; there is: workos`,
+			`6:13: streams[0].format: "ocsv" is unknown; did you mean "ocsf"?`,
 			"7:12: streams[0].start: is none of now, beginning and a time such as 2026-11-01T00:00:00Z",
 		}},
 		{"no actions", header + "streams: [{id: a, organization_id: '*', actions: [], letter: {}}]\n", []string{

@@ -189,9 +189,7 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 			bad(fmt.Sprintf("%s.actions[%d]", path, i), "is not an action such as user.invite or user.*")
 		}
 	}
-	if !slices.Contains(Formats(), s.Format) {
-		bad(path+".format", "%q is unknown; there is: %s", s.Format, strings.Join(Formats(), ", "))
-	}
+	oneOf(bad, path+".format", s.Format, Formats())
 	if s.Settings == nil {
 		bad(path, "has no destination")
 		return

@@ -31,6 +31,7 @@ type Config struct {
 	Sink      sinks.Options
 	Specs     Specs // those of the kind are delivered
 	Validator schema.Validator
+	Format    func(name string) (*Format, error) // of a stream by the name in its spec; nil of either: events are passed through
 
 	SessionTimeout time.Duration // after which a silent process loses its partitions
 	CommitInterval time.Duration // between two commits of progress
@@ -73,6 +74,7 @@ type Group struct {
 	metrics *Metrics
 	log     *zap.Logger
 	chunks  chunkPool
+	formats formatBuffers
 
 	catchUpWake chan struct{}
 	saveWake    chan struct{} // a token when early records are due
@@ -142,13 +144,20 @@ func (g *Group) open(spec Spec) (*stream, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
 	}
+	var format *Format
+	if g.cfg.Format != nil {
+		var err error
+		if format, err = g.cfg.Format(spec.Format); err != nil {
+			return nil, fmt.Errorf("stream %q: %w", spec.ID, err)
+		}
+	}
 	opts := g.cfg.Sink
 	opts.Log, opts.Owner = g.log.With(zap.String("stream", spec.ID)), spec.Owner
 	sink, err := g.cfg.Kind.Open(settings, opts)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)
 	}
-	s := &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching()}
+	s := &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching(), format: format, buffers: &g.formats}
 	if n := g.cfg.StreamInFlight; n > 0 {
 		s.inFlight = semaphore.NewWeighted(int64(n))
 	}

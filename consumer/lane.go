@@ -188,7 +188,7 @@ func (l *lane) offer(e *sinks.Event) bool {
 		return false
 	}
 	before := len(c.body)
-	body, err := l.stream.sink.Frame(c.body, e)
+	body, err := l.stream.frame(c.body, e)
 	if err != nil {
 		return l.condemn(e.Offset, e.Time, refusal(err))
 	}

@@ -14,6 +14,8 @@ type stream struct {
 	actions  actionFilter
 	sink     sinks.Sink
 	batching sinks.Batching
+	format   *Format // nil: events are passed through
+	buffers  *formatBuffers
 	breaker  breaker             // of the destination, over all lanes of this process
 	inFlight *semaphore.Weighted // requests under way of this stream; nil: no bound of its own
 	index    int                 // of its lane in every partition, for as long as it is delivered

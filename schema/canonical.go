@@ -253,6 +253,10 @@ func compareUTF16[T string | []byte](a, b T) int {
 	return cmp.Compare(len(a), len(b))
 }
 
+// AppendText appends text, which is UTF-8, to dst as a canonical JSON string and returns
+// the longer slice.
+func AppendText(dst, text []byte) []byte { return appendText(dst, text) }
+
 // appendText appends text, which is UTF-8, as a string with the only escapes that RFC 8785
 // section 3.2.2.2 knows.
 func appendText[T string | []byte](dst []byte, text T) []byte {

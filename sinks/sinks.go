@@ -66,7 +66,8 @@ const (
 // Event is one event on its way to a destination. Its slices alias memory that is
 // reused as soon as Frame returns.
 type Event struct {
-	Value          []byte    // canonical JSON (RFC 8785), one object; passed on as it is
+	Value          []byte    // JSON in one line: the event in canonical form (RFC 8785), or as the stream's format has it; passed on as it is
+	Line           []byte    // nil, or in a format of text: its line, without line end; Value is then the same as a JSON string
 	ID             []byte    // of the event, stable over repeats; text inside the JSON quotes, unescaped
 	OrganizationID []byte    // likewise
 	Action         []byte    // likewise

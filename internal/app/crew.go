@@ -20,6 +20,7 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -34,6 +35,7 @@ type crew struct {
 	budget   *consumer.Budget
 	metrics  *consumer.Metrics
 	inFlight *semaphore.Weighted
+	actions  *catalogue.Catalogue
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 }
@@ -44,8 +46,12 @@ func newCrew(d Delivery, opts []kgo.Opt, ids consumer.IDs, registry prometheus.R
 	if err != nil {
 		return nil, err
 	}
+	actions, err := catalogue.Embedded()
+	if err != nil {
+		return nil, err
+	}
 	return &crew{
-		d: d, opts: opts, ids: ids, topics: d.Config.Topics.Kafka(), state: state,
+		d: d, actions: actions, opts: opts, ids: ids, topics: d.Config.Topics.Kafka(), state: state,
 		budget: budget, metrics: metrics, inFlight: semaphore.NewWeighted(int64(d.Config.Delivery.InFlight)),
 		egress: newGuard(d.Config),
 		groups: map[string]*consumer.Group{},
@@ -114,6 +120,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 		Sink:           sinks.Options{Version: c.d.Version, Egress: c.egress},
 		Specs:          specs,
 		Validator:      schema.Validator{OrganizationPattern: c.d.Config.Events.OrganizationPattern},
+		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, c.actions.Action) },
 		SessionTimeout: cfg.SessionTimeout.Std(),
 		CommitInterval: cfg.CommitInterval.Std(),
 		DrainTimeout:   cfg.DrainTimeout.Std(),

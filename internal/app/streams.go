@@ -214,7 +214,7 @@ func fill(s consumer.Spec, w config.Stream) consumer.Spec {
 	if w.Paused {
 		s.State = consumer.SpecPaused
 	}
-	s.OrganizationID, s.Actions, s.Format = w.OrganizationID, w.Actions, w.Format
+	s.OrganizationID, s.Actions, s.Format = w.OrganizationID, w.Actions, pinned(w.Format, s.Format)
 	s.Kind, s.Settings = w.Kind, w.Written
 	return s
 }

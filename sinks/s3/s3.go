@@ -73,13 +73,17 @@ func Open(set *Settings, o sinks.Options) (*Sink, error) {
 	}, nil
 }
 
-// Frame appends the event's value and a newline. A value with a newline inside, which
+// Frame appends the event's value, or its line in a format of text, and a newline. A value with a newline inside, which
 // canonical JSON never has, is rejected: it would be read as two events.
 func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	if bytes.IndexByte(e.Value, '\n') >= 0 {
 		return dst, &sinks.Error{Class: sinks.Rejected, Err: errNewline}
 	}
-	return append(append(dst, e.Value...), '\n'), nil
+	value := e.Value
+	if e.Line != nil {
+		value = e.Line
+	}
+	return append(append(dst, value...), '\n'), nil
 }
 
 // Close frees the connections.

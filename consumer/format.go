@@ -1,0 +1,69 @@
+package consumer
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Format writes events as a stream wants them at its destination.
+type Format struct {
+	// Append appends the event, which is decoded from a record's value, to dst and returns
+	// the longer slice. It is the same for the same event, whenever it is called, and safe
+	// for concurrent use.
+	Append func(dst []byte, e *schema.Event) ([]byte, error)
+	// Text says that what it appends is a line of text and not JSON.
+	Text bool
+}
+
+// formatted is what a format made of an event, kept to be used again.
+type formatted struct{ text, value []byte }
+
+// formatBuffers keeps the memory of formatted events. What has become large for one of
+// them is left to the garbage.
+type formatBuffers struct{ pool sync.Pool }
+
+const maxFormatted = 64 << 10
+
+func (b *formatBuffers) get() *formatted {
+	if f, ok := b.pool.Get().(*formatted); ok {
+		return f
+	}
+	return new(formatted)
+}
+
+func (b *formatBuffers) put(f *formatted) {
+	if cap(f.text)+cap(f.value) <= maxFormatted {
+		b.pool.Put(f)
+	}
+}
+
+// frame appends the event to dst as the stream's destination reads it: passed through, or
+// in the stream's format. What cannot be written in it is an *Error of class Rejected.
+func (s *stream) frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	if s.format == nil {
+		return s.sink.Frame(dst, e)
+	}
+	decoded, err := schema.Decode(e.Value)
+	if err != nil {
+		return dst, unformatted(s.spec.Format, err)
+	}
+	f := s.buffers.get()
+	defer s.buffers.put(f)
+	if f.text, err = s.format.Append(f.text[:0], decoded); err != nil {
+		return dst, unformatted(s.spec.Format, err)
+	}
+	event := *e
+	event.Value = f.text
+	if s.format.Text {
+		f.value = schema.AppendText(f.value[:0], f.text)
+		event.Value, event.Line = f.value, f.text
+	}
+	return s.sink.Frame(dst, &event)
+}
+
+func unformatted(format string, err error) error {
+	return &sinks.Error{Class: sinks.Rejected, Err: fmt.Errorf("the event has no form in the format %s: %w", format, err)}
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/schema/catalogue"
+)
+
+// One event in four formats; and one whose time is none, which a format without a place
+// for it refuses, and which the others still carry.
+func TestStreamsHaveFormats(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	var streams strings.Builder
+	streams.WriteString("\nstreams:\n")
+	formats := []string{"workos", "ocsf", "ocsf-1.7.0", "ecs", "cef"}
+	for i, format := range formats {
+		destination := fmt.Sprintf("splunk: {url: %q, token: {file: %q}, linger: 0s, source: f%d}", s.url, s.tokenFile(), i)
+		fmt.Fprintf(&streams, "  - {id: f%d, organization_id: '*', start: beginning, format: %s, %s}\n", i, format, destination)
+	}
+	c := s.config(streams.String())
+	p := run(t, Delivery{Config: c})
+	s.publish(0)
+	eventually(t, "30 events in every format", func() bool { return s.splunk.Len() == len(formats)*30 })
+	want := map[string]string{
+		"f0": `{"action":"user.login",`,
+		"f1": `"version":"1.5.0"`,
+		"f2": `"version":"1.7.0"`,
+		"f3": `"ecs":{"version":"8.17.0"}`,
+		"f4": `"CEF:0|auditstream|auditstream|1|user.login|`,
+	}
+	for _, e := range s.splunk.Events() {
+		if !strings.Contains(string(e.Event), want[e.Source]) {
+			t.Errorf("stream %s got %s, want %s in it", e.Source, e.Event, want[e.Source])
+		}
+	}
+
+	client := s.client()
+	value := fmt.Sprintf(`{"action":"a","actor":{"id":"u","type":"user"},"id":%q,"occurred_at":"noon","organization_id":"org_1","targets":[]}`, eventID(99))
+	record := &kgo.Record{
+		Topic: "audit.events", Key: []byte("org_1"), Value: []byte(value),
+		Headers: []kgo.RecordHeader{{Key: "encoding", Value: []byte("jcs")}},
+	}
+	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "four letters", func() bool {
+		_, body := p.get("/metrics")
+		n := 0
+		for i := range formats {
+			if strings.Contains(body, fmt.Sprintf(`auditstream_stream_dead_lettered_total{stream="f%d"} 1`, i)) {
+				n++
+			}
+		}
+		return n == len(formats)-1
+	})
+	eventually(t, "the event as it was published", func() bool { return s.splunk.Len() == len(formats)*30+1 })
+}
+
+// client is a Kafka client of the site's broker.
+func (s *site) client() *kgo.Client {
+	s.t.Helper()
+	opts, err := kafka.Config{Brokers: []string{s.addr()}}.Options(zap.NewNop())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(client.Close)
+	return client
+}
+
+// A newer binary, whose default is another version, must not change what a stream sends.
+func TestAStreamKeepsItsVersionOfOCSF(t *testing.T) {
+	tests := []struct{ written, had, want string }{
+		{"workos", "", "workos"},
+		{"ecs", "ocsf-1.4.0", "ecs"},
+		{"ocsf", "", "ocsf-1.5.0"},
+		{"ocsf", "workos", "ocsf-1.5.0"},
+		{"ocsf", "ocsf-1.4.0", "ocsf-1.4.0"},
+		{"ocsf-1.8.0", "ocsf-1.4.0", "ocsf-1.8.0"},
+	}
+	for _, tt := range tests {
+		if got := pinned(tt.written, tt.had); got != tt.want {
+			t.Errorf("%s after %q: %s, want %s", tt.written, tt.had, got, tt.want)
+		}
+	}
+}
+
+func TestEveryFormatOfTheConfigurationIsThere(t *testing.T) {
+	c, err := catalogue.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := catalogue.Example(c.Action("user.invite", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range config.Formats() {
+		f, err := FormatNamed(name, c.Action)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if (f == nil) != (name == config.FormatWorkOS) {
+			t.Errorf("%s: passed through", name)
+			continue
+		}
+		if f == nil {
+			continue
+		}
+		out, err := f.Append(nil, e)
+		if err != nil || json.Valid(out) == f.Text {
+			t.Errorf("%s: %s, %v", name, out, err)
+		}
+	}
+	for _, name := range []string{"xml", "ocsf-", "ocsf-2.0.0", "OCSF"} {
+		if _, err := FormatNamed(name, c.Action); err == nil {
+			t.Errorf("%s is a format", name)
+		}
+	}
+}
