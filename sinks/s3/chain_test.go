@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/s3"
@@ -21,8 +22,16 @@ import (
 
 func unpack(t *testing.T, data []byte) string {
 	t.Helper()
-	z, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
+	var z io.Reader
+	var err error
+	if bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}) { // the magic number of zstd
+		d, err := zstd.NewReader(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		z = d
+	} else if z, err = gzip.NewReader(bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(z)

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -37,7 +35,7 @@ const roleSession = "auditstream"
 // openKeyring takes the credentials of set, or the default chain: environment, shared
 // files, web identity, container, machine. Only the credentials are taken from there;
 // no endpoint and no retry count of the environment changes what set says.
-func openKeyring(set *Settings, client *http.Client) (*keyring, error) {
+func openKeyring(set *Settings, client *http.Client, shared *common) (*keyring, error) {
 	k := &keyring{}
 	var base aws.CredentialsProvider
 	if set.AccessKeyID != "" {
@@ -46,11 +44,10 @@ func openKeyring(set *Settings, client *http.Client) (*keyring, error) {
 			return aws.Credentials{AccessKeyID: set.AccessKeyID, SecretAccessKey: value, Source: "settings"}, err
 		})
 	} else {
-		loaded, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(set.region()))
-		if err != nil {
-			return nil, fmt.Errorf("s3: read the AWS settings of this machine: %w", err)
+		var err error
+		if base, err = shared.machine(set.region()); err != nil {
+			return nil, err
 		}
-		base = loaded.Credentials
 	}
 	cached := k.cache(base)
 	if set.RoleARN == "" {

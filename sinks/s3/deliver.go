@@ -9,12 +9,6 @@ import (
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// contentType: the objects are files that happen to be gzip, and are handed out as they
-// are. With Content-Encoding: gzip, clients would unpack them on the way while their
-// names still say .gz, and readers that go by the name (Athena, Spark, zcat) would then
-// fail.
-const contentType = "application/gzip"
-
 // Deliver appends b's events to the chain of their day and returns when they are all in
 // it, whoever put them there. It walks along what is there already, with one HEAD an
 // object, and then makes one PUT; a PUT is never repeated at the same slot. Events of
@@ -55,7 +49,7 @@ type walk struct {
 // on than the last, so it ends; on any error the walked way is in the marks.
 func (w *walk) run(ctx context.Context) error {
 	b := w.batch
-	c := chain{prefix: w.sink.prefix, lane: b.Lane, day: b.Events[w.settled].Day}
+	c := chain{layout: w.sink.layout, prefix: w.sink.prefix, lane: b.Lane, day: b.Events[w.settled].Day}
 	if err := c.check(); err != nil {
 		return &sinks.Error{Class: sinks.Misconfigured, Err: err}
 	}
@@ -139,13 +133,13 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 		from = b.Events[w.settled-1].End
 	}
 	content := b.Body[from:b.Events[end-1].End]
-	packed, err := s.packer.pack(content)
+	packed, err := c.layout.pack(content)
 	if err != nil {
 		return link{}, err
 	}
 	key := c.key(slot)
-	l := newLink(c.lane, slot, next, end-w.settled, content)
-	o, err := s.store.create(ctx, key, contentType, packed, l.metadata())
+	l := newLink(c, slot, next, end-w.settled, content)
+	o, err := s.store.put(ctx, upload{key: key, contentType: c.layout.contentType, body: packed, metadata: l.metadata(), retain: true})
 	switch o {
 	case created:
 		s.log.Debug("object created", zap.String("key", key), zap.Int("events", end-w.settled), zap.Int64("next", next), zap.Int("bytes", len(packed)))
@@ -185,7 +179,7 @@ func (w *walk) met(ctx context.Context, c chain, slot int64) (link, error) {
 // linkOf reads an object's metadata. One that cannot be of this chain holds the lane: to
 // pass over it might lose events, to overwrite it would destroy somebody's.
 func (w *walk) linkOf(c chain, slot int64, metadata map[string]string) (link, error) {
-	l, err := parseLink(metadata)
+	l, err := parseLink(metadata, c.layout.format)
 	if err == nil {
 		err = l.belongs(c, slot)
 	}

@@ -21,19 +21,33 @@ func exampleLane() sinks.Lane {
 	}
 }
 
-// TestFormatIsAsWritten holds keys and metadata to testdata/object-1.golden. The file is
-// the format: it never changes. A new format gets a file of its own, and this one is
-// still read.
+func gzipLayout() layout { return layoutOf(Defaults(), new(packers)) }
+
+// TestFormatIsAsWritten holds keys and metadata to the golden files. Such a file is the
+// format: it never changes. A new format gets a file of its own, and the others are still
+// read.
 func TestFormatIsAsWritten(t *testing.T) {
-	c := chain{prefix: "audit/prod/", lane: exampleLane(), day: 20779}
-	l := newLink(c.lane, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"))
+	zstd := Defaults()
+	zstd.Compression = CompressionZstd
+	for file, l := range map[string]layout{
+		"testdata/object-1.golden": gzipLayout(),
+		"testdata/object-2.golden": layoutOf(zstd, new(packers)),
+	} {
+		t.Run(file, func(t *testing.T) { holdFormat(t, file, l) })
+	}
+}
+
+func holdFormat(t *testing.T, file string, as layout) {
+	t.Helper()
+	c := chain{layout: as, prefix: "audit/prod/", lane: exampleLane(), day: 20779}
+	l := newLink(c, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"))
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", c.key(1207))
 	metadata := l.metadata()
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		fmt.Fprintf(&b, "x-amz-meta-%s: %s\n", name, metadata[name])
 	}
-	golden, err := os.ReadFile("testdata/object-1.golden")
+	golden, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +61,7 @@ func TestFormatIsAsWritten(t *testing.T) {
 			read[strings.TrimPrefix(name, "x-amz-meta-")] = value
 		}
 	}
-	got, err := parseLink(read)
+	got, err := parseLink(read, as.format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +106,7 @@ func TestKey(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			ch := chain{lane: exampleLane(), day: 20779}
+			ch := chain{layout: gzipLayout(), lane: exampleLane(), day: 20779}
 			if c.change != nil {
 				c.change(&ch)
 			}
@@ -104,7 +118,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestKeysSortInTheOrderOfTheChain(t *testing.T) {
-	c := chain{lane: exampleLane(), day: 20779}
+	c := chain{layout: gzipLayout(), lane: exampleLane(), day: 20779}
 	var keys []string
 	for _, slot := range []int64{0, 1, 9, 10, 99, 100, 1 << 31, 1 << 40, math.MaxInt64} {
 		keys = append(keys, c.key(slot))
@@ -124,7 +138,7 @@ func TestChainRefusesALaneThatCouldBeAnothers(t *testing.T) {
 		"key too long":       func(c *chain) { c.lane.Stream = strings.Repeat("x", 1000) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := chain{lane: exampleLane(), day: 20779}
+			c := chain{layout: gzipLayout(), lane: exampleLane(), day: 20779}
 			if err := c.check(); err != nil {
 				t.Fatalf("the example itself: %v", err)
 			}
@@ -137,7 +151,7 @@ func TestChainRefusesALaneThatCouldBeAnothers(t *testing.T) {
 }
 
 func TestLinkRefusesWhatItDoesNotKnowWhole(t *testing.T) {
-	c := chain{lane: exampleLane(), day: 20779}
+	c := chain{layout: gzipLayout(), lane: exampleLane(), day: 20779}
 	for name, change := range map[string]func(map[string]string){
 		"nothing of ours":        func(m map[string]string) { clear(m) },
 		"newer format":           func(m map[string]string) { m[metaFormat] = "2" },
@@ -159,9 +173,9 @@ func TestLinkRefusesWhatItDoesNotKnowWhole(t *testing.T) {
 		"negative revision":      func(m map[string]string) { m[metaRevision] = "-1" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newLink(c.lane, 20, 30, 10, nil).metadata()
+			m := newLink(c, 20, 30, 10, nil).metadata()
 			read := func() error {
-				l, err := parseLink(m)
+				l, err := parseLink(m, formatGzip)
 				if err == nil {
 					err = l.belongs(c, 20)
 				}
@@ -182,9 +196,9 @@ func FuzzParseLink(f *testing.F) {
 	f.Add("1", "0", "5", "3", strings.Repeat("ab", 32))
 	f.Add("2", "-1", "00", "9223372036854775808", "")
 	f.Fuzz(func(t *testing.T, format, slot, next, count, sum string) {
-		m := newLink(exampleLane(), 1, 2, 1, nil).metadata()
+		m := newLink(chain{layout: gzipLayout(), lane: exampleLane()}, 1, 2, 1, nil).metadata()
 		m[metaFormat], m[metaSlot], m[metaNext], m[metaCount], m[metaSHA256] = format, slot, next, count, sum
-		l, err := parseLink(m)
+		l, err := parseLink(m, formatGzip)
 		if err != nil {
 			return
 		}
@@ -193,7 +207,7 @@ func FuzzParseLink(f *testing.F) {
 		}, cmp.Ignore())); diff != "" {
 			t.Errorf("read and written again it differs:\n%s", diff)
 		}
-		c := chain{lane: exampleLane()}
+		c := chain{layout: gzipLayout(), lane: exampleLane()}
 		if l.belongs(c, l.slot) == nil && l.next <= l.slot {
 			t.Errorf("taken, though it leads from %d to %d: a walk would not end", l.slot, l.next)
 		}
@@ -276,7 +290,7 @@ func FuzzParseMarks(f *testing.F) {
 }
 
 func TestPackGivesTheSameBytesForTheSameEvents(t *testing.T) {
-	p := packer{level: 6}
+	p := new(packers).gzipOf(6)
 	a := []byte(strings.Repeat("{\"action\":\"user.created\"}\n", 1000))
 	first, err := p.pack(a)
 	if err != nil {

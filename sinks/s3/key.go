@@ -15,6 +15,7 @@ const maxKey = 1024
 
 // chain is the objects of one stream, epoch, partition and UTC day.
 type chain struct {
+	layout layout
 	prefix string // of the settings
 	lane   sinks.Lane
 	day    int32 // since 1970-01-01
@@ -35,11 +36,11 @@ func (c chain) check() error {
 
 // key is the name of the object that begins at slot. Its last part has a fixed width
 // for every offset, so that a listing shows a chain in its order. The form is persisted:
-// it never changes within version 1 of the format.
+// it never changes within a format.
 func (c chain) key(slot int64) string {
-	return fmt.Sprintf("%sstream=%s/day=%s/%s.%06d.%s.%05d.%020d.ndjson.gz",
+	return fmt.Sprintf("%sstream=%s/day=%s/%s.%06d.%s.%05d.%020d%s",
 		c.prefix, escape(c.lane.Stream), dayText(c.day),
-		escape(c.lane.UID), c.lane.Epoch, escape(c.lane.TopicID), c.lane.Partition, slot)
+		escape(c.lane.UID), c.lane.Epoch, escape(c.lane.TopicID), c.lane.Partition, slot, c.layout.ending)
 }
 
 // replayPrefix follows the prefix of the settings in the keys of what a replay sends: its

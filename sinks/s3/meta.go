@@ -6,12 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-
-	"github.com/auditstream/auditstream/sinks"
 )
-
-// formatVersion is of keys and metadata together.
-const formatVersion = 1
 
 // Names of the user metadata; S3 puts x-amz-meta- before them. Persisted.
 const (
@@ -31,6 +26,7 @@ const (
 // link is one object of a chain: the matching events of the chain's day with offsets in
 // [slot, next). Texts are escaped as in keys, for metadata have to be ASCII.
 type link struct {
+	format    int // of the object, see layout
 	cluster   string
 	topicID   string
 	partition int32
@@ -43,9 +39,10 @@ type link struct {
 	sha256    string // of the uncompressed content, in hex
 }
 
-func newLink(lane sinks.Lane, slot, next int64, events int, content []byte) link {
-	sum := sha256.Sum256(content)
+func newLink(c chain, slot, next int64, events int, content []byte) link {
+	sum, lane := sha256.Sum256(content), c.lane
 	return link{
+		format:  c.layout.format,
 		cluster: escape(lane.Cluster), topicID: escape(lane.TopicID), partition: lane.Partition,
 		uid: escape(lane.UID), epoch: lane.Epoch, revision: lane.Revision,
 		slot: slot, next: next, count: int64(events), sha256: hex.EncodeToString(sum[:]),
@@ -55,7 +52,7 @@ func newLink(lane sinks.Lane, slot, next int64, events int, content []byte) link
 func (l link) metadata() map[string]string {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return map[string]string{
-		metaFormat:    number(formatVersion),
+		metaFormat:    number(int64(l.format)),
 		metaCluster:   l.cluster,
 		metaTopicID:   l.topicID,
 		metaPartition: number(int64(l.partition)),
@@ -70,13 +67,14 @@ func (l link) metadata() map[string]string {
 }
 
 // parseLink reads what metadata wrote. What it does not know whole, it refuses: to go on
-// from a misread next would lose or repeat events.
-func parseLink(m map[string]string) (link, error) {
+// from a misread next would lose or repeat events. The key leads to objects of one format
+// only, which is that of the chain.
+func parseLink(m map[string]string, format int) (link, error) {
 	if m[metaFormat] == "" {
 		return link{}, errors.New("it was not written by auditstream: its metadata " + metaFormat + " is missing")
 	}
-	if m[metaFormat] != strconv.Itoa(formatVersion) {
-		return link{}, fmt.Errorf("its format is %.20q and this auditstream knows %d only: use a newer auditstream", m[metaFormat], formatVersion)
+	if m[metaFormat] != strconv.Itoa(format) {
+		return link{}, fmt.Errorf("its format is %.20q and this auditstream knows %d only under this name: use a newer auditstream", m[metaFormat], format)
 	}
 	var wrong error
 	number := func(name string, bits int) int64 {
@@ -87,7 +85,7 @@ func parseLink(m map[string]string) (link, error) {
 		return n
 	}
 	l := link{
-		cluster: m[metaCluster], topicID: m[metaTopicID], uid: m[metaUID], sha256: m[metaSHA256],
+		format: format, cluster: m[metaCluster], topicID: m[metaTopicID], uid: m[metaUID], sha256: m[metaSHA256],
 		partition: int32(number(metaPartition, 32)), epoch: number(metaEpoch, 64), revision: number(metaRevision, 64),
 		slot: number(metaSlot, 64), next: number(metaNext, 64), count: number(metaCount, 64),
 	}

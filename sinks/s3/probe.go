@@ -40,7 +40,7 @@ func (p *probe) check(ctx context.Context, s *store) error {
 		return nil
 	}
 	for range 2 {
-		o, err := s.create(ctx, p.key, "text/plain", []byte(probeText), nil)
+		o, err := s.put(ctx, upload{key: p.key, contentType: "text/plain", body: []byte(probeText)})
 		if err != nil {
 			return err
 		}

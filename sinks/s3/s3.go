@@ -1,4 +1,4 @@
-// Package s3 delivers events to Amazon S3, and to stores that speak its API, as gzipped
+// Package s3 delivers events to Amazon S3, and to stores that speak its API, as packed
 // NDJSON, each event exactly once.
 //
 // The objects of one stream, epoch, partition and UTC day form a chain: each says in its
@@ -19,16 +19,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// Kind is this kind of destination, as the configuration names it.
+// Kind is this kind of destination, as the configuration names it. The sinks that it opens
+// share connections and compressors.
 func Kind() sinks.Kind {
+	shared := &common{}
 	return sinks.Kind{
 		Name:     "s3",
 		Defaults: func() sinks.Settings { return Defaults() },
@@ -37,7 +37,7 @@ func Kind() sinks.Kind {
 			if !ok {
 				return nil, fmt.Errorf("s3: these are settings of another kind: %T", settings)
 			}
-			return Open(s, o)
+			return open(s, o, shared)
 		},
 	}
 }
@@ -45,69 +45,63 @@ func Kind() sinks.Kind {
 // Sink delivers one revision of one stream. It holds nothing of any lane.
 type Sink struct {
 	store  *store
+	layout layout
 	prefix string
 	place  string // bucket and endpoint: marks of another place do not count
 	log    *zap.Logger
-	packer packer
 	probe  probe
 }
 
 // Open makes a sink of valid settings. It does no network I/O; credentials and bucket
 // are first used by Deliver.
-func Open(set *Settings, o sinks.Options) (*Sink, error) {
+func Open(set *Settings, o sinks.Options) (*Sink, error) { return open(set, o, &common{}) }
+
+func open(set *Settings, o sinks.Options, shared *common) (*Sink, error) {
 	if err := set.Validate(); err != nil {
 		return nil, err
 	}
-	st, err := openStore(set, o)
+	st, err := openStore(set, o, shared)
 	if err != nil {
 		return nil, err
 	}
-	prefix := set.Prefix + replayPrefix(o.Replay)
+	prefix, l := set.Prefix+replayPrefix(o.Replay), layoutOf(set, &shared.packers)
 	return &Sink{
 		store:  st,
+		layout: l,
 		prefix: prefix,
-		place:  set.Endpoint + "/" + set.Bucket + "/" + prefix,
+		place:  placeOf(set, prefix, l),
 		log:    o.Log.Named("s3"),
-		packer: packer{level: set.GzipLevel},
 		probe:  newProbe(set.Prefix),
 	}, nil
 }
 
-// Frame appends the event's value, or its line in a format of text, and a newline. A value with a newline inside, which
-// canonical JSON never has, is rejected: it would be read as two events.
-func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
-	if bytes.IndexByte(e.Value, '\n') >= 0 {
-		return dst, &sinks.Error{Class: sinks.Rejected, Err: errNewline}
+// placeOf is what marks are bound to. That of the first format is its persisted form.
+func placeOf(set *Settings, prefix string, l layout) string {
+	place := set.Endpoint + "/" + set.Bucket + "/" + prefix
+	if l.format != formatGzip {
+		place += l.ending
 	}
+	return place
+}
+
+// Frame appends the event's value, or its line in a format of text, and a newline. A value
+// with a newline inside, which one line of JSON never has, is rejected: it would be read as
+// two events.
+func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	value := e.Value
 	if e.Line != nil {
 		value = e.Line
 	}
+	if bytes.IndexByte(value, '\n') >= 0 {
+		return dst, &sinks.Error{Class: sinks.Rejected, Err: errNewline}
+	}
 	return append(append(dst, value...), '\n'), nil
 }
 
-// Close frees the connections.
+// Close frees the connections, if no other sink of this kind may need them.
 func (s *Sink) Close() error {
-	s.store.transport.CloseIdleConnections()
+	s.store.close()
 	return nil
-}
-
-// newTransport has a time-out for every step that the time-out of the whole request
-// would leave to chance. Objects go out over a handful of connections.
-func newTransport() *http.Transport {
-	const perHost = 32
-	t, ok := http.DefaultTransport.(*http.Transport)
-	if !ok { // somebody replaced it: take nothing from it
-		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
-	}
-	t = t.Clone()
-	t.DialContext = dialer()
-	t.TLSHandshakeTimeout = 10 * time.Second
-	t.ExpectContinueTimeout = time.Second
-	t.IdleConnTimeout = 55 * time.Second // S3 closes idle connections after about a minute
-	t.MaxIdleConnsPerHost = perHost
-	t.ForceAttemptHTTP2 = false // S3 speaks HTTP/1.1
-	return t
 }
 
 // checkBatch refuses what would break the chain. The pipeline never hands over such a

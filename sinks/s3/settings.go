@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +16,29 @@ import (
 
 // Values of Settings.Checksum.
 const (
-	ChecksumWhenSupported = "when_supported"
+	ChecksumWhenSupported = "when_supported" // CRC32, which every present store knows
 	ChecksumWhenRequired  = "when_required"
+	ChecksumCRC32         = "crc32"
+	ChecksumCRC32C        = "crc32c"
+	ChecksumCRC64         = "crc64nvme"
+	ChecksumSHA256        = "sha256"
 )
 
-// Settings are the destination of one stream. A change of bucket, prefix or endpoint
-// begins a new chain and so needs a new epoch of the stream.
+// Values of Settings.Encryption.
+const (
+	EncryptionS3       = "s3"       // keys of S3
+	EncryptionKMS      = "kms"      // a key of KMS
+	EncryptionKMSTwice = "kms-dsse" // the same, in two layers
+)
+
+// Values of Settings.ObjectLock.
+const (
+	LockGovernance = "governance" // who has the permission may shorten it
+	LockCompliance = "compliance" // nobody may
+)
+
+// Settings are the destination of one stream. A change of bucket, prefix, endpoint or
+// compression begins a new chain and so needs a new epoch of the stream.
 type Settings struct {
 	Bucket string `json:"bucket"` // required
 	Region string `json:"region"` // required, unless Endpoint is given: then us-east-1
@@ -31,6 +49,8 @@ type Settings struct {
 	// PathStyle puts the bucket into the path and not before the host name, as most
 	// S3-compatible stores need it.
 	PathStyle bool `json:"path_style"`
+	// CAFile holds the certificates in PEM form that are trusted in place of the system's.
+	CAFile string `json:"ca_file"`
 
 	// AccessKeyID and SecretAccessKey are static credentials. Without them, those of the
 	// environment, the AWS files, the container or the machine are used.
@@ -44,26 +64,43 @@ type Settings struct {
 
 	// ExpectedBucketOwner is an account id; S3 refuses us if another one owns the bucket.
 	ExpectedBucketOwner string `json:"expected_bucket_owner"`
-	// Checksum when_supported sends a CRC32 with every object; when_required does not,
-	// for stores that do not know it. Either way the metadata hold a SHA-256.
+	// Checksum says what the store compares the body with: one of Checksum…. when_required
+	// sends none, for stores that know none. Either way the metadata hold a SHA-256.
 	Checksum string `json:"checksum"`
+
+	// Encryption asks for more than the bucket's own default: one of Encryption…, or empty.
+	// KMSKeyID is the key's ARN, id or alias, BucketKey saves calls of KMS.
+	Encryption string `json:"encryption"`
+	KMSKeyID   string `json:"kms_key_id"`
+	BucketKey  bool   `json:"bucket_key"`
+	// StorageClass is S3's name of a class whose objects can be read at once; empty: STANDARD.
+	StorageClass string `json:"storage_class"`
+	// ObjectLock keeps each object for Retention from being changed or deleted: one of Lock…,
+	// or empty. The bucket has to have Object Lock.
+	ObjectLock string         `json:"object_lock"`
+	Retention  units.Duration `json:"retention"`
 
 	MaxBytes  units.Bytes    `json:"max_bytes"`  // of an object's events, uncompressed
 	MaxEvents int            `json:"max_events"` // of an object; 0: no limit
 	MaxAge    units.Duration `json:"max_age"`    // how long an event may wait for others
-	GzipLevel int            `json:"gzip_level"` // 1 (fast) to 9 (small)
 	Timeout   units.Duration `json:"timeout"`    // of one request
+
+	Compression string `json:"compression"` // one of Compression…
+	GzipLevel   int    `json:"gzip_level"`  // 1 (fast) to 9 (small)
+	ZstdLevel   int    `json:"zstd_level"`  // 1 (fast) to 22 (small)
 }
 
 // Defaults are the settings that hold where nothing is written. Objects of 8 MiB or a
 // minute are a compromise between requests, which cost money, and freshness.
 func Defaults() *Settings {
 	return &Settings{
-		Checksum:  ChecksumWhenSupported,
-		MaxBytes:  8 * units.MiB,
-		MaxAge:    units.Duration(time.Minute),
-		GzipLevel: 6,
-		Timeout:   units.Duration(time.Minute),
+		Checksum:    ChecksumWhenSupported,
+		MaxBytes:    8 * units.MiB,
+		MaxAge:      units.Duration(time.Minute),
+		Timeout:     units.Duration(time.Minute),
+		Compression: CompressionGzip,
+		GzipLevel:   6,
+		ZstdLevel:   3,
 	}
 }
 
@@ -81,6 +118,9 @@ const (
 	maxAge      = 24 * time.Hour
 	minTimeout  = time.Second
 	maxTimeout  = time.Hour
+	maxRetained = 100 * 365 * 24 * time.Hour // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
+	maxZstd     = 22
+	maxKMSKey   = 2048
 )
 
 var (
@@ -93,6 +133,8 @@ var (
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 	externalForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
 	ownerForm    = regexp.MustCompile(`^[0-9]{12}$`)
+	// A key's id, its ARN, or an alias; KMS knows whether there is one.
+	kmsKeyForm = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
 )
 
 // Validate reports every violation, joined; each is a *sinks.FieldError.
@@ -116,17 +158,60 @@ func (s *Settings) Validate() error {
 	check(s.STSEndpoint == "" || validURL(s.STSEndpoint), "sts_endpoint", "write a URL of scheme and host only, as in https://sts.eu-central-1.amazonaws.com")
 	s.validateCredentials(check)
 	check(s.ExpectedBucketOwner == "" || ownerForm.MatchString(s.ExpectedBucketOwner), "expected_bucket_owner", "write an account id of 12 digits, in quotes")
-	check(s.Checksum == ChecksumWhenSupported || s.Checksum == ChecksumWhenRequired, "checksum",
-		"write %s or %s", ChecksumWhenSupported, ChecksumWhenRequired)
+	check(s.CAFile == "" || s.Endpoint == "" || strings.HasPrefix(s.Endpoint, "https:"), "ca_file", "endpoint is http, which knows no certificates")
+	oneOf(check, "checksum", s.Checksum, checksums())
+	s.validateKeeping(check)
 	check(s.MaxBytes >= minBytes && s.MaxBytes <= maxBytes, "max_bytes", "write a size of %v to %v", minBytes, maxBytes)
 	check(s.MaxEvents >= 0, "max_events", "write a number, 0 for no limit")
 	check(s.MaxAge > 0 && s.MaxAge.Std() <= maxAge, "max_age", "write a duration of up to %v", maxAge)
+	oneOf(check, "compression", s.Compression, []string{CompressionGzip, CompressionZstd})
+	check(s.ZstdLevel >= 1 && s.ZstdLevel <= maxZstd, "zstd_level", "write a number of 1 to %d", maxZstd)
 	check(s.GzipLevel >= 1 && s.GzipLevel <= 9, "gzip_level", "write a number of 1 to 9")
 	check(s.Timeout.Std() >= minTimeout && s.Timeout.Std() <= maxTimeout, "timeout", "write a duration of %v to %v", minTimeout, maxTimeout)
 	return errors.Join(errs...)
 }
 
-func (s *Settings) validateCredentials(check func(ok bool, field, format string, args ...any)) {
+// checker notes a violation of field unless ok.
+type checker func(ok bool, field, format string, args ...any)
+
+func oneOf(check checker, field, value string, values []string) {
+	check(slices.Contains(values, value), field, "%q is unknown; there is: %s", value, strings.Join(values, ", "))
+}
+
+func checksums() []string {
+	return []string{ChecksumWhenSupported, ChecksumWhenRequired, ChecksumCRC32, ChecksumCRC32C, ChecksumCRC64, ChecksumSHA256}
+}
+
+// storageClasses are those whose objects can be read at once. In the others an event would
+// be out of reach for hours from its first minute on; lifecycle rules move objects there
+// when they are old.
+func storageClasses() []string {
+	return []string{"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"}
+}
+
+func (s *Settings) validateKeeping(check checker) {
+	if s.Encryption != "" {
+		oneOf(check, "encryption", s.Encryption, []string{EncryptionS3, EncryptionKMS, EncryptionKMSTwice})
+	}
+	kms := s.Encryption == EncryptionKMS || s.Encryption == EncryptionKMSTwice
+	check(s.KMSKeyID == "" || kms, "kms_key_id", "needs encryption: %s", EncryptionKMS)
+	check(s.KMSKeyID == "" || len(s.KMSKeyID) <= maxKMSKey && kmsKeyForm.MatchString(s.KMSKeyID), "kms_key_id", "write the key's ARN, its id or an alias, as in alias/audit")
+	check(!s.BucketKey || s.Encryption == EncryptionKMS, "bucket_key", "needs encryption: %s", EncryptionKMS)
+	if s.StorageClass != "" {
+		oneOf(check, "storage_class", s.StorageClass, storageClasses())
+	}
+	if s.ObjectLock == "" {
+		check(s.Retention == 0, "object_lock", "required beside retention: %s or %s", LockGovernance, LockCompliance)
+		return
+	}
+	oneOf(check, "object_lock", s.ObjectLock, []string{LockGovernance, LockCompliance})
+	check(s.Retention.Std() >= day && s.Retention.Std() <= maxRetained, "retention", "write a duration of 1d to 36500d")
+}
+
+// day is the unit in which S3 counts what it keeps.
+const day = 24 * time.Hour
+
+func (s *Settings) validateCredentials(check checker) {
 	hasSecret := s.SecretAccessKey.Env != "" || s.SecretAccessKey.File != "" || len(s.SecretAccessKey.Exec) > 0
 	check(s.AccessKeyID != "" || !hasSecret, "access_key_id", "required beside secret_access_key")
 	check(hasSecret || s.AccessKeyID == "", "secret_access_key", "required beside access_key_id: write where it is kept, as in {env: NAME}")
@@ -161,5 +246,9 @@ func validURL(text string) bool {
 
 // Place is where the objects are put: settings that put them elsewhere begin a new chain.
 func (s *Settings) Place() string {
-	return strings.Join([]string{s.Endpoint, s.Bucket, s.Prefix}, "\n")
+	place := []string{s.Endpoint, s.Bucket, s.Prefix}
+	if s.Compression != CompressionGzip {
+		place = append(place, s.Compression)
+	}
+	return strings.Join(place, "\n")
 }

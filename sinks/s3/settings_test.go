@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/s3"
 )
@@ -65,6 +66,19 @@ func TestValidateNamesTheField(t *testing.T) {
 			s.RoleARN, s.ExternalID = "arn:aws-us-gov:iam::123456789012:role/a/b", "x"
 		}, []string{"external_id"}},
 		{"owner", func(s *s3.Settings) { s.ExpectedBucketOwner = "1234" }, []string{"expected_bucket_owner"}},
+		{"certificates for http", func(s *s3.Settings) { s.CAFile, s.Endpoint = "/ca.pem", "http://127.0.0.1:9000" }, []string{"ca_file"}},
+		{"encryption", func(s *s3.Settings) { s.Encryption = "aes" }, []string{"encryption"}},
+		{"a key without encryption", func(s *s3.Settings) { s.KMSKeyID = "alias/audit" }, []string{"kms_key_id"}},
+		{"a key for S3's own encryption", func(s *s3.Settings) { s.Encryption, s.KMSKeyID = s3.EncryptionS3, "alias/audit" }, []string{"kms_key_id"}},
+		{"a key that is none", func(s *s3.Settings) { s.Encryption, s.KMSKeyID = s3.EncryptionKMS, "my key" }, []string{"kms_key_id"}},
+		{"a bucket key without KMS", func(s *s3.Settings) { s.BucketKey = true }, []string{"bucket_key"}},
+		{"a class that cannot be read", func(s *s3.Settings) { s.StorageClass = "DEEP_ARCHIVE" }, []string{"storage_class"}},
+		{"a lock", func(s *s3.Settings) { s.ObjectLock, s.Retention = "compliance", units.Duration(24*time.Hour) }, nil},
+		{"a lock without its time", func(s *s3.Settings) { s.ObjectLock = "compliance" }, []string{"retention"}},
+		{"a time without its lock", func(s *s3.Settings) { s.Retention = units.Duration(24 * time.Hour) }, []string{"object_lock"}},
+		{"a lock for hours", func(s *s3.Settings) { s.ObjectLock, s.Retention = "governance", units.Duration(time.Hour) }, []string{"retention"}},
+		{"another lock", func(s *s3.Settings) { s.ObjectLock, s.Retention = "legal", units.Duration(48*time.Hour) }, []string{"object_lock"}},
+		{"compression", func(s *s3.Settings) { s.Compression, s.ZstdLevel = "lz4", 0 }, []string{"compression", "zstd_level"}},
 		{"checksum", func(s *s3.Settings) { s.Checksum = "always" }, []string{"checksum"}},
 		{
 			"sizes", func(s *s3.Settings) { s.MaxBytes, s.MaxEvents, s.MaxAge, s.GzipLevel, s.Timeout = 1, -1, 0, 0, 0 },
@@ -91,5 +105,24 @@ func TestValidateNamesTheField(t *testing.T) {
 				t.Errorf("violations in %q, want %q: %v", fields, c.fields, err)
 			}
 		})
+	}
+}
+
+// A place that changes begins a new epoch: none of these settings may change it by itself,
+// or every stream would begin anew with the next version.
+func TestPlace(t *testing.T) {
+	set := s3.Defaults()
+	set.Endpoint, set.Bucket, set.Prefix = "https://e", "b", "p/"
+	if got, want := set.Place(), "https://e\nb\np/"; got != want {
+		t.Errorf("place %q, want %q", got, want)
+	}
+	before := set.Place()
+	set.StorageClass, set.Encryption, set.GzipLevel, set.MaxBytes = "STANDARD_IA", s3.EncryptionS3, 9, 1<<20
+	if set.Place() != before {
+		t.Error("what keeps the names of objects changes their place")
+	}
+	set.Compression = s3.CompressionZstd
+	if set.Place() == before {
+		t.Error("another compression, and so other names, is the same place")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -19,37 +18,46 @@ import (
 
 // store is the bucket: one attempt a call, every answer understood.
 type store struct {
-	client    *awss3.Client
-	transport *http.Transport
-	keys      *keyring
-	bucket    string
-	region    string
-	owner     *string // expected, nil if nobody in particular
-	timeout   time.Duration
+	client  *awss3.Client
+	keys    *keyring
+	bucket  string
+	region  string
+	keeping keeping
+	timeout time.Duration
+	close   func()
 }
 
 // maxAnswer bounds what is read of an answer, in bytes. The answers that we ask for
 // have no body, and S3's errors are below 1 KiB.
 const maxAnswer = 64 << 10
 
-func openStore(set *Settings, o sinks.Options) (*store, error) {
-	transport := newTransport()
+func openStore(set *Settings, o sinks.Options, shared *common) (*store, error) {
+	how := connecting{set.CAFile, o.Owner, o.Egress}
+	transport, err := shared.connect(how)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStore(set, o, transport, shared)
+	if err != nil {
+		shared.disconnect(how)
+		return nil, err
+	}
+	s.close = func() { shared.disconnect(how) }
+	return s, nil
+}
+
+func newStore(set *Settings, o sinks.Options, transport http.RoundTripper, shared *common) (*store, error) {
 	client := &http.Client{
 		Transport: bounded{transport},
 		// A redirect leads to another region or to a login page. Both are for the
 		// operator: following it would show a stranger signed requests.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	keys, err := openKeyring(set, client)
+	keys, err := openKeyring(set, client, shared)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{
-		transport: transport, keys: keys, bucket: set.Bucket, region: set.region(), timeout: set.Timeout.Std(),
-	}
-	if set.ExpectedBucketOwner != "" {
-		s.owner = aws.String(set.ExpectedBucketOwner)
-	}
+	s := &store{keys: keys, bucket: set.Bucket, region: set.region(), keeping: keepingOf(set), timeout: set.Timeout.Std()}
 	options := awss3.Options{
 		Region:       set.region(),
 		Credentials:  keys.provider(),
@@ -59,14 +67,11 @@ func openStore(set *Settings, o sinks.Options) (*store, error) {
 		// Retrying is the pipeline's. A conditional PUT that were retried here would
 		// meet its own object and hear 412.
 		Retryer:                    aws.NopRetryer{},
-		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, // ours are computed already
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 		APIOptions: []func(*smithymiddleware.Stack) error{
 			awsmiddleware.AddUserAgentKeyValue("auditstream", o.Version),
 		},
-	}
-	if set.Checksum == ChecksumWhenRequired {
-		options.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	}
 	if set.Endpoint != "" {
 		options.BaseEndpoint = aws.String(set.Endpoint)
@@ -93,22 +98,21 @@ const (
 	unknown                // it may take effect, now or later
 )
 
-// create puts an object where there is none. An error comes with refused and unknown
-// only, and is an *sinks.Error.
-func (s *store) create(ctx context.Context, key, contentType string, body []byte, metadata map[string]string) (outcome, error) {
+// put sends an object: where there is none, unless u overwrites. An error comes with
+// refused and unknown only, and is an *sinks.Error.
+func (s *store) put(ctx context.Context, u upload) (outcome, error) {
 	inner, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	out, err := s.client.PutObject(inner, &awss3.PutObjectInput{
-		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
-		IfNoneMatch: aws.String("*"), ContentType: &contentType, Metadata: metadata, ExpectedBucketOwner: s.owner,
-	})
+	in := s.keeping.input(u, s.bucket, time.Now())
+	in.Body = bytes.NewReader(u.body)
+	out, err := s.client.PutObject(inner, in)
 	if err == nil {
 		if aws.ToString(out.ETag) == "" { // S3 always gives one
-			return unknown, s.errorf(sinks.Unavailable, "PUT "+key, http.StatusOK, errNotS3)
+			return unknown, s.errorf(sinks.Unavailable, "PUT "+u.key, http.StatusOK, errNotS3)
 		}
 		return created, nil
 	}
-	a := s.read(ctx, inner, "PUT "+key, err)
+	a := s.read(ctx, inner, "PUT "+u.key, err)
 	switch {
 	case a.status == http.StatusPreconditionFailed:
 		return exists, nil
@@ -125,7 +129,7 @@ func (s *store) create(ctx context.Context, key, contentType string, body []byte
 func (s *store) head(ctx context.Context, key string) (map[string]string, *answer) {
 	inner, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	out, err := s.client.HeadObject(inner, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key, ExpectedBucketOwner: s.owner})
+	out, err := s.client.HeadObject(inner, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key, ExpectedBucketOwner: s.keeping.owner})
 	if err != nil {
 		return nil, s.read(ctx, inner, "HEAD "+key, err)
 	}
@@ -137,7 +141,7 @@ func (s *store) head(ctx context.Context, key string) (map[string]string, *answe
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(r)
+	resp, err := b.next.RoundTrip(proxied(r))
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +150,4 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		io.Closer
 	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
 	return resp, nil
-}
-
-func dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 }

@@ -15,8 +15,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // checksumHeader is what every checksum's header or trailer begins with.
@@ -35,10 +37,13 @@ var checksums = map[string]func() hash.Hash{
 
 // readBody returns an upload's content once everything that the client said about it
 // has been found true.
-func (s *Server) readBody(r *http.Request) ([]byte, *failure) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *failure) {
 	limit := s.cfg.MaxObjectBytes
+	// Without a connection below there is no deadline, and no client that is slow.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout))
+	defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }()
 	if r.ContentLength < 0 {
-		return nil, &failure{http.StatusLengthRequired, "MissingContentLength", "You must provide the Content-Length HTTP header."}
+		return nil, &failure{status: http.StatusLengthRequired, code: "MissingContentLength", message: "You must provide the Content-Length HTTP header."}
 	}
 	claims := http.Header{}
 	for name, values := range r.Header {
@@ -72,6 +77,10 @@ func (s *Server) readBody(r *http.Request) ([]byte, *failure) {
 	switch {
 	case errors.Is(err, errTooLarge) || int64(len(body)) > limit:
 		return nil, badRequest("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, badRequest("RequestTimeout",
+			"Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.")
 	case err != nil:
 		return nil, badRequest("IncompleteBody", "The body is not what its headers announce.")
 	}
@@ -136,7 +145,7 @@ func decodeChunks(r io.Reader, limit int64) ([]byte, http.Header, error) {
 			return nil, nil, errTooLarge
 		}
 		if _, err := io.CopyN(&body, in, size); err != nil {
-			return nil, nil, io.ErrUnexpectedEOF
+			return nil, nil, errors.Join(io.ErrUnexpectedEOF, err)
 		}
 		if end, err := line(in); err != nil || end != "" {
 			return nil, nil, errChunks

@@ -3,8 +3,12 @@ package s3store
 import (
 	"bytes"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDecodeChunks(t *testing.T) {
@@ -53,4 +57,30 @@ func FuzzDecodeChunks(f *testing.F) {
 			t.Error("a body cut off is taken as whole")
 		}
 	})
+}
+
+func TestABodyThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
+	s, err := New(Config{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "secret", BodyTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan *failure, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, f := s.readBody(w, r)
+		refused <- f
+	}))
+	defer server.Close()
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // the request is over
+	_, err = conn.Write([]byte("PUT /b/k HTTP/1.1\r\nHost: x\r\nX-Amz-Content-Sha256: UNSIGNED-PAYLOAD\r\nContent-Length: 1000\r\n\r\nhalf of it"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := <-refused; f == nil || f.code != "RequestTimeout" {
+		t.Errorf("answered %+v, want RequestTimeout", f)
+	}
 }

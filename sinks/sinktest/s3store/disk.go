@@ -104,3 +104,12 @@ func (d *disk) replace(name string, data []byte) error {
 	}
 	return d.root.Rename(temporary, name)
 }
+
+// remove is write undone: first the content, so that a process that dies in between leaves
+// no object.
+func (d *disk) remove(o *object) error {
+	if err := d.root.Remove(o.Bucket + "/" + o.Key); err != nil {
+		return err
+	}
+	return d.root.Remove(metaFile(o.Bucket, o.Key))
+}

@@ -8,9 +8,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// Events are the lines of every object whose key ends in .ndjson or .ndjson.gz, without
+// Events are the lines of every object whose key ends in .ndjson, alone or packed as .gz or .zst, without
 // their line ends, in the order of buckets, keys and lines. An object that is not what
 // its name says is an error, and so is a last line without an end: it may be half an
 // event.
@@ -53,27 +55,55 @@ func (s *Server) Len() int {
 	return total
 }
 
+func gunzip(data []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return readBounded(z)
+}
+
+func unzstd(data []byte) ([]byte, error) {
+	z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return readBounded(z)
+}
+
+func readBounded(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
+	if err == nil && len(data) > maxUnpacked {
+		return nil, fmt.Errorf("the object unpacks to more than %d bytes", maxUnpacked)
+	}
+	return data, err
+}
+
 // maxUnpacked bounds what one object may unpack to, in bytes.
 const maxUnpacked = 1 << 30
 
 // linesOf reads o. The caller holds mu.
 func (s *Server) linesOf(o *object) ([][]byte, error) {
-	plain, packed := strings.CutSuffix(o.Key, ".gz")
-	if !strings.HasSuffix(plain, ".ndjson") {
+	i := strings.LastIndex(o.Key, ".ndjson")
+	if i < 0 {
 		return nil, nil
 	}
 	data, err := s.content(o)
 	if err != nil {
 		return nil, err
 	}
-	if packed {
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, err
-		}
-		if data, err = io.ReadAll(io.LimitReader(z, maxUnpacked)); err != nil {
-			return nil, err
-		}
+	switch o.Key[i+len(".ndjson"):] {
+	case "":
+	case ".gz":
+		data, err = gunzip(data)
+	case ".zst":
+		data, err = unzstd(data)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(data) == 0 {
 		return nil, nil

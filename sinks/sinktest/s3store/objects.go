@@ -25,13 +25,24 @@ type Object struct {
 	Encoding    string            `json:"content_encoding,omitempty"`
 	Modified    time.Time         `json:"modified"`
 	Metadata    map[string]string `json:"metadata"`
+
+	Encryption string    `json:"encryption,omitempty"` // AES256, aws:kms or aws:kms:dsse
+	KMSKey     string    `json:"kms_key,omitempty"`    // as the request called it
+	BucketKey  bool      `json:"bucket_key,omitempty"`
+	Class      string    `json:"storage_class,omitempty"` // empty: STANDARD
+	Checksum   string    `json:"checksum,omitempty"`      // name of the algorithm that the body was compared by
+	Lock       string    `json:"lock,omitempty"`          // GOVERNANCE or COMPLIANCE
+	Until      time.Time `json:"until,omitzero"`          // the lock's end
+	LegalHold  bool      `json:"legal_hold,omitempty"`
+	Version    string    `json:"-"` // with Object Lock
 }
 
 // object is an Object and, in memory, its content.
 type object struct {
 	Object
-	data  []byte
-	lines int // events in it, -1 while nobody has counted; guarded by Server.mu
+	data   []byte
+	lines  int  // events in it, -1 while nobody has counted; guarded by Server.mu
+	marker bool // a delete marker: there is no object while it is the latest version
 }
 
 // Limits of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
@@ -60,7 +71,11 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, bucket, key s
 	if size > maxMetadata {
 		return badRequest("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.")
 	}
-	body, f := s.readBody(r)
+	kept, f := s.keeping(r, bucket, key)
+	if f != nil {
+		return f
+	}
+	body, f := s.readBody(w, r)
 	if f != nil {
 		return f
 	}
@@ -69,14 +84,16 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, bucket, key s
 		Object: Object{
 			Bucket: bucket, Key: key, Size: int64(len(body)), ETag: hex.EncodeToString(sum[:]),
 			ContentType: cmp.Or(r.Header.Get("Content-Type"), "binary/octet-stream"),
-			Encoding:    contentEncoding(r), Modified: time.Now().UTC().Truncate(time.Second), Metadata: metadata,
+			Encoding:    contentEncoding(r), Modified: s.now().UTC().Truncate(time.Second), Metadata: metadata,
 		},
 		data: body, lines: -1,
 	}
+	kept.apply(&o.Object)
 	if f := s.store(o, condition == "*" && !s.cfg.IgnoreCondition); f != nil {
 		return f
 	}
 	w.Header().Set("ETag", `"`+o.ETag+`"`)
+	o.tell(w.Header(), false)
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
@@ -102,7 +119,7 @@ func (s *Server) store(o *object, onlyNew bool) *failure {
 		return noSuchBucket(o.Bucket)
 	}
 	if _, ok := keys[o.Key]; ok && onlyNew {
-		return &failure{http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"}
+		return &failure{status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: "At least one of the pre-conditions you specified did not hold"}
 	}
 	if s.disk != nil {
 		if err := s.disk.write(o); err != nil {
@@ -111,6 +128,9 @@ func (s *Server) store(o *object, onlyNew bool) *failure {
 		o.data = nil
 	}
 	keys[o.Key] = o
+	if s.cfg.ObjectLock {
+		s.addVersion(o)
+	}
 	return nil
 }
 
@@ -130,7 +150,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request, bucket, key s
 	case o == nil && s.cfg.HideMissing:
 		return accessDenied()
 	case o == nil:
-		return &failure{http.StatusNotFound, "NoSuchKey", "The specified key does not exist."}
+		return &failure{status: http.StatusNotFound, code: "NoSuchKey", message: "The specified key does not exist."}
 	case err != nil:
 		return internalError(err)
 	}
@@ -140,6 +160,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request, bucket, key s
 	}
 	h.Set("ETag", `"`+o.ETag+`"`)
 	h.Set("Content-Type", o.ContentType)
+	o.tell(h, true)
 	if o.Encoding != "" {
 		h.Set("Content-Encoding", o.Encoding)
 	}

@@ -8,14 +8,19 @@
 //   - whatever checksum a client sends, in a header or behind an aws-chunked body, is
 //     compared with what arrived;
 //   - user metadata beyond 2 KB, keys beyond 1,024 bytes, a foreign region and a wrong
-//     bucket owner are refused with the codes that S3 uses.
+//     bucket owner are refused with the codes that S3 uses;
+//   - encryption, storage class and Object Lock are kept with the object and told by HEAD;
+//     a locked version cannot be deleted, and a lock needs a check sum and a bucket for it;
+//   - what the caller may not do is refused by the action's name; credentials expire and
+//     are rotated while requests are under way.
 //
 // It speaks path-style addresses only, and of the API: CreateBucket, HeadBucket,
-// PutObject, HeadObject, GetObject and ListObjectsV2. Chunk-signed bodies
-// (STREAMING-AWS4-HMAC-SHA256-…) are answered 501, never passed unchecked.
+// GetObjectLockConfiguration, PutObject, HeadObject, GetObject, DeleteObject and
+// ListObjectsV2. Chunk-signed bodies (STREAMING-AWS4-HMAC-SHA256-…) are answered 501,
+// never passed unchecked.
 //
-// Package faults, put before it, makes it fail; [Config.IgnoreCondition] makes it a store
-// that loses events.
+// [Server.Fail] makes it fail in S3's own words; package faults, put before it, in all
+// other ways; [Config.IgnoreCondition] makes it a store that loses events.
 package s3store
 
 import (
@@ -29,6 +34,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Config is what an endpoint is made of. Only the access key is required.
@@ -42,9 +48,11 @@ type Config struct {
 	SecretAccessKey string
 	SessionToken    string // required of requests when set, as for temporary credentials
 
-	Region  string   // that requests have to be signed for; default us-east-1
-	Owner   string   // account that owns every bucket; default 000000000000
-	Buckets []string // created by New unless they are there
+	Region  string        // that requests have to be signed for; default us-east-1
+	Moved   string        // region that the buckets are in, if this endpoint is not of that
+	Skew    time.Duration // how much this endpoint's clock is ahead of the machine's
+	Owner   string        // account that owns every bucket; default 000000000000
+	Buckets []string      // created by New unless they are there
 
 	// MaxObjectBytes bounds an object; default 64 MiB. A larger one is EntityTooLarge,
 	// as it is with S3 beyond 5 GiB.
@@ -57,6 +65,25 @@ type Config struct {
 	// HideMissing answers 403 for an object that is not there, as S3 does to a caller
 	// without s3:ListBucket.
 	HideMissing bool
+
+	// Deny are actions that the caller lacks, as in a policy: s3:PutObject, s3:GetObject,
+	// s3:DeleteObject, s3:GetBucketObjectLockConfiguration, s3:PutObjectRetention,
+	// kms:GenerateDataKey.
+	Deny []string
+
+	// KMSKeys are the keys that there are, each by what requests call it. A request that
+	// names none uses the account's own, which is always there.
+	KMSKeys []string
+
+	// ObjectLock makes every bucket one with versions and Object Lock; in memory only.
+	// DefaultLock is the mode (GOVERNANCE, COMPLIANCE) and DefaultRetention the time for
+	// objects that bring none of their own.
+	ObjectLock       bool
+	DefaultLock      string
+	DefaultRetention time.Duration
+
+	// BodyTimeout is how long the server waits for a body; default a minute.
+	BodyTimeout time.Duration
 }
 
 // Server is the endpoint. It is an [http.Handler], safe for concurrent use.
@@ -65,9 +92,13 @@ type Server struct {
 	ids   atomic.Int64 // of requests
 	close sync.Once
 
-	mu      sync.Mutex
-	disk    *disk                         // nil in memory; guarded by mu
-	buckets map[string]map[string]*object // by bucket and key; guarded by mu
+	mu       sync.Mutex
+	disk     *disk                         // nil in memory; guarded by mu
+	buckets  map[string]map[string]*object // by bucket and key, what is there now; guarded by mu
+	versions map[string][]*object          // by bucket/key, oldest first, delete markers too; with Object Lock; guarded by mu
+	present  identity                      // whose requests are taken; guarded by mu
+	expired  []identity                    // whose were; guarded by mu
+	failing  []string                      // codes of the next answers; guarded by mu
 }
 
 // New opens the endpoint. It fails when the access key is missing, a bucket's name is
@@ -79,7 +110,14 @@ func New(cfg Config) (*Server, error) {
 	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
 	cfg.Owner = cmp.Or(cfg.Owner, "000000000000")
 	cfg.MaxObjectBytes = cmp.Or(cfg.MaxObjectBytes, 64<<20)
-	s := &Server{cfg: cfg, buckets: map[string]map[string]*object{}}
+	if cfg.ObjectLock && cfg.Dir != "" {
+		return nil, errors.New("s3store: Object Lock is kept in memory only")
+	}
+	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, time.Minute)
+	s := &Server{
+		cfg: cfg, buckets: map[string]map[string]*object{}, versions: map[string][]*object{},
+		present: identity{cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken},
+	}
 	if cfg.Dir != "" {
 		d, found, err := openDisk(cfg.Dir)
 		if err != nil {
@@ -111,6 +149,7 @@ func (s *Server) Close() error {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "AmazonS3")
+	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 	w.Header().Set("X-Amz-Request-Id", fmt.Sprintf("%016X", s.ids.Add(1)))
 	if f := s.route(w, r); f != nil {
 		f.write(w, r)
@@ -122,6 +161,16 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) *failure {
 		return f
 	}
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if f := s.nextFailure(); f != nil {
+		return f
+	}
+	if s.cfg.Moved != "" {
+		w.Header().Set("X-Amz-Bucket-Region", s.cfg.Moved)
+		return &failure{
+			status: http.StatusMovedPermanently, code: "PermanentRedirect",
+			message: "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.",
+		}
+	}
 	if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != s.cfg.Owner {
 		return accessDenied()
 	}
@@ -130,9 +179,17 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) *failure {
 	}
 	switch r.Method {
 	case http.MethodPut:
+		if f := s.permit("s3:PutObject", bucket, key); f != nil {
+			return f
+		}
 		return s.putObject(w, r, bucket, key)
 	case http.MethodHead, http.MethodGet:
+		if f := s.permit("s3:GetObject", bucket, key); f != nil {
+			return f
+		}
 		return s.getObject(w, r, bucket, key)
+	case http.MethodDelete:
+		return s.deleteObject(w, r, bucket, key)
 	default:
 		return notImplemented(r.Method + " of an object")
 	}
@@ -158,6 +215,9 @@ func (s *Server) routeBucket(w http.ResponseWriter, r *http.Request, bucket stri
 		w.WriteHeader(http.StatusOK)
 		return nil
 	case http.MethodGet:
+		if r.URL.Query().Has("object-lock") {
+			return s.lockConfiguration(w, bucket)
+		}
 		if r.URL.Query().Get("list-type") != "2" {
 			return notImplemented("GET of a bucket without list-type=2")
 		}
@@ -173,12 +233,12 @@ var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 func (s *Server) createBucket(name string) *failure {
 	if !bucketName.MatchString(name) {
-		return &failure{http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid."}
+		return &failure{status: http.StatusBadRequest, code: "InvalidBucketName", message: "The specified bucket is not valid."}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.buckets[name]; ok {
-		return &failure{http.StatusConflict, "BucketAlreadyOwnedByYou", "The bucket you tried to create already exists, and you own it."}
+		return &failure{status: http.StatusConflict, code: "BucketAlreadyOwnedByYou", message: "The bucket you tried to create already exists, and you own it."}
 	}
 	if s.disk != nil {
 		if err := s.disk.createBucket(name); err != nil {
@@ -194,26 +254,27 @@ type failure struct {
 	status  int
 	code    string
 	message string
+	region  string // that the request should have been signed for
 }
 
 func accessDenied() *failure {
-	return &failure{http.StatusForbidden, "AccessDenied", "Access Denied"}
+	return &failure{status: http.StatusForbidden, code: "AccessDenied", message: "Access Denied"}
 }
 
 func noSuchBucket(name string) *failure {
-	return &failure{http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist: " + name}
+	return &failure{status: http.StatusNotFound, code: "NoSuchBucket", message: "The specified bucket does not exist: " + name}
 }
 
 func notImplemented(what string) *failure {
-	return &failure{http.StatusNotImplemented, "NotImplemented", "This endpoint does not implement " + what + "."}
+	return &failure{status: http.StatusNotImplemented, code: "NotImplemented", message: "This endpoint does not implement " + what + "."}
 }
 
 func internalError(err error) *failure {
-	return &failure{http.StatusInternalServerError, "InternalError", err.Error()}
+	return &failure{status: http.StatusInternalServerError, code: "InternalError", message: err.Error()}
 }
 
 func badRequest(code, message string) *failure {
-	return &failure{http.StatusBadRequest, code, message}
+	return &failure{status: http.StatusBadRequest, code: code, message: message}
 }
 
 func (f *failure) write(w http.ResponseWriter, r *http.Request) {
@@ -221,9 +282,10 @@ func (f *failure) write(w http.ResponseWriter, r *http.Request) {
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
 		Message   string
+		Region    string `xml:",omitempty"`
 		Resource  string
 		RequestID string `xml:"RequestId"`
-	}{Code: f.code, Message: f.message, Resource: r.URL.Path, RequestID: w.Header().Get("X-Amz-Request-Id")})
+	}{Code: f.code, Message: f.message, Region: f.region, Resource: r.URL.Path, RequestID: w.Header().Get("X-Amz-Request-Id")})
 	if err != nil { // strings always marshal
 		body = nil
 	}

@@ -36,23 +36,23 @@ func (s *Server) authenticate(r *http.Request) *failure {
 	if len(scope) != 5 || scope[3] != "s3" || scope[4] != "aws4_request" {
 		return badRequest("AuthorizationHeaderMalformed", "The authorization header is malformed.")
 	}
-	if scope[0] != s.cfg.AccessKeyID {
-		return &failure{http.StatusForbidden, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."}
+	who, f := s.identify(scope[0], r.Header.Get("X-Amz-Security-Token"))
+	if f != nil {
+		return f
 	}
 	if scope[2] != s.cfg.Region {
-		return badRequest("AuthorizationHeaderMalformed",
-			"The authorization header is malformed; the region '"+scope[2]+"' is wrong; expecting '"+s.cfg.Region+"'")
-	}
-	if r.Header.Get("X-Amz-Security-Token") != s.cfg.SessionToken {
-		return badRequest("InvalidToken", "The provided token is malformed or otherwise invalid.")
+		return &failure{
+			status: http.StatusBadRequest, code: "AuthorizationHeaderMalformed", region: s.cfg.Region,
+			message: "The authorization header is malformed; the region '" + scope[2] + "' is wrong; expecting '" + s.cfg.Region + "'",
+		}
 	}
 	date := r.Header.Get("X-Amz-Date")
 	at, err := time.Parse(amzTime, date)
 	if err != nil || !strings.HasPrefix(date, scope[1]) {
 		return accessDenied()
 	}
-	if time.Since(at).Abs() > maxSkew {
-		return &failure{http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."}
+	if s.now().Sub(at).Abs() > maxSkew {
+		return &failure{status: http.StatusForbidden, code: "RequestTimeTooSkewed", message: "The difference between the request time and the current time is too large."}
 	}
 	signed := strings.Split(part["SignedHeaders"], ";")
 	if !slices.Contains(signed, "host") {
@@ -62,15 +62,15 @@ func (s *Server) authenticate(r *http.Request) *failure {
 	toSign := strings.Join([]string{
 		"AWS4-HMAC-SHA256", date, strings.Join(scope[1:], "/"), hex.EncodeToString(canonical[:]),
 	}, "\n")
-	key := []byte("AWS4" + s.cfg.SecretAccessKey)
+	key := []byte("AWS4" + who.secret)
 	for _, p := range scope[1:] {
 		key = mac(key, p)
 	}
 	given, err := hex.DecodeString(part["Signature"])
 	if err != nil || !hmac.Equal(given, mac(key, toSign)) {
 		return &failure{
-			http.StatusForbidden, "SignatureDoesNotMatch",
-			"The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+			status: http.StatusForbidden, code: "SignatureDoesNotMatch",
+			message: "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
 		}
 	}
 	return nil
