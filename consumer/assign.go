@@ -90,10 +90,9 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	}
 	g.learning.Lock()
 	defer g.learning.Unlock()
-	f := found{events: g.cfg.IDs.Events, progress: g.cfg.IDs.Progress, streams: g.cfg.IDs.Streams}
 	g.mu.Lock()
-	f.commit = g.fetched[number]
 	router, specs := g.router, g.specs
+	f := found{commit: g.fetched[number], records: table{}, events: g.cfg.IDs.Events, progress: g.progressID, streams: specs.topicID}
 	g.mu.Unlock()
 	var err error
 	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
@@ -109,7 +108,11 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if err != nil {
 		return nil, err
 	}
+	if err := g.same(ctx, f.progress); err != nil {
+		return nil, err
+	}
 	p := g.newPartition(number, router, specs)
+	p.progressID = f.progress
 	for _, note := range at.notes {
 		p.log.Warn(note)
 	}
@@ -156,6 +159,9 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	defer p.mu.Unlock()
 	l := p.addLane(start.stream, start.from, start.record)
 	l.next = min(start.from, logEnd)
+	if start.gone != nil {
+		l.outlive(*start.gone)
+	}
 	if l.next < logStart {
 		l.lose(l.next, logStart, expiredCursor)
 		l.next = logStart
@@ -167,7 +173,7 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	}
 }
 
-func (g *Group) newPartition(number int32, router *router, specs int64) *partition {
+func (g *Group) newPartition(number int32, router *router, specs reached) *partition {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &partition{
 		g: g, number: number, ctx: ctx, cancel: cancel,

@@ -32,13 +32,15 @@ type snapshot struct {
 	bury    []progressKey // obsolete once the records are acknowledged
 }
 
+// snapshot takes one; with all, the records are those of every lane. The caller holds
+// saving.
 func (p *partition) snapshot(all bool) snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	position := p.position.Load()
 	s := snapshot{offset: position, meta: commitMeta{
 		Floor: position,
-		Specs: p.specs, Events: p.g.cfg.IDs.Events, Progress: p.g.cfg.IDs.Progress, Streams: p.g.cfg.IDs.Streams,
+		Specs: p.specs.offset, Streams: p.specs.topicID, Events: p.g.cfg.IDs.Events, Progress: p.progressID,
 	}}
 	var lanes fingerprint
 	now := time.Now()

@@ -381,8 +381,23 @@ func (l *lane) lose(from, to int64, reason string) {
 		zap.Int64("from", from), zap.Int64("to", to), zap.String("reason", reason))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.expired += to - from
-	l.gaps = append(l.gaps, gap{from, to, reason, time.Now().UTC()})
+	l.gap(gap{From: from, To: to, Reason: reason})
+}
+
+// outlive records what an events topic that is gone took with it. The partition has said
+// it aloud.
+func (l *lane) outlive(g gap) {
+	l.p.g.metrics.expired(l.stream.spec.ID, g.To-g.From)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gap(g)
+}
+
+// gap takes one down. The caller holds mu.
+func (l *lane) gap(g gap) {
+	g.At = time.Now().UTC()
+	l.counts.expired += g.To - g.From
+	l.gaps = append(l.gaps, g)
 	if len(l.gaps) > maxGaps {
 		l.gaps = l.gaps[len(l.gaps)-maxGaps:]
 	}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,13 +50,16 @@ type Config struct {
 // Topics are the names that delivery reads and writes.
 type Topics struct{ Events, Progress, DeadLetters string }
 
-// IDs are what tells this cluster and these topics from others of the same names.
+// IDs are what tells this cluster and these topics from others of the same names. That of
+// the events topic holds for as long as a group runs; of the others, see [Group.Learn] and
+// [Group.Renew].
 type IDs struct{ Cluster, Events, Progress, Streams string }
 
 // Specs are the streams as read from the streams topic, and how far it was read.
 type Specs struct {
 	Streams []Spec
-	Offset  int64 // first offset not read
+	Offset  int64  // first offset not read
+	TopicID string // of the streams topic; empty: the one that the group knows
 }
 
 // Group delivers the streams of one kind: one consumer group, so that kinds fail, scale
@@ -89,7 +93,9 @@ type Group struct {
 
 	mu         sync.Mutex
 	router     *router              // the streams as they are now; guarded by mu
-	specs      int64                // first offset of the streams topic that was not read; guarded by mu
+	specs      reached              // guarded by mu
+	progressID string               // of the progress topic; guarded by mu
+	forget     func(...string)      // has the producer ask anew what topics are; nil before Run; guarded by mu
 	partitions map[int32]*partition // owned now; guarded by mu
 	fetched    map[int32]*commit    // as the last rebalance found them; guarded by mu
 }
@@ -115,7 +121,8 @@ func New(cfg Config) (*Group, error) {
 	}
 	g.invalid = invalidStream(cfg.Kind.Name)
 	g.invalid.index = g.index()
-	g.router, g.specs = newRouter(streams), cfg.Specs.Offset
+	g.router, g.progressID = newRouter(streams), cfg.IDs.Progress
+	g.specs = reached{cmp.Or(cfg.Specs.TopicID, cfg.IDs.Streams), cfg.Specs.Offset}
 	g.metrics.watch(g)
 	g.metrics.know(streams)
 	return g, nil
@@ -180,11 +187,15 @@ func (g *Group) Ready() bool { return g.joined.Load() }
 // when it cannot begin.
 func (g *Group) Run(ctx context.Context) error {
 	defer g.closeAll()
+	defer g.metrics.unwatch(g)
 	out, err := g.connect()
 	if err != nil {
 		return err
 	}
 	defer out.Close()
+	g.mu.Lock()
+	g.forget = out.PurgeTopicsFromClient
+	g.mu.Unlock()
 
 	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.ID),
@@ -247,7 +258,8 @@ func (g *Group) connect() (*kgo.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer of progress: %w", err)
 	}
-	g.out, g.reader, g.offsets = out, &kafka.Reader{Client: out}, clusterOffsets{out}
+	g.out, g.offsets = out, clusterOffsets{out}
+	g.reader = &kafka.Reader{Client: out, IDs: map[string]string{g.cfg.Topics.Events: g.cfg.IDs.Events}}
 	return out, nil
 }
 

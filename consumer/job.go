@@ -157,7 +157,7 @@ func (j *Job) open(ctx context.Context, r Range) error {
 	if start.record != nil {
 		start.from = min(max(r.From, start.record.Cursor), r.To)
 	}
-	p := g.newPartition(r.Partition, g.router, 0)
+	p := g.newPartition(r.Partition, g.router, reached{})
 	p.position.Store(r.To)
 	p.end.Store(r.To)
 	p.obsolete = start.obsolete

@@ -38,6 +38,8 @@ type offsets interface {
 	// At is the first offset whose record was appended at t or later, in milliseconds; the
 	// end of the partition without one.
 	At(ctx context.Context, topic string, number int32, t time.Time) (int64, error)
+	// ID is a topic's id at this moment.
+	ID(ctx context.Context, topic string) (string, error)
 }
 
 // membership is this process's place in the group.
@@ -98,6 +100,11 @@ func (c clusterOffsets) At(ctx context.Context, topic string, number int32, t ti
 		return 0, fmt.Errorf("%s[%d]: %w", topic, number, kerr.UnknownTopicOrPartition)
 	}
 	return o.Offset, nil
+}
+
+func (c clusterOffsets) ID(ctx context.Context, topic string) (string, error) {
+	ids, err := kafka.TopicIDs(ctx, kadm.NewClient(c.client), topic)
+	return ids[topic], err
 }
 
 // groupMember is the place of the group's consumer.

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,14 +52,16 @@ func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	router := newRouter(streams)
 	g.mu.Lock()
 	g.router = router
-	if problems == nil {
-		g.specs = specs.Offset
+	if id := cmp.Or(specs.TopicID, g.specs.topicID); problems == nil {
+		g.specs = reached{id, specs.Offset}
+	} else if id != g.specs.topicID {
+		g.specs = reached{id, 0}
 	} // else a stream that is mended later would seem known, and start where the group is by then
-	reached := g.specs
+	now := g.specs
 	g.mu.Unlock()
 	g.metrics.know(streams)
 	for i, p := range parts {
-		p.learn(router, reached, g.size, starts[i])
+		p.learn(router, now, g.size, starts[i])
 	}
 	for _, c := range changes {
 		if c.old != nil {
@@ -85,6 +88,7 @@ func (g *Group) revise(specs Specs) (streams []*stream, changes []change, proble
 		old := had[spec.UID]
 		delete(had, spec.UID)
 		if old != nil && old.spec.Epoch == spec.Epoch && old.spec.Revision == spec.Revision {
+			old.moved.Store(new(spec.EpochBegan()))
 			streams = append(streams, old)
 			continue
 		}
@@ -192,7 +196,7 @@ func (g *Group) closeAll() {
 }
 
 // learn takes the changes over in one partition.
-func (p *partition) learn(r *router, specs int64, size int, changes []change) {
+func (p *partition) learn(r *router, specs reached, size int, changes []change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping.Load() {

@@ -143,3 +143,29 @@ func (r *rig) produceAt(records ...*kgo.Record) {
 		r.t.Fatal(err)
 	}
 }
+
+func TestWhatAnEventsTopicThatIsGoneHadUndeliveredIsARecordedGap(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("down", orgA)
+	r.stream("well", orgA)
+	r.dest.down("down")
+	r.publish(orgA, 0, 400) // more than a lane holds
+	stop := r.start()
+	r.eventually("the other stream", func() bool { return r.dest.count("well") >= 400 })
+	stop()
+	r.remakeTopic(r.topics.Events())
+	r.publish(orgA, 1000, 10)
+	r.dest.program(nil)
+	stop = r.start()
+	r.eventually("the new topic", func() bool { return r.dest.count("down") >= 10 && r.dest.count("well") >= 410 })
+	stop()
+	if diff := cmp.Diff(wantIDs(1000, 10), r.dest.ids("down")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Kafka has forgotten the group's offset with the topic, and with it how far that went.
+	for stream, at := range map[string]int64{"str_down": 0, "str_well": 400} {
+		if p := r.progress(stream); len(p.Gaps) != 1 || p.Gaps[0].From != at || p.Gaps[0].To != at {
+			t.Errorf("%s: gaps %+v, want one from %d on", stream, p.Gaps, at)
+		}
+	}
+}

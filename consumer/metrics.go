@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,13 @@ func (m *Metrics) watch(g *Group) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.groups = append(m.groups, g)
+}
+
+// unwatch takes them out again.
+func (m *Metrics) unwatch(g *Group) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.groups = slices.DeleteFunc(slices.Clone(m.groups), func(have *Group) bool { return have == g })
 }
 
 // know makes the counters of streams, so that a rate can be told from a first event.

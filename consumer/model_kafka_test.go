@@ -126,6 +126,13 @@ func (k simKafka) At(_ context.Context, _ string, number int32, t time.Time) (in
 	return k.w.parts[number].after(t), nil
 }
 
+func (k simKafka) ID(_ context.Context, topic string) (string, error) {
+	if topic == "events" {
+		return k.w.events(), nil
+	}
+	return k.w.progress(), nil
+}
+
 // write is a record on its way.
 type write struct {
 	r       *kgo.Record
@@ -172,7 +179,10 @@ func (o *owner) land(q queue) {
 	o.w.mu.Unlock()
 	var err error
 	arrives := true
-	if !o.w.healthy {
+	switch {
+	case x.r.Topic == "progress" && o.progressID != o.w.progressID:
+		err, arrives = kerr.UnknownTopicID, false
+	case !o.w.healthy:
 		switch o.w.tape.pick(12) {
 		case 10:
 			err, arrives = errModelKafka, false
@@ -192,6 +202,9 @@ func (o *owner) arrive(r *kgo.Record) {
 	if r.Topic == "letters" {
 		o.w.letterArrives(o, r)
 		return
+	}
+	if o.progressID != o.w.progressID {
+		return // the topic that it knows is gone
 	}
 	o.w.progressArrives(o, r)
 }

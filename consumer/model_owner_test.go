@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
@@ -28,6 +29,8 @@ type owner struct {
 	inFlight   map[string]bool
 	started    int // goroutines of lanes
 	known      int // records of the streams topic
+	progressID int // the progress topic that it writes to
+	renewing   bool
 	committing bool
 	saving     bool
 	seeking    map[int32]bool
@@ -57,7 +60,7 @@ func (s startedBySchedule) Go(f func()) {
 func (w *world) takeOver(specs Specs) {
 	w.names++
 	o := &owner{
-		w: w, known: int(specs.Offset), name: fmt.Sprintf("P%d", w.names), fetch: map[int32]int64{},
+		w: w, known: int(specs.Offset), progressID: w.progressID, name: fmt.Sprintf("P%d", w.names), fetch: map[int32]int64{},
 		inFlight: map[string]bool{}, seeking: map[int32]bool{}, writes: map[queue][]write{},
 	}
 	w.owner = o
@@ -96,6 +99,9 @@ func (w *world) takeOver(specs Specs) {
 // open has a deliverer take a partition.
 func (o *owner) open(p *simPartition) {
 	w := o.w
+	if o.progressID != w.progressID {
+		return // it tries again, and so does the schedule
+	}
 	p.learn(w)
 	c := p.commit
 	o.g.mu.Lock()
@@ -155,6 +161,36 @@ func (o *owner) learn() {
 	}
 	synctest.Wait()
 	o.begins()
+}
+
+// renew has a deliverer notice that the progress topic was made anew.
+func (o *owner) renew() {
+	if o.progressID == o.w.progressID || o.renewing {
+		return
+	}
+	o.w.tell("%s writes to a new progress topic", o.name)
+	o.progressID, o.renewing = o.w.progressID, true
+	id := o.w.progress()
+	for _, q := range o.queues() {
+		if q.topic != "progress" {
+			continue
+		}
+		writes := o.writes[q]
+		delete(o.writes, q)
+		for _, x := range writes {
+			x.promise(x.r, kerr.UnknownTopicID)
+		}
+	}
+	go func() {
+		_ = o.g.Renew(context.Background(), id)
+		o.renewing = false
+	}()
+	synctest.Wait()
+	for _, p := range o.w.parts {
+		if o == o.w.owner && o.g.partition(p.number) == nil {
+			o.open(p)
+		}
+	}
 }
 
 // crash ends a process at once. Some of what it had on its way to Kafka still arrives.

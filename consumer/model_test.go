@@ -137,6 +137,7 @@ func (w *world) step() {
 	case q < 908:
 		o.early()
 	case q < 915:
+		o.renew()
 		o.learn()
 	case q < 930:
 		w.crash(o)

@@ -32,7 +32,7 @@ type partition struct {
 
 	mu       sync.Mutex
 	router   *router            // guarded by mu
-	specs    int64              // first offset of the streams topic that router does not know; guarded by mu
+	specs    reached            // first offset of the streams topic that router does not know; guarded by mu
 	streams  []*stream          // by index, nil where none is delivered; guarded by mu
 	lanes    []*lane            // by stream index, nil where none exists yet; guarded by mu
 	from     []int64            // by stream index: nothing below belongs to the stream; guarded by mu
@@ -41,9 +41,10 @@ type partition struct {
 	check    checker            // guarded by mu
 	found    []*stream          // scratch of offer; guarded by mu
 
-	saving    turn        // one writer of progress at a time, so that records go out in order
-	committed groupOffset // what was last committed; guarded by Group.committing
-	rewrite   bool        // every lane's record must be written before the next commit; guarded by saving
+	saving     turn        // one writer of progress at a time, so that records go out in order
+	committed  groupOffset // what was last committed; guarded by Group.committing
+	progressID string      // of the topic that the records are written to; guarded by saving
+	rewrite    bool        // every lane's record must be written before the next commit; guarded by saving
 }
 
 // workers runs goroutines and waits for their end: a [sync.WaitGroup].

@@ -28,7 +28,16 @@ type laneStart struct {
 	from     int64     // nothing below belongs to it any more
 	lazy     bool      // the lane need not exist before its first matching record
 	obsolete []progressKey
+	gone     *gap // the rest of an events topic that is gone; nil without one
 }
+
+// goneTopic is the reason of a gap that a new events topic made. Its offsets are those of
+// the former one. Nobody can tell any more how far that went, so the end is what is known:
+// a gap may be empty.
+const goneTopic = "the events topic was made anew: what the former one had from here on, and was not delivered, is gone; the offsets are those of topic "
+
+// noteRemade says so once a partition.
+const noteRemade = "the events topic was made anew: everything in it is delivered from the beginning; what the former one had that was not delivered is gone"
 
 // place decides. Offsets that Kafka no longer has are left in: whoever opens the lane
 // records the gap.
@@ -39,7 +48,7 @@ func place(f found, streams []*stream) (placement, error) {
 	if recreated {
 		// Every offset that anybody wrote down speaks of a topic that is gone. The new
 		// one is delivered whole.
-		p.notes = append(p.notes, "the events topic was made anew: everything in it is delivered from the beginning")
+		p.notes = append(p.notes, noteRemade)
 	}
 	lost := c != nil && !recreated && c.meta.Progress != f.progress
 	if lost {
@@ -51,6 +60,15 @@ func place(f found, streams []*stream) (placement, error) {
 		l.record, l.obsolete = f.records.of(s.spec, f.events)
 		if l.record != nil {
 			present = present.with(s.spec)
+		} else if former := f.records.former(s.spec); former != nil && (c == nil || recreated) {
+			// Kafka forgets a group's offsets with their topic, so that often no commit says so.
+			l.gone = &gap{From: former.Cursor, To: former.Cursor, Reason: goneTopic + former.TopicID}
+			if recreated && former.TopicID == c.meta.Events {
+				l.gone.To = max(l.gone.To, c.offset)
+			}
+			if len(p.notes) == 0 {
+				p.notes = append(p.notes, noteRemade)
+			}
 		}
 		p.lanes = append(p.lanes, l)
 	}
@@ -83,7 +101,7 @@ func place(f found, streams []*stream) (placement, error) {
 				return placement{}, err
 			}
 			switch {
-			case c == nil || s.spec.EpochBegan() >= specs:
+			case c == nil || s.began() >= specs:
 				l.from = start
 			case lost, incomplete:
 				l.from = max(c.meta.Floor, start)
@@ -109,7 +127,7 @@ func place(f found, streams []*stream) (placement, error) {
 		if l.stream.invalid && l.record == nil && c == nil {
 			l.from = p.position
 		}
-		l.lazy = l.record == nil && l.from >= p.position && !lost
+		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil
 	}
 	return p, nil
 }

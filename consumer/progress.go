@@ -138,6 +138,18 @@ func (t table) of(s Spec, topicID string) (best *progress, obsolete []progressKe
 	return best, obsolete
 }
 
+// former is the record of a stream that counted in an events topic that is gone; nil without
+// one. It is asked for when no record of the present topic is there.
+func (t table) former(s Spec) *progress {
+	var best *progress
+	for key, p := range t {
+		if key.uid == s.UID && key.epoch >= s.BaseEpoch && key.epoch <= s.Epoch && (best == nil || best.key().before(key)) {
+			best = p
+		}
+	}
+	return best
+}
+
 func (k progressKey) compare(other progressKey) int {
 	return cmp.Or(cmp.Compare(k.uid, other.uid), cmp.Compare(k.epoch, other.epoch), cmp.Compare(k.revision, other.revision))
 }

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
@@ -21,6 +22,16 @@ type stream struct {
 	index    int                 // of its lane in every partition, for as long as it is delivered
 	invalid  bool                // the one that takes what is no valid event to the dead letters
 	of       string              // uid of the stream that a job sends events of, whose own uid the spec has; else empty
+
+	moved atomic.Pointer[int64] // where its base epoch began, of a streams topic made anew; nil: the spec says
+}
+
+// began is the offset in the streams topic at which the stream's base epoch began.
+func (s *stream) began() int64 {
+	if at := s.moved.Load(); at != nil {
+		return *at
+	}
+	return s.spec.EpochBegan()
 }
 
 func (s *stream) paused() bool { return s.spec.Paused() }

@@ -145,6 +145,16 @@ func (s Spec) Revise() Spec {
 	return s
 }
 
+// Restored returns s as it has to be written to a streams topic that was made anew. Where
+// its epoch began there is where it is written.
+func (s Spec) Restored() Spec {
+	if s.Start == StartNow {
+		s.Start = s.Time.UTC().Format(time.RFC3339Nano)
+	}
+	s.EpochOffset = nil
+	return s
+}
+
 // Continue returns the spec that follows s in a new epoch that goes on where this one
 // stands: for a change after which the destination cannot tell what it has.
 func (s Spec) Continue() Spec {

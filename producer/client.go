@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/kafka/dial"
@@ -20,7 +21,8 @@ type Client struct {
 	conns *conns
 	limit *limit
 
-	reading sync.WaitGroup // the goroutine that reads the limit; added to with gate held
+	reading    sync.WaitGroup // the goroutines that read the limit and forget the topic; added to with gate held, or before an event's memory is released
+	forgetting atomic.Bool    // the latter is under way
 
 	// memory counts the bytes of unacknowledged events. The library has bounds of its own,
 	// but who waits there can be called back only by failing the events of others.
@@ -77,6 +79,18 @@ func New(c Config) (*Client, error) {
 	}
 	client.stop, client.stopNow = context.WithCancel(context.Background())
 	return client, nil
+}
+
+// forgetTopic has the library ask anew what the topic is. It holds fast to the id of a
+// topic that was deleted and made anew, and would refuse every event from then on.
+func (c *Client) forgetTopic() {
+	if !c.forgetting.CompareAndSwap(false, true) {
+		return
+	}
+	c.reading.Go(func() {
+		defer c.forgetting.Store(false)
+		c.kafka.PurgeTopicsFromClient(c.conf.Topic)
+	})
 }
 
 // Flush returns when every event that was published before is acknowledged or has failed,

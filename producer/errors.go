@@ -97,7 +97,10 @@ func (c *Client) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+	case errors.Is(err, kerr.UnknownTopicID):
+		c.forgetTopic()
+		return c.unknownTopic()
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return c.unknownTopic()
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return &TooLargeError{Limit: int(c.limit.bytes()), Topic: c.conf.Topic}

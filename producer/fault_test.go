@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,6 +38,29 @@ func TestKafkaDownAtStart(t *testing.T) {
 	startKafka(t, kfake.Ports(port))
 	if err := <-done; err != nil {
 		t.Errorf("Kafka came up, yet %v", err)
+	}
+}
+
+// What was refused for the topic that is gone says so; what comes then is accepted.
+func TestATopicMadeAnewNeedsNoNewClient(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t)
+	p := newProducer(t, to(k))
+	if err := p.Publish(t.Context(), event(1)); err != nil {
+		t.Fatal(err)
+	}
+	remakeTopic(t, k)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := 2
+	for err := p.Publish(ctx, event(n)); err != nil; err = p.Publish(ctx, event(n)) {
+		if !errors.Is(err, producer.ErrUnknownTopic) && !errors.Is(err, producer.ErrUnavailable) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if got := records(t, k); len(got) != 1 {
+		t.Errorf("the new topic has %d records, want the one that was accepted", len(got))
 	}
 }
 

@@ -37,6 +37,18 @@ func startKafka(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	return k
 }
 
+// remakeTopic deletes the topic of events and makes it anew.
+func remakeTopic(t *testing.T, k *kfake.Cluster) {
+	t.Helper()
+	admin := kadm.NewClient(kafkaClient(t, k))
+	if _, err := admin.DeleteTopic(t.Context(), "audit.events"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreateTopic(t.Context(), partitions, 1, nil, "audit.events"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newProducer(t *testing.T, c producer.Config) *producer.Client {
 	t.Helper()
 	p, err := producer.New(c)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -40,7 +41,8 @@ type crew struct {
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 }
 
-func newCrew(d Delivery, opts []kgo.Opt, ids consumer.IDs, registry prometheus.Registerer, state *readiness) (*crew, error) {
+// newCrew makes a crew that nobody serves in yet.
+func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *readiness) (*crew, error) {
 	budget := consumer.NewBudget(int64(d.Config.Delivery.Memory))
 	metrics, err := consumer.NewMetrics(registry, budget)
 	if err != nil {
@@ -51,15 +53,17 @@ func newCrew(d Delivery, opts []kgo.Opt, ids consumer.IDs, registry prometheus.R
 		return nil, err
 	}
 	return &crew{
-		d: d, actions: actions, opts: opts, ids: ids, topics: d.Config.Topics.Kafka(), state: state,
+		d: d, actions: actions, opts: opts, topics: d.Config.Topics.Kafka(), state: state,
 		budget: budget, metrics: metrics, inFlight: semaphore.NewWeighted(int64(d.Config.Delivery.InFlight)),
 		egress: newGuard(d.Config),
-		groups: map[string]*consumer.Group{},
 	}, nil
 }
 
-// run delivers until ctx ends. It fails when a group cannot begin.
-func (c *crew) run(ctx context.Context, specs consumer.Specs) error {
+// run delivers until ctx ends. It fails when a group cannot begin, and with errEventsRemade
+// when everything has to begin anew.
+func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) error {
+	c.ids, c.groups = ids, map[string]*consumer.Group{}
+	specs.TopicID = ids.Streams
 	running, ctx := errgroup.WithContext(ctx)
 	if err := c.begin(ctx, running, specs); err != nil {
 		return err
@@ -147,17 +151,20 @@ func (c *crew) follow(ctx context.Context, running *errgroup.Group, specs consum
 		return err
 	}
 	defer client.Close()
-	reader := &kafka.Reader{Client: client}
+	watch := topicWatch{c: c, admin: kadm.NewClient(client)}
 	var learnt error // why the last specs were not taken over whole
 	said := ""       // each reason once, however often it is tried
 	for ctx.Err() == nil {
-		next, err := readOn(ctx, reader, c.topics, specs)
+		if err := watch.look(ctx); err != nil {
+			return err
+		}
+		next, err := c.readOn(ctx, client, specs)
 		switch {
 		case err != nil:
 			if ctx.Err() == nil {
 				c.d.Log.Warn("changes of streams cannot be read, the former ones stay in force", zap.Error(err))
 			}
-		case next.Offset == specs.Offset && learnt == nil:
+		case next.Offset == specs.Offset && next.TopicID == specs.TopicID && learnt == nil:
 			continue // the read has waited for news
 		default:
 			specs = next
@@ -189,14 +196,19 @@ func (c *crew) learn(ctx context.Context, running *errgroup.Group, specs consume
 	return errors.Join(append(errs, c.begin(ctx, running, specs))...)
 }
 
-// readOn reads what was written to the streams topic since specs. A topic that begins
-// anew is read whole.
-func readOn(ctx context.Context, reader *kafka.Reader, topics kafka.Topics, specs consumer.Specs) (consumer.Specs, error) {
-	span, err := reader.Read(ctx, topics.Streams(), 0, specs.Offset, 1<<20)
-	if errors.Is(err, kerr.OffsetOutOfRange) {
-		return readSpecs(ctx, reader, topics)
-	}
-	if err != nil {
+// readOn reads what was written to the streams topic since specs. A topic that was cut off
+// is read whole, one that was made anew is given its streams back.
+func (c *crew) readOn(ctx context.Context, client *kgo.Client, specs consumer.Specs) (consumer.Specs, error) {
+	reader := &kafka.Reader{Client: client, IDs: map[string]string{c.topics.Streams(): c.ids.Streams}}
+	span, err := reader.Read(ctx, c.topics.Streams(), 0, specs.Offset, 1<<20)
+	switch {
+	case errors.Is(err, kafka.ErrRemade):
+		return c.restore(ctx, client, specs)
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		next, err := readSpecs(ctx, reader, c.topics)
+		next.TopicID = c.ids.Streams
+		return next, err
+	case err != nil:
 		return specs, err
 	}
 	streams := slices.Clone(specs.Streams)
@@ -208,5 +220,5 @@ func readOn(ctx context.Context, reader *kafka.Reader, topics kafka.Topics, spec
 		streams = slices.DeleteFunc(streams, func(have consumer.Spec) bool { return have.ID == s.ID })
 		streams = append(streams, s)
 	}
-	return consumer.Specs{Streams: streams, Offset: span.Next}, nil
+	return consumer.Specs{Streams: streams, Offset: span.Next, TopicID: c.ids.Streams}, nil
 }

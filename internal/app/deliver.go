@@ -61,19 +61,24 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 		}
 		work.Go(server)
 	}
+	c, err := newCrew(d, opts, registry, state)
+	if err != nil {
+		return err
+	}
 	work.Go(func() error {
-		ids, specs, err := d.begin(ctx, opts, state)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopped while it waited for Kafka
-		case err != nil:
-			return err
+		for {
+			ids, specs, err := d.begin(ctx, opts, state)
+			switch {
+			case ctx.Err() != nil:
+				return nil //nolint:nilerr // stopped while it waited for Kafka
+			case err != nil:
+				return err
+			}
+			if err := c.run(ctx, ids, specs); !errors.Is(err, errEventsRemade) {
+				return err
+			}
+			state.again(errEventsRemade.Error())
 		}
-		c, err := newCrew(d, opts, ids, registry, state)
-		if err != nil {
-			return err
-		}
-		return c.run(ctx, specs)
 	})
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -39,6 +39,13 @@ func (r *readiness) begun() {
 	r.started = true
 }
 
+// again notes that delivery begins anew, and why.
+func (r *readiness) again(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.why, r.started, r.groups = why, false, nil
+}
+
 func (r *readiness) watch(g *consumer.Group) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

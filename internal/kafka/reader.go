@@ -20,7 +20,15 @@ import (
 // It is safe for concurrent use and keeps nothing between calls but the metadata.
 type Reader struct {
 	Client *kgo.Client // any client of the cluster
+
+	// IDs are those that topics must have, by name, as [TopicID] spells them. A topic that is
+	// not listed may be any of its name. It is not changed once the reader is used.
+	IDs map[string]string
 }
+
+// ErrRemade says that a topic was deleted and made anew: an offset of the former one says
+// nothing about this one.
+var ErrRemade = errors.New("the topic was deleted and made anew")
 
 // Span is what one read found.
 type Span struct {
@@ -88,6 +96,9 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, from i
 	leader, epoch, id, err := r.leader(ctx, topic, partition, fresh)
 	if err != nil {
 		return Span{}, err
+	}
+	if want := r.IDs[topic]; want != "" && want != TopicID(id) {
+		return Span{}, fmt.Errorf("fetch %s[%d] at %d: %w", topic, partition, from, ErrRemade)
 	}
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(maxWait / time.Millisecond)
