@@ -32,6 +32,31 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func TestClockAdviceSaysHowFarAndInWhichDirection(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for date, want := range map[string]string{
+		"Sun, 22 Nov 2026 10:20:00 GMT": "this machine's clock is 20m0s behind the store's: set it",
+		"Sun, 22 Nov 2026 09:00:00 GMT": "this machine's clock is 1h0m0s ahead of the store's: set it",
+		"":                              "this machine's clock is wrong: set it",
+	} {
+		if got := clockAdvice(date, now); got != want {
+			t.Errorf("clockAdvice(%q) = %q, want %q", date, got, want)
+		}
+	}
+}
+
+func TestAccessAdviceNamesTheActionThatIsMissing(t *testing.T) {
+	for text, want := range map[string]string{
+		"Access Denied": "allow these credentials s3:PutObject and s3:GetObject",
+		`User: arn:aws:iam::1:user/x is not authorized to perform: s3:PutObjectRetention on resource: "arn:aws:s3:::b/k" because no identity-based policy allows it`: "allow these credentials s3:PutObjectRetention on the prefix",
+		"User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:eu-central-1:1:key/k":                      "allow these credentials kms:GenerateDataKey with the key",
+	} {
+		if got := accessAdvice(text); !strings.Contains(got, want) {
+			t.Errorf("accessAdvice(%.40q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzRetryAfter(f *testing.F) {
 	f.Add("5")
 	f.Add("Sun, 22 Nov 2026 10:00:30 GMT")

@@ -21,8 +21,10 @@ type keyring struct {
 	caches  []*aws.CredentialsCache // the last one's sign; the others feed it
 	signers []*signer
 
-	mu   sync.Mutex
-	used []aws.Credentials // the latest in front, at most maxUsed; guarded by mu
+	mu      sync.Mutex
+	used    []aws.Credentials // the latest in front, at most maxUsed; guarded by mu
+	dropped int               // how often cached credentials were; guarded by mu
+	renewed bool              // the last time because they had expired, and nothing was accepted since; guarded by mu
 }
 
 // maxUsed is how many credentials are kept from being shown: a request may still be
@@ -95,8 +97,49 @@ func (k *keyring) newSigner(options ...func(*v4.SignerOptions)) *signer {
 	return s
 }
 
+// generation tells the credentials of now from those of later.
+func (k *keyring) generation() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dropped
+}
+
+// renew is called when the store says that the credentials of a generation have expired.
+// It reports whether the next attempt is made with others that may be better: those of a
+// session are, once. If these are refused in the same way, whoever gives them out has none.
+func (k *keyring) renew(generation int) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case generation < k.dropped: // this request was under way when another one heard it
+		return true
+	case k.renewed:
+		return false
+	}
+	k.renewed = true
+	k.drop()
+	return true
+}
+
+// accept is called when the store has taken a request with the credentials of a generation.
+func (k *keyring) accept(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if generation == k.dropped {
+		k.renewed = false
+	}
+}
+
 // forget drops what is cached, so that the next request reads mended credentials.
 func (k *keyring) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop()
+}
+
+// drop is forget with mu held: who reads the new generation gets no former credentials.
+func (k *keyring) drop() {
+	k.dropped++
 	for _, s := range k.signers {
 		s.forget()
 	}

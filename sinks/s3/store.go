@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,6 +13,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	smithymiddleware "github.com/aws/smithy-go/middleware"
+	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -25,6 +27,9 @@ type store struct {
 	keeping keeping
 	timeout time.Duration
 	close   func()
+	log     *zap.Logger
+
+	clock, encrypted sync.Once // for what is said once
 }
 
 // maxAnswer bounds what is read of an answer, in bytes. The answers that we ask for
@@ -57,7 +62,7 @@ func newStore(set *Settings, o sinks.Options, transport http.RoundTripper, share
 	if err != nil {
 		return nil, err
 	}
-	s := &store{keys: keys, bucket: set.Bucket, region: set.region(), keeping: keepingOf(set), timeout: set.Timeout.Std()}
+	s := &store{keys: keys, bucket: set.Bucket, region: set.region(), keeping: keepingOf(set), timeout: set.Timeout.Std(), log: o.Log.Named("s3")}
 	options := awss3.Options{
 		Region:       set.region(),
 		Credentials:  keys.provider(),
@@ -105,14 +110,17 @@ func (s *store) put(ctx context.Context, u upload) (outcome, error) {
 	defer cancel()
 	in := s.keeping.input(u, s.bucket, time.Now())
 	in.Body = bytes.NewReader(u.body)
+	keys := s.keys.generation()
 	out, err := s.client.PutObject(inner, in)
 	if err == nil {
 		if aws.ToString(out.ETag) == "" { // S3 always gives one
 			return unknown, s.errorf(sinks.Unavailable, "PUT "+u.key, http.StatusOK, errNotS3)
 		}
+		s.keys.accept(keys)
+		s.notice(out)
 		return created, nil
 	}
-	a := s.read(ctx, inner, "PUT "+u.key, err)
+	a := s.read(ctx, inner, "PUT "+u.key, keys, err)
 	switch {
 	case a.status == http.StatusPreconditionFailed:
 		return exists, nil
@@ -123,16 +131,35 @@ func (s *store) put(ctx context.Context, u upload) (outcome, error) {
 	}
 }
 
+// notice says, once, what an object that was created shows about the machine and the store.
+func (s *store) notice(out *awss3.PutObjectOutput) {
+	const bearable = 5 * time.Minute // S3 refuses requests that are off by 15
+	if skew, ok := awsmiddleware.GetAttemptSkew(out.ResultMetadata); ok && skew.Abs() > bearable {
+		s.clock.Do(func() {
+			s.log.Warn("this machine's clock is wrong: requests are signed with the store's time, but Kafka and certificates go by the clock too: set it",
+				zap.Duration("behind", skew.Round(time.Second)))
+		})
+	}
+	if want := s.keeping.encryption; want != "" && out.ServerSideEncryption != want {
+		s.encrypted.Do(func() {
+			s.log.Warn("the store does not confirm that it encrypts objects as the settings say: see that it can",
+				zap.String("asked", string(want)), zap.String("confirmed", string(out.ServerSideEncryption)))
+		})
+	}
+}
+
 // head is an object's metadata. The answer is nil if it is there. A HEAD's refusal has
 // no body and so no code: 403 stands for a missing object as well, if the credentials
 // lack s3:ListBucket.
 func (s *store) head(ctx context.Context, key string) (map[string]string, *answer) {
 	inner, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	keys := s.keys.generation()
 	out, err := s.client.HeadObject(inner, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key, ExpectedBucketOwner: s.keeping.owner})
 	if err != nil {
-		return nil, s.read(ctx, inner, "HEAD "+key, err)
+		return nil, s.read(ctx, inner, "HEAD "+key, keys, err)
 	}
+	s.keys.accept(keys)
 	return out.Metadata, nil
 }
 
