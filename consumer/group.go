@@ -160,6 +160,7 @@ func (g *Group) open(spec Spec) (*stream, error) {
 	}
 	opts := g.cfg.Sink
 	opts.Log, opts.Owner = g.log.With(zap.String("stream", spec.ID)), spec.Owner
+	opts.Note = func(what string, events int) { g.metrics.noted(spec.ID, what, events) }
 	sink, err := g.cfg.Kind.Open(settings, opts)
 	if err != nil {
 		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)

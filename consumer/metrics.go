@@ -17,6 +17,7 @@ type Metrics struct {
 	deadLetteredTotal *prometheus.CounterVec
 	expiredTotal      *prometheus.CounterVec
 	resentTotal       *prometheus.CounterVec
+	notedTotal        *prometheus.CounterVec // by stream and what
 	age               *prometheus.HistogramVec
 
 	lagEvents  *prometheus.Desc
@@ -43,6 +44,10 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 		deadLetteredTotal: counter("dead_lettered_total", "Events whose dead letter is acknowledged."),
 		expiredTotal:      counter("expired_total", "Offsets that Kafka's retention took before delivery: lost events."),
 		resentTotal:       counter("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
+		notedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "auditstream", Subsystem: "stream", Name: "noted_total",
+			Help: "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.",
+		}, []string{"stream", "what"}),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "stream", Name: "event_age_seconds",
 			Help:    "Age of the oldest event of each delivered batch at its acknowledgement, since it was appended to Kafka.",
@@ -56,7 +61,7 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 		waiting:    prometheus.NewDesc("auditstream_stream_unconfirmed_events", "Events that the destination has taken in and not yet confirmed as durable, from the partitions that this process owns.", []string{"stream"}, nil),
 		budget:     budget,
 	}
-	for _, c := range []prometheus.Collector{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.age, m} {
+	for _, c := range []prometheus.Collector{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal, m.age, m} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -92,6 +97,7 @@ func (m *Metrics) forget(id string) {
 	for _, c := range m.counters() {
 		c.DeleteLabelValues(id)
 	}
+	m.notedTotal.DeletePartialMatch(prometheus.Labels{"stream": id})
 	m.age.DeleteLabelValues(id)
 }
 
@@ -109,6 +115,10 @@ func (m *Metrics) rejected(stream string)     { m.rejectedTotal.WithLabelValues(
 func (m *Metrics) deadLettered(stream string) { m.deadLetteredTotal.WithLabelValues(stream).Inc() }
 func (m *Metrics) expired(stream string, n int64) {
 	m.expiredTotal.WithLabelValues(stream).Add(float64(n))
+}
+
+func (m *Metrics) noted(stream, what string, n int) {
+	m.notedTotal.WithLabelValues(stream, what).Add(float64(n))
 }
 
 func (m *Metrics) resent(stream string, n int) {

@@ -20,6 +20,18 @@ type Options struct {
 	Replay string
 
 	Egress Egress // what Control asks; nil: it refuses no address
+
+	// Note counts events of which something is to be noted, for a metric; may be nil. Sinks
+	// call Noted.
+	Note func(what string, events int)
+}
+
+// Noted counts events that were delivered and of which something is to be noted. what is one
+// of a few words of the kind's.
+func (o Options) Noted(what string, events int) {
+	if o.Note != nil && events > 0 {
+		o.Note(what, events)
+	}
 }
 
 // Egress is the operator's policy for addresses of destinations. Two of them can be compared:

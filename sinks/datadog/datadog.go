@@ -2,7 +2,8 @@
 //
 // Delivery is at least once: after an answer that never came Datadog may have the
 // entries, and stores them a second time, each with the same id inside. Datadog answers
-// before it stores, and may drop entries whose time lies more than 18 hours back.
+// before it stores. Of entries whose time it would not take the time stands in an attribute
+// of its own, original_timestamp, and their number is counted.
 package datadog
 
 import (
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/transport"
@@ -36,7 +38,8 @@ func Kind() sinks.Kind {
 // Sink delivers to one intake.
 type Sink struct {
 	framer
-	client *transport.Client
+	client  *transport.Client
+	options sinks.Options
 }
 
 func open(s *Settings, o sinks.Options) (*Sink, error) {
@@ -57,12 +60,13 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{framer: newFramer(s.replayed(o.Replay)), client: client}, nil
+	return &Sink{framer: newFramer(s.replayed(o.Replay)), client: client, options: o}, nil
 }
 
 // Deliver implements sinks.Sink: it posts the frames as one array.
 func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
-	a, err := s.client.Post(ctx, []byte("["), b.Body[len(","):], []byte("]"))
+	parts, outdated := body(b, time.Now())
+	a, err := s.client.Post(ctx, parts...)
 	if err != nil {
 		return sinks.Receipt{}, err
 	}
@@ -72,6 +76,7 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 		}
 		return sinks.Receipt{}, refusal
 	}
+	s.options.Noted("outdated", outdated)
 	return sinks.Receipt{Settled: len(b.Events)}, nil
 }
 

@@ -3,6 +3,7 @@ package datadog
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,10 +40,10 @@ func TestFrame(t *testing.T) {
 		change   func(*sinks.Event)
 		want     string
 	}{
-		{"everything", full, func(*sinks.Event) {}, `,{"ddsource":"s","ddtags":"env:prod,team:sec,organization_id:org_1,action:user.created","hostname":"h","service":"v\"","timestamp":1736937000123,"message":{"a":1}}`},
-		{"nothing set", Settings{}, func(*sinks.Event) {}, `,{"ddtags":"organization_id:org_1,action:user.created","timestamp":1736937000123,"message":{"a":1}}`},
-		{"an action that forges tags and fields", Settings{}, func(e *sinks.Event) { e.Action = []byte(`a,env:x","message":"\` + "\n\xff") }, `,{"ddtags":"organization_id:org_1,action:a_env:x___message_:____","timestamp":1736937000123,"message":{"a":1}}`},
-		{"no time: that of its record", Settings{}, func(e *sinks.Event) { e.OccurredAt = nil }, `,{"ddtags":"organization_id:org_1,action:user.created","timestamp":1736937001007,"message":{"a":1}}`},
+		{"everything", full, func(*sinks.Event) {}, `,{"timestamp":1736937000123,"ddsource":"s","ddtags":"env:prod,team:sec,organization_id:org_1,action:user.created","hostname":"h","service":"v\"","message":{"a":1}}`},
+		{"nothing set", Settings{}, func(*sinks.Event) {}, `,{"timestamp":1736937000123,"ddtags":"organization_id:org_1,action:user.created","message":{"a":1}}`},
+		{"an action that forges tags and fields", Settings{}, func(e *sinks.Event) { e.Action = []byte(`a,env:x","message":"\` + "\n\xff") }, `,{"timestamp":1736937000123,"ddtags":"organization_id:org_1,action:a_env:x___message_:____","message":{"a":1}}`},
+		{"no time: that of its record", Settings{}, func(e *sinks.Event) { e.OccurredAt = nil }, `,{"timestamp":1736937001007,"ddtags":"organization_id:org_1,action:user.created","message":{"a":1}}`},
 		{"no time at all", Settings{}, func(e *sinks.Event) { e.OccurredAt, e.Time = nil, time.Time{} }, `,{"ddtags":"organization_id:org_1,action:user.created","message":{"a":1}}`},
 	}
 	for _, c := range cases {
@@ -73,7 +74,7 @@ func TestLargestEntryArrivesWhole(t *testing.T) {
 	}
 	for over, taken := range map[int]bool{0: true, 1: false} {
 		e := event()
-		e.Value = []byte(`{"a":"` + strings.Repeat("x", maxEntry-(len(frame)-1)+over) + `"}`)
+		e.Value = []byte(`{"a":"` + strings.Repeat("x", maxEntry-(len(frame)-1)-untimedMore+over) + `"}`)
 		frame, err := sink.Frame(nil, e)
 		if !taken {
 			if sinks.ClassOf(err) != sinks.Rejected || len(frame) != 0 {
@@ -132,11 +133,99 @@ func TestEntryArrives(t *testing.T) {
 	}
 	want := []ddlogs.Event{{
 		Message: event().Value, Source: "auditstream", Service: "audit-logs", Hostname: `audit "host"`,
-		Tags:       "env:test,team:sec,organization_id:org_01JAAAAAAAAAAAAAAAAAAAAAAA,action:user.created",
-		Attributes: map[string]json.RawMessage{"timestamp": []byte("1736937000123")},
+		Tags: "env:test,team:sec,organization_id:org_01JAAAAAAAAAAAAAAAAAAAAAAA,action:user.created",
+		Attributes: map[string]json.RawMessage{
+			"original_timestamp": []byte("1736937000123"),
+			"usr":                []byte(`{"id":"user_01J0000000000000000000000","name":"Ada Lovelace"}`),
+			"evt":                []byte(`{"name":"user.created","outcome":"success"}`),
+		},
 	}}
 	if diff := cmp.Diff(want, double.Events()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	f := newFramer(&Settings{Attributes: true})
+	cases := []struct{ name, action, value, want string }{
+		{
+			"everything", "user.created",
+			`{"action":"user.created","actor":{"id":"u\"1","metadata":{"id":"x"},"name":"Ada","type":"user"},"context":{"location":"203.0.113.7","user_agent":"x"},"id":"e"}`,
+			`"usr":{"id":"u\"1","name":"Ada"},"network":{"client":{"ip":"203.0.113.7"}},"evt":{"name":"user.created","outcome":"success"},`,
+		},
+		{"IPv6", "a.b", `{"action":"a.b","context":{"location":"2001:db8::1"}}`, `"network":{"client":{"ip":"2001:db8::1"}},"evt":{"name":"a.b"},`},
+		{"a place", "a.b", `{"action":"a.b","context":{"location":"Berlin"}}`, `"evt":{"name":"a.b"},`},
+		{"digits that are no address", "a.b", `{"action":"a.b","context":{"location":"300.1.1.1"}}`, `"evt":{"name":"a.b"},`},
+		{"no text", "a.b", `{"action":"a.b","actor":{"id":7,"name":null},"context":{"location":{"a":1}}}`, `"evt":{"name":"a.b"},`},
+		{"another format", "a.b", `{"activity_id":1,"actor":{"user":{"uid":"x"}}}`, `"evt":{"name":"a.b"},`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := f.appendAttributes(nil, &sinks.Event{Value: []byte(c.value), Action: []byte(c.action)})
+			if string(got) != c.want {
+				t.Errorf("%s\nwant %s", got, c.want)
+			}
+			if !json.Valid(append(append([]byte("{"), got...), `"message":{}}`...)) {
+				t.Error("the members are no JSON")
+			}
+		})
+	}
+}
+
+// Some actions leave it to their metadata whether they succeeded.
+func TestOutcomeFromMetadata(t *testing.T) {
+	f := framer{outcomes: map[string]outcome{"a.b": {always: "success", from: "succeeded"}}}
+	for value, want := range map[string]string{
+		`{"metadata":{"succeeded":true}}`:  "success",
+		`{"metadata":{"succeeded":false}}`: "failure",
+		`{"metadata":{"succeeded":"no"}}`:  "success",
+		`{}`:                               "success",
+	} {
+		got := f.appendAttributes(nil, &sinks.Event{Value: []byte(value), Action: []byte("a.b")})
+		if string(got) != `"evt":{"name":"a.b","outcome":"`+want+`"},` {
+			t.Errorf("%s: %s", value, got)
+		}
+	}
+}
+
+// The double drops what the real intake may drop.
+func TestEventFromTooFarAwayArrivesWithItsTimeInAnAttribute(t *testing.T) {
+	double, sink := newPair(t)
+	var noted []string
+	sink.options.Note = func(what string, events int) { noted = append(noted, fmt.Sprint(what, " ", events)) }
+	now := time.Now()
+	var frames []string
+	for _, age := range []time.Duration{19 * time.Hour, 0, 400 * 24 * time.Hour, 17 * time.Hour, -3 * time.Hour, -time.Hour} {
+		e := event()
+		e.OccurredAt = []byte(now.Add(-age).UTC().Format(time.RFC3339))
+		frame, err := sink.Frame(nil, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, string(frame))
+	}
+	b := batchOf(frames...)
+	before := string(b.Body)
+	if _, err := sink.Deliver(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	var got []bool
+	for _, e := range double.Events() {
+		_, outdated := e.Attributes["original_timestamp"]
+		_, timed := e.Attributes["timestamp"]
+		if outdated == timed {
+			t.Errorf("an entry has %s", e.Attributes)
+		}
+		got = append(got, outdated)
+	}
+	if diff := cmp.Diff([]bool{true, false, true, false, true, false}, got); diff != "" || double.Dropped() != 0 {
+		t.Errorf("%d dropped; times in an attribute of their own (-want +got):\n%s", double.Dropped(), diff)
+	}
+	if diff := cmp.Diff([]string{"outdated 3"}, noted); diff != "" {
+		t.Errorf("noted (-want +got):\n%s", diff)
+	}
+	if string(b.Body) != before {
+		t.Error("the batch was changed")
 	}
 }
 
@@ -254,12 +343,18 @@ func FuzzJudge(f *testing.F) {
 }
 
 func BenchmarkFrame(b *testing.B) {
-	f, e, dst := newFramer(testSettings("http://127.0.0.1")), event(), make([]byte, 0, 4096)
-	b.SetBytes(int64(len(e.Value)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := f.Frame(dst, e); err != nil {
-			b.Fatal(err)
-		}
+	for name, attributes := range map[string]bool{"with attributes": true, "without": false} {
+		b.Run(name, func(b *testing.B) {
+			settings := testSettings("http://127.0.0.1")
+			settings.Attributes = attributes
+			f, e, dst := newFramer(settings), event(), make([]byte, 0, 4096)
+			b.SetBytes(int64(len(e.Value)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := f.Frame(dst, e); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

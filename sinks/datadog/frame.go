@@ -14,8 +14,9 @@ import (
 // framer wraps events in Datadog's log entries. Each frame begins with the comma that
 // separates it from the one before; Deliver turns the first into a bracket.
 type framer struct {
-	head string // up to and into the value of ddtags
-	tail string // from the end of that value on: members that are the same for all
+	head     string             // from the first member on, up to and into the value of ddtags
+	tail     string             // from the end of that value on: members that are the same for all
+	outcomes map[string]outcome // by action; nil: no attributes are added
 }
 
 func newFramer(s *Settings) framer {
@@ -29,10 +30,14 @@ func newFramer(s *Settings) framer {
 	if len(s.Tags) > 0 {
 		tags = strings.Join(s.Tags, ",") + ","
 	}
-	return framer{
-		head: ",{" + member("ddsource", s.Source) + `"ddtags":"` + tags + "organization_id:",
+	f := framer{
+		head: member("ddsource", s.Source) + `"ddtags":"` + tags + "organization_id:",
 		tail: `",` + member("hostname", s.Hostname) + member("service", s.Service),
 	}
+	if s.Attributes {
+		f.outcomes = outcomes()
+	}
+	return f
 }
 
 // replayTag is the name of the tag that tells what a replay sent from what came live.
@@ -56,25 +61,34 @@ func quote(s string) string {
 	return string(text)
 }
 
+// timed is how the frame of an event begins that has a time. It stands first, so that
+// Deliver finds it.
+const timed = `,{"timestamp":`
+
 // Frame implements sinks.Sink. The event's bytes stay as they are, as the attribute
 // message. An entry above 1,000,000 bytes is rejected: Datadog would cut it, and answer
 // that all is well.
 func (f *framer) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	before := len(dst)
+	if ms, ok := rfc3339.EventMillis(e); ok {
+		dst = append(dst, timed...)
+		dst = strconv.AppendInt(dst, ms, 10)
+		dst = append(dst, ',')
+	} else {
+		dst = append(dst, ",{"...)
+	}
 	dst = append(dst, f.head...)
 	dst = appendTag(dst, e.OrganizationID)
 	dst = append(dst, ",action:"...)
 	dst = appendTag(dst, e.Action)
 	dst = append(dst, f.tail...)
-	if ms, ok := rfc3339.EventMillis(e); ok {
-		dst = append(dst, `"timestamp":`...)
-		dst = strconv.AppendInt(dst, ms, 10)
-		dst = append(dst, ',')
+	if f.outcomes != nil {
+		dst = f.appendAttributes(dst, e)
 	}
 	dst = append(dst, `"message":`...)
 	dst = append(dst, e.Value...)
 	dst = append(dst, '}')
-	if size := len(dst) - before - len(","); size > maxEntry {
+	if size := len(dst) - before - len(",") + untimedMore; size > maxEntry {
 		return dst[:before], &sinks.Error{Class: sinks.Rejected, Err: fmt.Errorf(
 			"an entry of %d bytes is larger than the %d that Datadog takes whole", size, maxEntry)}
 	}

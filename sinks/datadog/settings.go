@@ -18,6 +18,10 @@ const (
 	maxRequest = 5_000_000 // bytes of a request, unpacked
 	maxEntries = 1000      // of a request
 	maxEntry   = 1_000_000 // bytes of an entry
+
+	// What frames may take of a request: the rest is for brackets, and for the longer name of
+	// the time of entries from long ago.
+	maxFrames = maxRequest - maxEntries*untimedMore - len("[]")
 )
 
 // Settings are one stream's Datadog logs intake.
@@ -30,6 +34,8 @@ type Settings struct {
 	Hostname string     `json:"hostname,omitempty"`
 	Tags     []string   `json:"tags,omitempty"` // key:value, of every entry
 
+	Attributes bool `json:"attributes"` // say who, where from, what and how it ended as Datadog's standard attributes do
+
 	transport.Settings
 
 	MaxBytes  units.Bytes    `json:"max_bytes"`  // of a request, unpacked
@@ -39,12 +45,13 @@ type Settings struct {
 
 func defaults() sinks.Settings {
 	return &Settings{
-		Source:    "auditstream",
-		Service:   "audit-logs",
-		Settings:  transport.Defaults(),
-		MaxBytes:  4_000_000,
-		MaxEvents: maxEntries,
-		Linger:    units.Duration(time.Second),
+		Source:     "auditstream",
+		Service:    "audit-logs",
+		Attributes: true,
+		Settings:   transport.Defaults(),
+		MaxBytes:   4_000_000,
+		MaxEvents:  maxEntries,
+		Linger:     units.Duration(time.Second),
 	}
 }
 
@@ -52,7 +59,7 @@ func defaults() sinks.Settings {
 func sites() []string {
 	return []string{
 		"datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "datadoghq.eu",
-		"ap1.datadoghq.com", "ap2.datadoghq.com", "ddog-gov.com",
+		"ap1.datadoghq.com", "ap2.datadoghq.com", "uk1.datadoghq.com", "ddog-gov.com", "us2.ddog-gov.com",
 	}
 }
 
@@ -87,8 +94,8 @@ func (s *Settings) Validate() error {
 		}
 	}
 	errs = append(errs, s.Settings.Validate()...)
-	if s.MaxBytes < 1 || s.MaxBytes >= maxRequest { // a closing bracket follows the frames
-		wrong("max_bytes", fmt.Sprintf("is not from 1 to %d bytes", maxRequest-1))
+	if s.MaxBytes < 1 || s.MaxBytes > units.Bytes(maxFrames) {
+		wrong("max_bytes", fmt.Sprintf("is not from 1 to %d bytes", maxFrames))
 	}
 	if s.MaxEvents < 1 || s.MaxEvents > maxEntries {
 		wrong("max_events", fmt.Sprintf("is not from 1 to %d", maxEntries))

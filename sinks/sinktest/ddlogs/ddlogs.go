@@ -10,8 +10,11 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 	"github.com/auditstream/auditstream/sinks/sinktest/ledger"
@@ -22,6 +25,11 @@ const (
 	MaxRequest = 5_000_000 // bytes of a request, unpacked
 	MaxEntries = 1000      // entries of a request
 	MaxEntry   = 1_000_000 // bytes of an entry; what is longer is cut and answered as a success
+
+	// Logs from further away may be submitted, and what becomes of them is not documented: the
+	// double answers as for any other and drops them, which is the worst that can happen.
+	MaxPast   = 18 * time.Hour
+	MaxFuture = 2 * time.Hour
 )
 
 // Config is how an intake is set up.
@@ -46,8 +54,9 @@ type Event struct {
 type Server struct {
 	*faults.Handler // Program makes it fail
 
-	key    string
-	events *ledger.Ledger[Event]
+	key     string
+	events  *ledger.Ledger[Event]
+	dropped atomic.Int64
 }
 
 // New makes an intake; with a Dir, what an earlier one has taken there is there again.
@@ -69,6 +78,9 @@ func New(c Config) (*Server, error) {
 // Events returns the stored entries in order of arrival, the newest Config.Keep of
 // them. One that was sent twice is there twice.
 func (s *Server) Events() []Event { return s.events.All() }
+
+// Dropped is how many entries were accepted and then dropped because of their time.
+func (s *Server) Dropped() int { return int(s.dropped.Load()) }
 
 // Len is how many entries are stored, those of earlier servers in the same Dir too.
 func (s *Server) Len() int { return s.events.Len() }
@@ -104,6 +116,13 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the client broke off: nothing was taken, nobody listens
 	}
 	events, err := read(body)
+	events = slices.DeleteFunc(events, func(e Event) bool {
+		far := isFar(e, time.Now())
+		if far {
+			s.dropped.Add(1)
+		}
+		return far
+	})
 	switch {
 	case errors.Is(err, errTooMany):
 		// Which status the real one gives is not documented; a sink halves after either.
@@ -132,6 +151,17 @@ func answer(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has left gets no answer
+}
+
+// isFar reports an entry whose time is too far away to be taken. Of the attributes that
+// Datadog takes for a time the double knows timestamp, in milliseconds.
+func isFar(e Event, now time.Time) bool {
+	var ms int64
+	if json.Unmarshal(e.Attributes["timestamp"], &ms) != nil {
+		return false
+	}
+	age := now.Sub(time.UnixMilli(ms))
+	return age > MaxPast || age < -MaxFuture
 }
 
 var errTooMany = errors.New("more than 1000 entries")

@@ -9,8 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -99,10 +101,11 @@ func TestEncodings(t *testing.T) {
 
 func TestEntryIsKeptAsItCame(t *testing.T) {
 	s := newServer(t, "")
-	post(t, s, key, "", `[{"ddsource":"a","ddtags":"b:c","hostname":"h","service":"s","timestamp":5,"message":{"z": "<"}}]`)
+	now := strconv.FormatInt(time.Now().UnixMilli(), 10)
+	post(t, s, key, "", `[{"ddsource":"a","ddtags":"b:c","hostname":"h","service":"s","timestamp":`+now+`,"message":{"z": "<"}}]`)
 	want := []Event{{
 		Message: []byte(`{"z": "<"}`), Source: "a", Tags: "b:c", Hostname: "h", Service: "s",
-		Attributes: map[string]json.RawMessage{"timestamp": []byte("5")},
+		Attributes: map[string]json.RawMessage{"timestamp": []byte(now)},
 	}}
 	if diff := cmp.Diff(want, s.Events()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -117,6 +120,20 @@ func TestLongEntryIsCutAndAnsweredAsASuccess(t *testing.T) {
 		got := s.Events()
 		if status != 202 || len(got) != 1 || got[0].Truncated != truncated {
 			t.Errorf("an entry of %d bytes: answered %d, cut: %v", len(entry), status, got[0].Truncated)
+		}
+	}
+}
+
+func TestEntryFromTooFarAwayIsAcceptedAndDropped(t *testing.T) {
+	for age, dropped := range map[time.Duration]bool{
+		0: false, 17 * time.Hour: false, 19 * time.Hour: true, -time.Hour: false, -3 * time.Hour: true,
+	} {
+		s := newServer(t, "")
+		ms := strconv.FormatInt(time.Now().Add(-age).UnixMilli(), 10)
+		status, _ := post(t, s, key, "", `[{"message":1,"timestamp":`+ms+`},{"message":2}]`)
+		want := map[bool]int{false: 2, true: 1}[dropped]
+		if status != 202 || s.Len() != want || s.Dropped() != 2-want {
+			t.Errorf("an age of %v: answered %d, %d stored, %d dropped", age, status, s.Len(), s.Dropped())
 		}
 	}
 }
