@@ -175,6 +175,9 @@ func (r *rig) deliver(t *testing.T, ctx context.Context, b *batch) (sinks.Receip
 	if err == nil {
 		durable = n
 	}
+	if receipt.Pending != "" && !r.confirm(t, b.Lane, receipt.Pending) { //nolint:contextcheck // ctx may have ended meanwhile, and the events be durable
+		return receipt, err
+	}
 	if missing := r.missing(b.values[:durable]); missing != "" {
 		t.Errorf("Deliver settles %d events and returns %v, yet %s", receipt.Settled, err, missing)
 	}
@@ -198,6 +201,33 @@ func (r *rig) deliver(t *testing.T, ctx context.Context, b *batch) (sinks.Receip
 		}
 	}
 	return receipt, err
+}
+
+// confirm asks for a ticket until its events are durable, and reports whether they are.
+func (r *rig) confirm(t *testing.T, lane sinks.Lane, ticket sinks.Ticket) bool {
+	t.Helper()
+	confirmer, ok := r.sink.(sinks.Confirmer)
+	if !ok {
+		t.Errorf("Deliver gives out the ticket %q, and the sink cannot be asked about it", ticket)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		standings, err := confirmer.Confirm(ctx, lane, []sinks.Ticket{ticket})
+		switch {
+		case err != nil:
+			r.checkSecrets(t, "the error of Confirm", fmt.Sprintf("%v %+v", err, err))
+			t.Errorf("Confirm: %v", err)
+		case len(standings) != 1 || standings[0] == sinks.Lost:
+			t.Errorf("Confirm of one ticket that an honest double knows: %v", standings)
+		case standings[0] == sinks.Durable:
+			return true
+		default:
+			continue // the context ends it
+		}
+		return false
+	}
 }
 
 // missing says which of values did not arrive, "" if all did.

@@ -1,8 +1,9 @@
 // Package sinktest is the one conformance suite that every kind of sink passes against
 // an honest double of its service: a double that refuses, breaks and stores as the real
 // one does. What the suite asserts is the contract of package sinks, and no more: an
-// event is durable or there is an error, a receipt's settled head is durable, there is
-// one attempt a Deliver, and no secret is in an error or a log.
+// event is durable or there is an error, a receipt's settled head is durable (once its
+// ticket is confirmed, where it has one), there is one attempt a Deliver, and no secret is
+// in an error or a log.
 package sinktest
 
 import (

@@ -10,14 +10,16 @@ import (
 
 // answer is what the collector answers, as far as it matters.
 type answer struct {
-	Code   *int `json:"code"`
-	Number *int `json:"invalid-event-number"` // see settledBefore
+	Code   *int   `json:"code"`
+	Number *int   `json:"invalid-event-number"` // see settledBefore
+	AckID  *int64 `json:"ackId"`                // of what was taken in
 }
 
 // verdict is what an answer means for a batch.
 type verdict struct {
 	settled int          // events at the head of the batch that are indexed, where err is set
 	busy    bool         // delivered, but Splunk is near its limits
+	ack     *int64       // number under which Splunk acknowledges what is indexed; nil without one
 	err     *sinks.Error // nil: all are delivered
 }
 
@@ -32,9 +34,9 @@ func judge(a *transport.Answer, n int) verdict {
 	if a.Status == http.StatusOK {
 		switch code {
 		case 0:
-			return verdict{}
+			return verdict{ack: read.AckID}
 		case 24, 25: // a queue, the acknowledgements: near capacity
-			return verdict{busy: true}
+			return verdict{busy: true, ack: read.AckID}
 		}
 		return verdict{err: a.Refusal(sinks.Unavailable,
 			"Splunk answers with code %d, which is neither a delivery nor an error", code)}
@@ -43,7 +45,7 @@ func judge(a *transport.Answer, n int) verdict {
 		return verdict{err: a.Unknown()}
 	}
 	class, words := meaning(a, code)
-	v := verdict{err: a.Refusal(class, "Splunk: %s (code %d)", words, code)}
+	v := verdict{ack: read.AckID, err: a.Refusal(class, "Splunk: %s (code %d)", words, code)}
 	if read.Number == nil {
 		return v
 	}
@@ -73,6 +75,9 @@ func settledBefore(number, n int) int {
 	return number - 1
 }
 
+// ackDisabled is the code of a token that does not acknowledge.
+const ackDisabled = 14
+
 // badEvent reports a code that speaks of one event, which Splunk will never take.
 func badEvent(code int) bool { return code == 6 || code == 12 || code == 13 || code == 15 }
 
@@ -100,13 +105,13 @@ func meaning(a *transport.Answer, code int) (sinks.Class, string) {
 	case 9:
 		return sinks.Unavailable, "the server is busy"
 	case 10, 11:
-		return sinks.Misconfigured, "the token demands indexer acknowledgement: use one without"
+		return sinks.Misconfigured, "the token demands indexer acknowledgement: set acknowledge: true, or use another token"
 	case 12:
 		return sinks.Rejected, "the event field is required"
 	case 13:
 		return sinks.Rejected, "the event field cannot be blank"
-	case 14:
-		return sinks.Misconfigured, "acknowledgement is disabled for the token"
+	case ackDisabled:
+		return sinks.Misconfigured, "indexer acknowledgement is disabled for the token: enable it, or set acknowledge_disabled: accept"
 	case 15:
 		return sinks.Rejected, "error in handling indexed fields"
 	case 16:

@@ -16,14 +16,18 @@ import (
 const token = "6e1f2c1a-0000-4f4f-9d9d-c0ffee15dead"
 
 func TestConformance(t *testing.T) {
-	for _, compression := range []string{"gzip", "none"} {
-		t.Run(compression, func(t *testing.T) {
+	for _, mode := range []struct {
+		name, compression string
+		acknowledge       bool
+	}{{"gzip", "gzip", false}, {"none", "none", false}, {"acknowledged", "gzip", true}} {
+		t.Run(mode.name, func(t *testing.T) {
 			sinktest.Conformance(t, sinktest.Harness{
-				Kind: Kind(),
+				Kind:     Kind(),
+				Delivers: func(r *http.Request) bool { return r.URL.Path == "/services/collector/event" },
 				Start: func(t *testing.T) *sinktest.Target {
 					t.Helper()
 					t.Setenv("SPLUNK_TEST_TOKEN", token)
-					double, err := hec.New(hec.Config{Token: token, Indexes: []string{"audit"}})
+					double, err := hec.New(hec.Config{Token: token, Indexes: []string{"audit"}, Acknowledgement: mode.acknowledge})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -31,7 +35,7 @@ func TestConformance(t *testing.T) {
 						Handler: double,
 						Settings: func(baseURL string) sinks.Settings {
 							s := testSettings(baseURL)
-							s.Compression = compression
+							s.Compression, s.Acknowledge = mode.compression, mode.acknowledge
 							return s
 						},
 						Arrived: func() [][]byte { return arrived(double) },

@@ -13,12 +13,19 @@ import (
 	"github.com/auditstream/auditstream/sinks/sinktest/hec"
 )
 
-// openSink opens a sink that delivers to handler.
-func openSink(t *testing.T, handler http.Handler) *Sink {
+// openSink opens a sink that delivers to handler; change changes its settings.
+func openSink(t *testing.T, handler http.Handler, change ...func(*Settings)) sinks.Sink {
 	t.Helper()
 	t.Setenv("SPLUNK_TEST_TOKEN", token)
 	server := httptest.NewServer(handler)
-	sink, err := open(testSettings(server.URL), sinks.Options{Log: zap.NewNop(), Version: "1.2.3"})
+	s := testSettings(server.URL)
+	for _, f := range change {
+		f(s)
+	}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := open(s, sinks.Options{Log: zap.NewNop(), Version: "1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,15 @@ func event() *sinks.Event {
 	}
 }
 
+func framerOf(tb testing.TB, s *Settings, job string) *framer {
+	tb.Helper()
+	f, err := newFramer(s, job)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &f
+}
+
 func TestFrame(t *testing.T) {
 	full := Settings{Host: `h"1`, Source: "s", SourceType: "t", Index: "i"}
 	cases := []struct {
@@ -41,14 +50,22 @@ func TestFrame(t *testing.T) {
 		{"milliseconds keep their zeros", Settings{}, "2025-01-15T10:30:00.007Z", time.Time{}, `{"time":1736937000.007,"event":{"a":1}}`},
 		{"finer is cut off", Settings{}, "2025-01-15T10:30:00.1239999Z", time.Time{}, `{"time":1736937000.123,"event":{"a":1}}`},
 		{"another zone", Settings{}, "2025-01-15T11:30:00+01:00", time.Time{}, `{"time":1736937000.000,"event":{"a":1}}`},
+		{
+			"templates",
+			Settings{Host: "h-{organization_id}", Source: "{action}", Index: "i", Fields: map[string]string{"b": "x", "a": "{id}!"}},
+			"2025-01-15T10:30:00Z",
+			time.Time{},
+			`{"time":1736937000.000,"host":"h-org_1","source":"user.\"x\"","index":"i","fields":{"auditstream_a":"evt_1!","auditstream_b":"x"},"event":{"a":1}}`,
+		},
 		{"no time: that of its record", Settings{}, "noon", time.UnixMilli(1_736_937_001_050), `{"time":1736937001.050,"event":{"a":1}}`},
 		{"no time at all", Settings{Source: "s"}, "", time.Time{}, `{"source":"s","event":{"a":1}}`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFramer(&c.settings)
+			f := framerOf(t, &c.settings, "")
 			got, err := f.Frame([]byte("before"), &sinks.Event{
 				Value: []byte(`{"a":1}`), OccurredAt: []byte(c.occurredAt), Time: c.appended,
+				ID: []byte("evt_1"), OrganizationID: []byte("org_1"), Action: []byte(`user."x"`),
 			})
 			if err != nil || string(got) != "before"+c.want {
 				t.Errorf("%s, %v\nwant %s", got, err, c.want)
@@ -58,7 +75,9 @@ func TestFrame(t *testing.T) {
 }
 
 func TestFrameAllocatesNothing(t *testing.T) {
-	f, e, dst := newFramer(testSettings("http://127.0.0.1")), event(), make([]byte, 0, 4096)
+	s := testSettings("http://127.0.0.1")
+	s.Fields = map[string]string{"action": "{action}", "organization": "{organization_id}"}
+	f, e, dst := framerOf(t, s, ""), event(), make([]byte, 0, 4096)
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := f.Frame(dst, e); err != nil {
 			t.Fatal(err)
@@ -70,7 +89,7 @@ func TestFrameAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkFrame(b *testing.B) {
-	f, e, dst := newFramer(testSettings("http://127.0.0.1")), event(), make([]byte, 0, 4096)
+	f, e, dst := framerOf(b, testSettings("http://127.0.0.1"), ""), event(), make([]byte, 0, 4096)
 	b.SetBytes(int64(len(e.Value)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -82,8 +101,7 @@ func BenchmarkFrame(b *testing.B) {
 
 func TestAReplayNamesItsJobInAnIndexedField(t *testing.T) {
 	for _, s := range []*Settings{{}, {Index: "i"}} {
-		f := newFramer(s)
-		f.replays("job_1")
+		f := framerOf(t, s, "job_1")
 		for occurredAt, want := range map[string]string{
 			"2025-01-15T10:30:00Z": `"fields":{"auditstream_replay":"job_1"},"event":{"a":1}}`,
 			"":                     `"fields":{"auditstream_replay":"job_1"},"event":{"a":1}}`,

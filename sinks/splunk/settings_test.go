@@ -3,12 +3,14 @@ package splunk
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -21,13 +23,27 @@ func TestValidate(t *testing.T) {
 		{"a good one", func(*Settings) {}, nil},
 		{"plain HTTP", func(s *Settings) { s.URL = "http://127.0.0.1:8088" }, nil},
 		{"a path of its own", func(s *Settings) { s.URL = "https://gateway.example/splunk/" }, nil},
-		{"nothing at all", func(s *Settings) { *s = Settings{} }, []string{"url", "token", "compression", "gzip_level", "timeout", "max_bytes"}},
+		{"nothing at all", func(s *Settings) { *s = Settings{} }, []string{"url", "token", "compression", "gzip_level", "timeout", "acknowledge_disabled", "acknowledge_poll", "acknowledge_timeout", "max_unacknowledged", "max_bytes"}},
 		{"the collector's path", func(s *Settings) { s.URL += "/services/collector/event" }, []string{"url"}},
 		{"a password in the url", func(s *Settings) { s.URL = "https://user:hunter2@splunk.example" }, []string{"url"}},
 		{"a token in two places", func(s *Settings) { s.Token.File = "f" }, []string{"token"}},
 		{"an unknown compression", func(s *Settings) { s.Compression = "zstd" }, []string{"compression"}},
 		{"a level out of range", func(s *Settings) { s.GzipLevel = 10 }, []string{"gzip_level"}},
 		{"too many bytes", func(s *Settings) { s.MaxBytes = 838_860_801 }, []string{"max_bytes"}},
+		{"templates", func(s *Settings) { s.Source, s.Index = "a-{action}", "{organization_id}" }, nil},
+		{"an unknown name", func(s *Settings) { s.Host = "{actor.id}" }, []string{"host"}},
+		{"a brace that is not closed", func(s *Settings) { s.Source = "{action" }, []string{"source"}},
+		{"a brace that is not opened", func(s *Settings) { s.SourceType = "action}" }, []string{"sourcetype"}},
+		{"a long template", func(s *Settings) { s.Index = strings.Repeat("x", maxTemplate+1) }, []string{"index"}},
+		{"fields", func(s *Settings) { s.Fields = map[string]string{"Action_1": "{action}"} }, nil},
+		{"bad fields", func(s *Settings) {
+			s.Fields = map[string]string{"a b": "x", "replay": "x", "empty": "", "open": "{"}
+		}, []string{"fields.a b", "fields.empty", "fields.open", "fields.replay"}},
+		{"acknowledgement", func(s *Settings) { s.Acknowledge, s.AcknowledgeDisabled = true, Accept }, nil},
+		{"an unknown fall-back", func(s *Settings) { s.AcknowledgeDisabled = "ignore" }, []string{"acknowledge_disabled"}},
+		{"a time-out before the first question", func(s *Settings) { s.AcknowledgeTimeout = units.Duration(time.Millisecond) }, []string{"acknowledge_timeout"}},
+		{"questions too rare", func(s *Settings) { s.AcknowledgePoll = units.Duration(time.Hour) }, []string{"acknowledge_poll", "acknowledge_timeout"}},
+		{"nothing may wait", func(s *Settings) { s.MaxUnacknowledged = 0 }, []string{"max_unacknowledged"}},
 		{"fewer than no events", func(s *Settings) { s.MaxEvents = -1 }, []string{"max_events"}},
 	}
 	for _, c := range cases {

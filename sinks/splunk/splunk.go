@@ -2,14 +2,16 @@
 //
 // Delivery is at least once: after an answer that never came Splunk may have the events,
 // and gets them again, each with the same id inside. Events before the one that Splunk
-// names as bad are indexed and are not sent again. Splunk's receipt says that the events
-// are in its queue; that they are on its disk would take indexer acknowledgement, which
-// this sink does not ask for.
+// names as bad are indexed and are not sent again.
+//
+// Splunk's receipt says that events are in its queue. With indexer acknowledgement they
+// count only when the indexers say that they have written them: a [sinks.Confirmer].
 package splunk
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -41,10 +43,14 @@ type Sink struct {
 	log    *zap.Logger
 }
 
-func open(s *Settings, o sinks.Options) (*Sink, error) {
+func open(s *Settings, o sinks.Options) (sinks.Sink, error) {
 	base, err := transport.BaseURL(s.URL)
 	if err != nil {
 		return nil, &sinks.FieldError{Field: "url", Message: err.Error()}
+	}
+	f, err := newFramer(s, o.Replay)
+	if err != nil {
+		return nil, err
 	}
 	client, err := transport.New(transport.Config{
 		Service: service,
@@ -60,9 +66,14 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := newFramer(s)
-	f.replays(o.Replay)
-	return &Sink{framer: f, client: client, log: o.Log.Named("splunk")}, nil
+	sink := &Sink{framer: f, client: client, log: o.Log.Named("splunk")}
+	if !s.Acknowledge {
+		return sink, nil
+	}
+	return &acknowledged{
+		Sink: sink, ackURL: base + "/services/collector/ack", accept: s.AcknowledgeDisabled == Accept,
+		every: time.Duration(s.AcknowledgePoll), channels: map[sinks.Lane]*channel{},
+	}, nil
 }
 
 // Deliver implements sinks.Sink: it posts the frames one after another.
@@ -71,18 +82,33 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	if err != nil {
 		return sinks.Receipt{}, err
 	}
+	receipt, _, err := s.receive(a, b)
+	return receipt, err
+}
+
+// receive reads the answer to a batch, and the number under which Splunk acknowledges what
+// the receipt settles, if it does.
+func (s *Sink) receive(a *transport.Answer, b *sinks.Batch) (sinks.Receipt, *int64, error) {
 	v := judge(a, len(b.Events))
 	if v.busy {
 		s.log.Debug("Splunk took the events and says that its queues are filling",
 			zap.String("stream", b.Lane.Stream), zap.Int32("partition", b.Lane.Partition))
 	}
 	if v.err == nil {
-		return sinks.Receipt{Settled: len(b.Events)}, nil
+		return sinks.Receipt{Settled: len(b.Events)}, v.ack, nil
 	}
 	if v.err.Class == sinks.Misconfigured {
 		s.client.ForgetCredential()
 	}
-	return sinks.Receipt{Settled: v.settled}, v.err
+	return sinks.Receipt{Settled: v.settled}, v.ack, v.err
+}
+
+// Test implements sinks.Tester: it delivers b.
+func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
+	return transport.Probe(ctx, report, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
 }
 
 // Close implements sinks.Sink.

@@ -50,8 +50,13 @@ type Server struct {
 	config Config
 	events *ledger.Ledger[Event]
 
+	taking sync.RWMutex // held while events are taken in: before mu
+
 	mu       sync.Mutex
 	channels map[string]*channel // guarded by mu
+	queue    []queued            // guarded by mu
+	queues   bool                // guarded by mu
+	mute     bool                // guarded by mu
 }
 
 // New makes a collector; with a Dir, what an earlier one has taken there is there again.

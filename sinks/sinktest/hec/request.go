@@ -150,14 +150,28 @@ func (s *Server) takeRaw(w http.ResponseWriter, r *http.Request) {
 // store makes events durable and answers: with success, or with the refusal of what
 // came after them.
 func (s *Server) store(w http.ResponseWriter, channel string, events []Event, a answer) {
-	if err := s.events.Append(events...); err != nil {
-		write(w, answer{Code: codeInternal})
-		return
+	s.taking.RLock()
+	defer s.taking.RUnlock()
+	s.mu.Lock()
+	waits, mute := s.queues, s.mute
+	s.mu.Unlock()
+	if !waits {
+		if err := s.events.Append(events...); err != nil {
+			write(w, answer{Code: codeInternal})
+			return
+		}
 	}
+	q := queued{events: events}
+	s.mu.Lock()
 	// A refused request whose head was taken has an ack of its own too.
 	if s.config.Acknowledgement && (a.Code == codeSuccess || len(events) > 0) {
-		id := s.newAck(channel)
-		a.AckID = &id
+		q.channel, q.id = s.newAck(channel)
+		q.channel.pending[q.id] = !waits && !mute
+		a.AckID = &q.id
 	}
+	if waits {
+		s.queue = append(s.queue, q)
+	}
+	s.mu.Unlock()
 	write(w, a)
 }
