@@ -46,6 +46,31 @@ func (v *Validator) Check(value []byte) Violations {
 	return r.list
 }
 
+// Decode is Check and [Decode] at the cost of one reading. The event is nil if value holds
+// something that an Event cannot; one with other violations is returned beside them.
+func (v *Validator) Decode(value []byte) (*Event, Violations) {
+	var r, types report
+	at := rootPlace()
+	if v.tooLarge(len(value), &r) {
+		return nil, r.list
+	}
+	root, bad := parse(value, at, &types)
+	if bad != nil {
+		return nil, Violations{*bad}
+	}
+	r.list = append(r.list, types.list...)
+	all := checker{Validator: v, report: &r}
+	all.event(root, at)
+	if len(r.list) == 0 {
+		return decodeEvent(root), nil
+	}
+	only := checker{Validator: v, report: &types, typesOnly: true}
+	if only.event(root, rootPlace()); len(types.list) > 0 {
+		return nil, r.list
+	}
+	return decodeEvent(root), r.list
+}
+
 // Validate returns every violation in e. Pointers use the schema's spelling.
 func (v *Validator) Validate(e *Event) Violations {
 	_, violations := v.Encode(nil, e)

@@ -114,6 +114,19 @@ func New(families []*Family) (*Catalogue, error) {
 	return c, nil
 }
 
+// With is the catalogue and one more action, in the family of that name or one of its own.
+func (c *Catalogue) With(a *Action) (*Catalogue, error) {
+	families := slices.Clone(c.families)
+	i := slices.IndexFunc(families, func(f *Family) bool { return f.Name == a.Family })
+	if i < 0 {
+		return New(append(families, &Family{Name: a.Family, Title: a.Family, Actions: []*Action{a}}))
+	}
+	f := *families[i]
+	f.Actions = append(slices.Clone(f.Actions), a)
+	families[i] = &f
+	return New(families)
+}
+
 func byVersion(a *Action, version int) int { return a.Version - version }
 
 // Families are the families in the order of their names.
