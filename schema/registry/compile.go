@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,7 +130,15 @@ func (p *part) check(f *findings, pointer string, metadata map[string]any) {
 	}
 	err := p.schema.Validate(metadata)
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		explain(f, pointer, invalid)
+		// The validator goes through members in any order; the same event gets the same list.
+		var found []schema.Violation
+		explain(&found, pointer, invalid)
+		slices.SortStableFunc(found, func(a, b schema.Violation) int {
+			return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Code, b.Code), strings.Compare(a.Message, b.Message))
+		})
+		for _, v := range found {
+			f.violate(v.Pointer, v.Code, v.Message)
+		}
 	} else if err != nil {
 		f.violate(pointer, CodeSchema, "cannot be checked: "+err.Error())
 	}
@@ -142,7 +151,10 @@ func (p *part) check(f *findings, pointer string, metadata map[string]any) {
 
 // explain adds the leaves of a validator's finding. Their texts are our own: a violation
 // holds no value of the event.
-func explain(f *findings, pointer string, e *jsonschema.ValidationError) {
+func explain(found *[]schema.Violation, pointer string, e *jsonschema.ValidationError) {
+	violate := func(at, code, message string) {
+		*found = append(*found, schema.Violation{Pointer: at, Code: code, Message: message})
+	}
 	steps := make([]string, len(e.InstanceLocation)+1)
 	steps[0] = pointer
 	for i, step := range e.InstanceLocation {
@@ -151,36 +163,36 @@ func explain(f *findings, pointer string, e *jsonschema.ValidationError) {
 	at := strings.Join(steps, "/")
 	switch k := e.ErrorKind.(type) {
 	case *kind.AnyOf:
-		f.violate(at, CodeSchema, "matches none of the alternatives of the schema")
+		violate(at, CodeSchema, "matches none of the alternatives of the schema")
 		return
 	case *kind.OneOf:
-		f.violate(at, CodeSchema, "must match exactly one of the alternatives of the schema")
+		violate(at, CodeSchema, "must match exactly one of the alternatives of the schema")
 		return
 	case *kind.Required:
 		for _, name := range k.Missing {
-			f.violate(at+"/"+escape(name), schema.CodeRequired, schema.CodeRequired)
+			violate(at+"/"+escape(name), schema.CodeRequired, schema.CodeRequired)
 		}
 		return
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			f.violate(at+"/"+escape(name), CodeUnknownMember, "the schema has no such member")
+			violate(at+"/"+escape(name), CodeUnknownMember, "the schema has no such member")
 		}
 		return
 	}
 	if len(e.Causes) > 0 {
 		for _, cause := range e.Causes {
-			explain(f, pointer, cause)
+			explain(found, pointer, cause)
 		}
 		return
 	}
 	code, message := describe(e.ErrorKind)
-	f.violate(at, code, message)
+	violate(at, code, message)
 }
 
 func describe(e jsonschema.ErrorKind) (code, message string) {
 	switch k := e.(type) {
 	case *kind.Type:
-		return schema.CodeType, "must be " + strings.Join(k.Want, " or ") + ", not " + k.Got
+		return schema.CodeType, "must be " + strings.Join(slices.Sorted(slices.Values(k.Want)), " or ") + ", not " + k.Got
 	case *kind.Enum:
 		return CodeEnum, "must be one of " + list(k.Want)
 	case *kind.Const:
