@@ -9,8 +9,9 @@
 //     the fallback where there is none.
 //   - actor: the first that is there of context.actor, the impersonator, the data's actor_id,
 //     the user (see userActs), else WorkOS itself as a system actor.
-//   - targets: the data's object, the objects in it, and what its members named <type>_id
-//     point to; the actor is left out while another target is there.
+//   - targets: the data's object (without a type of its own it has the Event's family), the
+//     objects in it, and what its members named <type>_id point to; the actor is left out
+//     while another target is there.
 //   - context: ip_address and user_agent.
 //   - metadata: the data's other scalars, and those of the objects in it as
 //     <object>_<name>, within WorkOS's limits for metadata; and workos_event_id.
@@ -211,6 +212,8 @@ func (c *conversion) userActs() string {
 			return id
 		}
 		return c.data.text("email")
+	case "agent":
+		return c.data.object("claimed_by").text("user_id")
 	case "invitation":
 		if rest == "accepted" {
 			return c.data.text("accepted_user_id")
@@ -232,7 +235,11 @@ func (c *conversion) addTargets() {
 			targets = append(targets, t)
 		}
 	}
-	add(target(c.data, c.data.text("object")))
+	kind := c.data.text("object")
+	if kind == "" {
+		kind, _, _ = strings.Cut(c.event.Action, ".") // as in resource_export.created
+	}
+	add(target(c.data, kind))
 	for _, name := range c.data.names() {
 		if part := c.data.object(name); !customerDefined(name) && part != nil && name != "owner" {
 			kind := part.text("object")
