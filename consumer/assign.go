@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -72,7 +74,11 @@ func (g *Group) assign(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			p, err := g.openPartition(ctx, number)
 			if err != nil {
 				if ctx.Err() == nil {
-					g.log.Error("partition cannot be opened, trying again", zap.Int32("partition", number), zap.Error(err))
+					level := zap.ErrorLevel // it needs somebody's help
+					if passes(err) {
+						level = zap.WarnLevel
+					}
+					g.opening.complain(level, err.Error(), zap.Int32("partition", number))
 				}
 				return nil, fmt.Errorf("open %s[%d]: %w", topic, number, err)
 			}
@@ -80,7 +86,14 @@ func (g *Group) assign(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			numbers[number] = kgo.NewOffset().At(p.position.Load()).WithEpoch(-1)
 		}
 	}
+	g.opening.relieve()
 	return offsets, nil
+}
+
+// passes says whether an error of Kafka may be gone at the next try.
+func passes(err error) bool {
+	_, dialing := errors.AsType[*net.OpError](err)
+	return dialing || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kafka.ErrRemade)
 }
 
 // openPartition finds out where the partition's lanes stand.
@@ -257,15 +270,16 @@ func (g *Group) lost(ctx context.Context, _ *kgo.Client, lost map[string][]int32
 	g.giveUp(ctx, g.removed(lost[g.cfg.Topics.Events]), false)
 }
 
-// finish gives everything up at a shutdown.
-func (g *Group) finish() {
+// finish gives everything up at a shutdown, and reports whether Kafka has taken the last
+// commit.
+func (g *Group) finish() bool {
 	g.mu.Lock()
 	numbers := make([]int32, 0, len(g.partitions))
 	for number := range g.partitions {
 		numbers = append(numbers, number)
 	}
 	g.mu.Unlock()
-	g.giveUp(context.Background(), g.removed(numbers), true)
+	return g.giveUp(context.Background(), g.removed(numbers), true)
 }
 
 // removed takes partitions out of those that are owned.
@@ -287,10 +301,13 @@ func (g *Group) removed(numbers []int32) []*partition {
 // time that a rebalance waits for its members.
 const finalCommit = 5 * time.Second
 
-func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) {
+// giveUp ends partitions, with a last commit if that is asked for, and reports whether Kafka
+// has taken it.
+func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) (committed bool) {
 	if len(parts) == 0 {
-		return
+		return true
 	}
+	committed = commit
 	for _, p := range parts {
 		p.lost.Store(!commit)
 	}
@@ -298,11 +315,13 @@ func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) {
 	if commit {
 		if err := g.commitWithin(ctx, finalCommit, parts); err != nil {
 			g.log.Warn("progress was not saved when partitions were given up: events may be repeated", zap.Error(err))
+			committed = false
 		}
 	}
 	for _, p := range parts {
 		p.lost.Store(true) // for the commit loop, if it still waits to commit what was owned before
 		p.release()
-		p.log.Info("partition given up", zap.Bool("committed", commit))
+		p.log.Info("partition given up", zap.Bool("committed", committed))
 	}
+	return committed
 }

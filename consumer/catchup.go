@@ -42,13 +42,24 @@ func (g *Group) sweepOne(ctx context.Context, turn *int) bool {
 			continue
 		}
 		*turn = (*turn + i + 1) % len(parts)
-		if err := p.sweep(p.ctx); err != nil && p.ctx.Err() == nil { //nolint:contextcheck // a sweep ends with its partition
-			p.log.Warn("catching up is held: Kafka cannot be read", zap.Error(err))
+		if err := p.sweepWithin(ctx); err != nil && p.ctx.Err() == nil && ctx.Err() == nil {
+			g.sweeps.complain(zap.WarnLevel, firstOf(err), zap.Int32("partition", p.number))
 			_ = pause(ctx, time.Second)
+		} else if err == nil {
+			g.sweeps.relieve()
 		}
 		return true
 	}
 	return false
+}
+
+// sweepWithin is a sweep that ends with its partition, or with ctx: at a shutdown a Kafka
+// that hangs is not waited for.
+func (p *partition) sweepWithin(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	return p.sweep(ctx)
 }
 
 func (g *Group) wakeCatchUp() { signal(g.catchUpWake) }

@@ -292,8 +292,12 @@ func (g *Group) commitLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := g.commitWithin(ctx, commitTimeout, g.owned()); err != nil && ctx.Err() == nil {
-			g.log.Warn("progress is not saved: what is delivered now may be repeated after a crash", zap.Error(err))
+		err := g.commitWithin(ctx, commitTimeout, g.owned())
+		switch {
+		case err == nil:
+			g.records.relieve()
+		case ctx.Err() == nil:
+			g.records.complain(zap.WarnLevel, firstOf(err))
 		}
 		g.reap()
 	}

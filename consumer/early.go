@@ -82,7 +82,7 @@ func (g *Group) saveEarly(ctx context.Context) bool {
 	ok := true
 	for i, err := range errs {
 		if err != nil && ctx.Err() == nil {
-			parts[i].log.Warn("progress is not saved: what is delivered now may be repeated after a crash", zap.Error(err))
+			g.records.complain(zap.WarnLevel, firstOf(err), zap.Int32("partition", parts[i].number))
 			ok = false
 		}
 	}

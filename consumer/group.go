@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,10 @@ type Group struct {
 	metrics *Metrics
 	log     *zap.Logger
 	chunks  chunkPool
+	reading *nag // of the poll loop
+	opening *nag // of partitions
+	sweeps  *nag // of the catch-up loop
+	records *nag // of progress
 	formats formatBuffers
 
 	catchUpWake chan struct{}
@@ -107,6 +112,10 @@ func New(cfg Config) (*Group, error) {
 		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, fetched: map[int32]*commit{},
 	}
+	g.reading = &nag{what: "reading is held", over: "reading goes on", log: g.log}
+	g.opening = &nag{what: "partitions cannot be opened yet, trying again", over: "partitions are open", log: g.log}
+	g.sweeps = &nag{what: "catching up is held: Kafka cannot be read", over: "catching up goes on", log: g.log}
+	g.records = &nag{what: "progress is not saved: what is delivered now may be repeated after a crash", over: "progress is saved again", log: g.log}
 	var streams []*stream
 	for _, spec := range cfg.Specs.Streams {
 		if spec.Kind != cfg.Kind.Name || spec.State == SpecDeleted {
@@ -218,7 +227,9 @@ func (g *Group) Run(ctx context.Context) error {
 	if g.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(g.cfg.InstanceID))
 	}
-	g.client, err = kgo.NewClient(opts...)
+	alive, kill := context.WithCancel(context.Background())
+	defer kill()
+	g.client, err = kgo.NewClient(append(opts, kgo.WithContext(alive))...) //nolint:contextcheck // it lives on after ctx, to leave the group
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w", g.cfg.ID, err)
 	}
@@ -239,8 +250,15 @@ func (g *Group) Run(ctx context.Context) error {
 	g.poll(ctx)
 	stop()
 	background.Wait()
-	g.finish() //nolint:contextcheck // ctx has ended
-	g.leave()  //nolint:contextcheck // likewise
+	patience := leaveTimeout
+	if !g.finish() { //nolint:contextcheck // ctx has ended
+		patience = leaveTimeout / 3 // Kafka does not answer, or does not take us for a member
+	}
+	g.leave(patience) //nolint:contextcheck // likewise
+	// Closing waits for requests that were not answered, unless the client's context has
+	// ended: a Kafka that hangs would hold up the end of the process.
+	kill()
+	g.client.CloseAllowingRebalance()
 	return nil
 }
 
@@ -268,13 +286,12 @@ func (g *Group) connect() (*kgo.Client, error) {
 // the session's end tells it.
 const leaveTimeout = 3 * time.Second
 
-func (g *Group) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+func (g *Group) leave(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := g.client.LeaveGroupContext(ctx); err != nil {
 		g.log.Warn("Kafka has not heard that this member leaves: its partitions are free when its session ends", zap.Error(err))
 	}
-	g.client.CloseAllowingRebalance()
 }
 
 // partitioner keeps progress in the partition it names and everything else where every
@@ -309,7 +326,7 @@ func (g *Group) poll(ctx context.Context) {
 		if fetches.IsClientClosed() {
 			return
 		}
-		fetches.EachError(func(_ string, number int32, err error) { g.fetchFailed(ctx, number, err) })
+		g.fetchesFailed(ctx, fetches)
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			p := g.partition(f.Partition)
 			if p == nil {
@@ -321,6 +338,7 @@ func (g *Group) poll(ctx context.Context) {
 			if len(f.Records) == 0 {
 				return
 			}
+			g.reading.relieve()
 			select {
 			case p.in <- polled{records: f.Records}:
 			case <-p.ctx.Done():
@@ -336,20 +354,38 @@ func (g *Group) partition(number int32) *partition {
 	return g.partitions[number]
 }
 
-// fetchFailed deals with what a fetch reports. The client itself goes on trying.
-func (g *Group) fetchFailed(ctx context.Context, number int32, err error) {
-	p := g.partition(number)
-	cut, truncated := errors.AsType[*kgo.ErrDataLoss](err)
-	switch {
-	case ctx.Err() != nil:
-	case p != nil && truncated:
-		p.truncated(cut.ResetTo)
-	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
-		if err := p.outOfRange(ctx); err != nil {
-			p.log.Warn("the position is out of range", zap.Error(err))
+// fetchesFailed deals with what fetches report. The client itself goes on trying.
+func (g *Group) fetchesFailed(ctx context.Context, fetches kgo.Fetches) {
+	held := map[string]map[int32]bool{} // partitions, by reason
+	fetches.EachError(func(topic string, number int32, err error) {
+		p := g.partition(number)
+		cut, truncated := errors.AsType[*kgo.ErrDataLoss](err)
+		switch {
+		case ctx.Err() != nil:
+		case p != nil && truncated:
+			p.truncated(cut.ResetTo)
+		case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
+			if err := p.outOfRange(ctx); err != nil {
+				p.log.Warn("the position is out of range", zap.Error(err))
+			}
+		default:
+			reason := kafka.Reason(err)
+			if held[reason] == nil {
+				held[reason] = map[int32]bool{}
+			}
+			if topic == g.cfg.Topics.Events { // else it is about no partition
+				held[reason][number] = true
+			}
 		}
-	default:
-		g.log.Warn("reading is held", zap.Int32("partition", number), zap.Error(err))
+	})
+	for _, reason := range slices.Sorted(maps.Keys(held)) {
+		var fields []zap.Field
+		if numbers := slices.Sorted(maps.Keys(held[reason])); len(numbers) > 0 {
+			fields = append(fields, zap.Int32s("partitions", numbers))
+		}
+		g.reading.complain(zap.WarnLevel, reason, fields...)
+	}
+	if len(held) > 0 {
 		_ = pause(ctx, 200*time.Millisecond) // an error that comes back at once must not spin
 	}
 }

@@ -72,7 +72,24 @@ func (t turn) give() { <-t }
 // clusterOffsets asks the cluster.
 type clusterOffsets struct{ client *kgo.Client }
 
+// boundsTries bounds the tries to learn a partition's bounds. A leader that was just elected
+// does not know its end for a moment (OFFSET_NOT_AVAILABLE), and a partition that is not
+// opened for that costs a rebalance.
+const boundsTries = 10
+
 func (c clusterOffsets) Bounds(ctx context.Context, topic string, number int32) (start, end int64, err error) {
+	for range boundsTries {
+		if start, end, err = c.bounds(ctx, topic, number); err == nil || !kerr.IsRetriable(err) {
+			break
+		}
+		if pause(ctx, 200*time.Millisecond) != nil {
+			break
+		}
+	}
+	return start, end, err
+}
+
+func (c clusterOffsets) bounds(ctx context.Context, topic string, number int32) (start, end int64, err error) {
 	admin := kadm.NewClient(c.client)
 	starts, err := admin.ListStartOffsets(ctx, topic)
 	if err = errors.Join(err, starts.Error()); err != nil {
