@@ -45,8 +45,10 @@ func OpenJob(cfg JobConfig) (*Job, error) {
 	switch {
 	case s.UID != t.StreamUID:
 		return nil, fmt.Errorf("job %s is about a stream %q that is gone: the one of that name is another", t.UID, t.Stream)
-	case s.State != SpecActive:
-		return nil, fmt.Errorf("stream %q is %s: nothing is sent to its destination before it is active", t.Stream, s.State)
+	case s.State == SpecDeleted:
+		return nil, fmt.Errorf("stream %q is deleted", t.Stream)
+	case s.Paused():
+		return nil, fmt.Errorf("stream %q is paused: nothing is sent to its destination before it is resumed", t.Stream)
 	case t.OrganizationID != "" && s.OrganizationID != AllOrganizations && s.OrganizationID != t.OrganizationID:
 		return nil, fmt.Errorf("stream %q carries organization %s only, not %s", t.Stream, s.OrganizationID, t.OrganizationID)
 	case (t.Job == TaskRedrive) != (cfg.Letters != nil):
@@ -56,6 +58,9 @@ func OpenJob(cfg JobConfig) (*Job, error) {
 	c.Topics.Events, c.IDs.Events = t.Topic, t.TopicID
 	c.Sink.Replay = t.UID
 	c.RetentionGuard = 0 // live delivery looks after what expires
+	if t.Job == TaskRedrive {
+		c.Rejections = 0 // nothing is drained: what is refused again stays where it is
+	}
 	c.Specs = Specs{Streams: []Spec{t.spec(s)}}
 	g, err := New(c)
 	if err != nil {
@@ -82,20 +87,20 @@ type alone struct{}
 func (alone) Commit(context.Context, map[int32]int64, map[int32]string) error { return nil }
 func (alone) Seek(int32, int64)                                               {}
 
+// Close lets go of a job that was not run.
+func (j *Job) Close() { j.g.closeAll() }
+
 // Run sends what is left of the task until nothing is, or ctx ends; then requests under way
 // may end within DrainTimeout, and progress is saved. It reports whether the task is done.
 // An error says why it could not begin.
 func (j *Job) Run(ctx context.Context) (done bool, err error) {
 	g := j.g
 	defer g.closeAll()
-	out, err := g.connect()
+	out, err := j.connect()
 	if err != nil {
 		return false, err
 	}
 	defer out.Close()
-	if g.letters != nil {
-		g.reader = letterSource{source: g.reader, topic: j.task.Topic, from: g.letters}
-	}
 	g.cfg.Budget.subscribe(g.catchUpWake)
 	defer g.cfg.Budget.unsubscribe(g.catchUpWake)
 	for _, r := range j.task.Ranges {
@@ -124,6 +129,15 @@ func (j *Job) Run(ctx context.Context) (done bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// connect is that of the group, from which a redrive reads letters.
+func (j *Job) connect() (*kgo.Client, error) {
+	out, err := j.g.connect()
+	if err == nil && j.g.letters != nil {
+		j.g.reader = letterSource{source: j.g.reader, topic: j.task.Topic, from: j.g.letters}
+	}
+	return out, err
 }
 
 // saved says whether the last record of a partition's lane got through.

@@ -38,6 +38,7 @@ type Task struct {
 	OrganizationID string     `json:"organization_id,omitempty"` // the only one; empty: all of the stream
 	Class          string     `json:"class,omitempty"`           // of a redrive: the only class of letters
 	Since          *time.Time `json:"since,omitempty"`           // of a redrive: letters written then or later
+	Letters        []string   `json:"letters,omitempty"`         // of a redrive: the ids of the only ones; absent: all
 	Rate           float64    `json:"rate,omitempty"`            // events a second at most; 0: no cap
 
 	Matched int64      `json:"matched"` // events that were found to be sent when the job was made

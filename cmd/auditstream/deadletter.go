@@ -29,7 +29,7 @@ into the topic PREFIX.dead_letters with the reason. A letter is open until someb
 decides about it. Decisions are marks behind the letter: nothing is deleted before the
 topic's retention ends. A letter that is written again after its mark is open again.`,
 	}
-	cmd.AddCommand(newDeadletterDiscard(), newDeadletterList(), newDeadletterShow())
+	cmd.AddCommand(newDeadletterDiscard(), newDeadletterList(), newDeadletterRedrive(), newDeadletterShow())
 	return cmd
 }
 

@@ -135,7 +135,7 @@ func showText(out io.Writer, l *deadletter.Letter, s *deadletter.Standing) error
 	}
 	p("class", "%s", l.Class)
 	for i, stream := range l.Streams {
-		p(first(i, "streams"), "%s (uid %s, epoch %d, revision %d)", stream.ID, stream.UID, stream.Epoch, stream.Revision)
+		p(first(i, "streams"), "%s (uid %s, epoch %d, revision %d%s)", stream.ID, stream.UID, stream.Epoch, stream.Revision, replayOf(stream))
 	}
 	p("kind", "%s", l.Kind)
 	p("reason", "%s", l.Reason)
@@ -183,4 +183,12 @@ func showValue(b *bytes.Buffer, value []byte) {
 	for line := range strings.Lines(string(value)) {
 		b.WriteString(printable(strings.TrimSuffix(line, "\n")) + "\n")
 	}
+}
+
+// replayOf says that the letter is about an event that a replay sent.
+func replayOf(s deadletter.Stream) string {
+	if s.Replay == "" {
+		return ""
+	}
+	return ", replay " + s.Replay
 }

@@ -15,6 +15,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the work was not done, or not all of it
 	exitUsage  = 2 // wrong arguments or configuration: nothing was attempted
+	exitPartly = 3 // a job has come to its end, and not every event was delivered
 )
 
 // exitError carries an exit code up to main. A nil err prints nothing more.

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	commands := kafkaCommands()
 	commands["exits"] = exits
+	hecCommands(commands)
 	commands["datadog"] = datadog
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",

@@ -46,6 +46,7 @@ type Stream struct {
 	UID      string `json:"uid"`
 	Epoch    int64  `json:"epoch"`
 	Revision int64  `json:"revision"`
+	Replay   string `json:"replay,omitempty"` // uid of the job whose event it was; empty: of live delivery
 }
 
 // Source is where the record stands, or stood, in the events topic.

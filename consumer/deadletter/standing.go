@@ -73,31 +73,13 @@ func (t *Topic) Standings(ctx context.Context, letters ...*Letter) (map[string]*
 func (t *Topic) OpenLetters(ctx context.Context, partition int32, uid string) iter.Seq2[*Letter, error] {
 	match := func(l *Letter) bool { return l.Of(uid) || uid == "" && len(l.Streams) == 0 }
 	return func(yield func(*Letter, error) bool) {
-		extents, err := t.extents(ctx, time.Time{})
+		open, err := t.openLetters(ctx, partition, match)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		r, ok := extents[partition]
-		if !ok {
-			yield(nil, fmt.Errorf("%s has no partition %d", t.name, partition))
-			return
-		}
-		open := make([]uint64, (r.to-r.from+63)/64)
-		unread, err := t.fold(ctx, partition, r, match, func(s *standing) {
-			if s.state == Open {
-				open[(s.first-r.from)/64] |= 1 << ((s.first - r.from) % 64)
-			}
-		})
-		if err == nil && unread.Newer != nil {
-			err = unread.Newer
-		}
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		err = t.scan(ctx, partition, r, func(rec *kgo.Record) error {
-			if open[(rec.Offset-r.from)/64]&(1<<((rec.Offset-r.from)%64)) == 0 {
+		err = t.scan(ctx, partition, open.offsets, func(rec *kgo.Record) error {
+			if !open.has(rec.Offset) {
 				return nil
 			}
 			l, _, err := decode(rec)
@@ -113,4 +95,38 @@ func (t *Topic) OpenLetters(ctx context.Context, partition int32, uid string) it
 			yield(nil, err)
 		}
 	}
+}
+
+// openLetters is which offsets of a range are those of open letters.
+type openLetters struct {
+	offsets
+	bits []uint64
+}
+
+func (o *openLetters) has(offset int64) bool {
+	i := offset - o.from
+	return offset >= o.from && offset < o.to && o.bits[i/64]&(1<<(i%64)) != 0
+}
+
+// openLetters finds those of a partition for which match holds, as they stand now.
+func (t *Topic) openLetters(ctx context.Context, partition int32, match func(*Letter) bool) (*openLetters, error) {
+	extents, err := t.extents(ctx, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	r, ok := extents[partition]
+	if !ok {
+		return nil, fmt.Errorf("%s has no partition %d", t.name, partition)
+	}
+	open := &openLetters{offsets: r, bits: make([]uint64, (r.to-r.from+63)/64)}
+	unread, err := t.fold(ctx, partition, r, match, func(s *standing) {
+		if s.state == Open {
+			i := s.first - r.from
+			open.bits[i/64] |= 1 << (i % 64)
+		}
+	})
+	if err == nil && unread.Newer != nil {
+		err = unread.Newer
+	}
+	return open, err
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/schema"
@@ -114,29 +115,28 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	if err != nil {
 		return nil, err
 	}
-	return consumer.New(consumer.Config{
-		Kafka:          c.opts,
-		Topics:         consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()},
-		IDs:            c.ids,
-		ID:             groupID(c.topics.Prefix, name),
-		InstanceID:     instance,
-		Kind:           kind,
-		Sink:           sinks.Options{Version: c.d.Version, Egress: c.egress},
-		Specs:          specs,
-		Validator:      schema.Validator{OrganizationPattern: c.d.Config.Events.OrganizationPattern},
-		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, c.actions.Action) },
-		SessionTimeout: cfg.SessionTimeout.Std(),
-		CommitInterval: cfg.CommitInterval.Std(),
-		DrainTimeout:   cfg.DrainTimeout.Std(),
-		Retry:          consumer.Retry{Min: cfg.Retry.Min.Std(), Max: cfg.Retry.Max.Std(), Probe: cfg.Probe.Std()},
-		Budget:         c.budget,
-		InFlight:       c.inFlight,
-		StreamInFlight: cfg.InFlightPerStream,
-		Rejections:     cfg.Rejections,
-		RetentionGuard: cfg.RetentionGuard,
-		Metrics:        c.metrics,
-		Log:            c.d.Log.Named("delivery"),
-	})
+	g := streamConfig(c.d.Config, c.d.Version, c.actions, c.egress)
+	g.Kafka, g.IDs, g.ID, g.InstanceID = c.opts, c.ids, groupID(c.topics.Prefix, name), instance
+	g.Topics = consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()}
+	g.Kind, g.Specs = kind, specs
+	g.SessionTimeout, g.RetentionGuard = cfg.SessionTimeout.Std(), cfg.RetentionGuard
+	g.Budget, g.InFlight, g.Metrics, g.Log = c.budget, c.inFlight, c.metrics, c.d.Log.Named("delivery")
+	return consumer.New(g)
+}
+
+// streamConfig is how events are sent to a stream's destination, live or by a job.
+func streamConfig(cfg *config.Config, version string, actions *catalogue.Catalogue, egress *guard) consumer.Config {
+	d := cfg.Delivery
+	return consumer.Config{
+		Sink:           sinks.Options{Version: version, Egress: egress},
+		Validator:      schema.Validator{OrganizationPattern: cfg.Events.OrganizationPattern},
+		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, actions.Action) },
+		CommitInterval: d.CommitInterval.Std(),
+		DrainTimeout:   d.DrainTimeout.Std(),
+		Retry:          consumer.Retry{Min: d.Retry.Min.Std(), Max: d.Retry.Max.Std(), Probe: d.Probe.Std()},
+		StreamInFlight: d.InFlightPerStream,
+		Rejections:     d.Rejections,
+	}
 }
 
 // followPause is the wait before the streams topic is read again after a failure.

@@ -1,0 +1,76 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Count reads the ranges and says of each how many events the job would send. Of a redrive
+// all open letters count, also those that the stream does not take any more. told, which may
+// be nil, hears how many offsets each read has passed. It is called before Run.
+func (j *Job) Count(ctx context.Context, told func(offsets int64)) ([]int64, error) {
+	out, err := j.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	counts := make([]int64, len(j.task.Ranges))
+	for i, r := range j.task.Ranges {
+		if counts[i], err = j.count(ctx, r, told); err != nil {
+			return nil, fmt.Errorf("count %s[%d]: %w", j.task.Topic, r.Partition, err)
+		}
+	}
+	return counts, nil
+}
+
+const (
+	countWindow = 4 << 20 // bytes of compressed batches that one request asks for
+	countIdle   = 20      // answers in a row that hold nothing, each waited for half a second
+)
+
+func (j *Job) count(ctx context.Context, r Range, told func(int64)) (int64, error) {
+	check := checker{validator: j.g.cfg.Validator, topicID: j.g.cfg.IDs.Events, letters: j.g.letters}
+	n, idle := int64(0), 0
+	for at := r.From; at < r.To; {
+		span, err := j.g.reader.Read(ctx, j.task.Topic, r.Partition, at, countWindow)
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			start, _, bounded := j.g.bounds(ctx, r.Partition)
+			if bounded == nil && start > at {
+				span.Next, err = min(start, r.To), nil // retention was faster
+			}
+		}
+		if err == nil && span.Next <= at {
+			if idle++; idle == countIdle {
+				err = fmt.Errorf("no answer holds offset %d although the range reaches to %d", at, r.To)
+			}
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return 0, err
+		}
+		for _, rec := range span.Records {
+			if rec.Offset < r.To && j.matches(&check, rec) {
+				n++
+			}
+		}
+		if next := min(span.Next, r.To); next > at {
+			if told != nil {
+				told(next - at)
+			}
+			at, idle = next, 0
+		}
+	}
+	return n, nil
+}
+
+// matches says whether the job would send a record.
+func (j *Job) matches(check *checker, r *kgo.Record) bool {
+	if j.g.letters != nil {
+		return true
+	}
+	event, _ := check.check(r)
+	return event != nil && len(j.g.router.match(event.OrganizationID, event.Action, nil)) > 0
+}
