@@ -260,6 +260,10 @@ type destination struct {
 	answer func(stream string, ids []string) (take int, r sinks.Receipt, err error)
 	// before is called first, and may wait.
 	before func(ctx context.Context, stream string) error
+	// fate decides on a batch that was taken in, where deliveries are confirmed later; nil
+	// confirms at the first question.
+	fate  func() fate
+	taken []fate // of each such batch; its number is its ticket
 }
 
 type arrival struct {
@@ -316,7 +320,11 @@ func (r *rig) kind() sinks.Kind {
 		Name:     r.name,
 		Defaults: func() sinks.Settings { return &settings{r.batching} },
 		Open: func(_ sinks.Settings, o sinks.Options) (sinks.Sink, error) {
-			return &recorder{r.dest, o.Replay}, nil
+			s := &recorder{r.dest, o.Replay}
+			if r.batching.Confirmation.Batches > 0 {
+				return &confirmingRecorder{s}, nil
+			}
+			return s, nil
 		},
 	}
 }
