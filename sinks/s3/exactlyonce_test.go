@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,30 +13,31 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/internal/secret"
-	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/s3"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 	"github.com/auditstream/auditstream/sinks/sinktest/s3store"
 )
 
 // TestExactlyOnce plays random histories of one lane: owners that cut the same log in
-// different ways at the same time, crash, lose or confuse their marks and go back to
-// older cursors, over a network and a store that fail before and after they have done
-// what they were asked. In the end each event has to be in one object, once.
+// different ways at the same time, crash, lose or confuse their marks, lose their progress
+// and begin in the middle of objects, under filters that change, over a log that retention
+// cuts off, whose topic is made again and whose append time steps back, into a bucket
+// whose lifecycle takes whole days and where a stranger's object may stand in the way,
+// over a network and a store that fail before and after they have done what they were
+// asked. In the end each event has to be in one object, once.
+//
+// AUDITSTREAM_SEED plays the histories of an earlier run again, AUDITSTREAM_WORLDS more.
 func TestExactlyOnce(t *testing.T) {
 	store := newStore(t, s3store.Config{})
-	playWorlds(t, 25, store, settings(t, ""))
+	playWorlds(t, 40, store, settings(t, ""))
 }
 
 // TestExactlyOnceWithARealStore is the same against a real S3 server, which the
@@ -67,16 +67,25 @@ func TestExactlyOnceWithARealStore(t *testing.T) {
 	}, set)
 }
 
-// playWorlds plays n histories, each under a prefix of its own, with faults before store.
-func playWorlds(t *testing.T, n int, store http.Handler, set *s3.Settings) {
+// fromEnvironment is a number that the environment sets, or fallback.
+func fromEnvironment(t *testing.T, name string, fallback uint64) uint64 {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("AUDITSTREAM_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
+	text := os.Getenv(name)
+	if text == "" {
+		return fallback
 	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// playWorlds plays n histories, each under a prefix of its own, with faults before store.
+func playWorlds(t *testing.T, n uint64, store http.Handler, set *s3.Settings) {
+	t.Helper()
+	seed := fromEnvironment(t, "AUDITSTREAM_SEED", uint64(time.Now().UnixNano()))
+	n = fromEnvironment(t, "AUDITSTREAM_WORLDS", n)
 	t.Logf("AUDITSTREAM_SEED=%d", seed)
 	f := faults.New(store)
 	server := httptest.NewServer(f)
@@ -87,13 +96,16 @@ func playWorlds(t *testing.T, n int, store http.Handler, set *s3.Settings) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		w := newWorld(rand.New(rand.NewPCG(seed, uint64(i))))
-		set.Prefix = fmt.Sprintf("%d/%d/", seed, i)
+		w := newWorld(rand.New(rand.NewPCG(seed, i)))
+		mine := *set
+		mine.Prefix = fmt.Sprintf("%d/%d/", seed, i)
+		mine.Compression = []string{s3.CompressionGzip, s3.CompressionZstd}[i%2]
+		b := &bucketOf{client: client, set: &mine, faults: f, gone: map[string]archived{}}
 		f.Program(w.fault)
-		w.play(t, set)
+		w.play(t, b)
 		f.Program(nil)
-		w.finish(t, set)
-		w.check(t, client, set)
+		w.finish(t, b)
+		b.check(t, w)
 		if t.Failed() {
 			t.Fatalf("world %d of AUDITSTREAM_SEED=%d:\n%s", i, seed, strings.Join(w.told, "\n"))
 		}
@@ -114,234 +126,160 @@ func rawClient(t *testing.T, set *s3.Settings) *awss3.Client {
 	})
 }
 
-type record struct {
-	offset  int64
-	day     int32
-	matches bool // the stream takes it; the others are filtered out or dead-lettered
+// bucketOf is the bucket as its owner sees it, who lists, expires and tidies up.
+type bucketOf struct {
+	client *awss3.Client
+	set    *s3.Settings
+	faults *faults.Handler
+	gone   map[string]archived // by key: what its lifecycle has taken
 }
 
-// state is what an owner of the lane has in memory, and what outlives it.
-type state struct {
-	cursor int64
-	mark   string
+// archived is one object.
+type archived struct {
+	metadata map[string]string
+	lines    []string
 }
 
-type world struct {
-	log []record
-	end int64 // of the log
-
-	mu      sync.Mutex
-	rng     *rand.Rand // guarded by mu
-	history []state    // that has ever been acknowledged; guarded by mu
-	told    []string   // what happened; guarded by mu
+// quietly lets the owner of the bucket work without faults.
+func (b *bucketOf) quietly(w *world, work func()) {
+	b.faults.Program(nil)
+	work()
+	b.faults.Program(w.fault)
 }
 
-func newWorld(rng *rand.Rand) *world {
-	w := &world{rng: rng, history: []state{{}}}
-	offset, today := int64(rng.IntN(3)), int32(day)
-	for range 30 + rng.IntN(60) {
-		if rng.IntN(8) == 0 {
-			today++
-		}
-		r := record{offset: offset, day: today, matches: rng.IntN(10) < 7}
-		if rng.IntN(8) == 0 {
-			r.day-- // another leader's clock
-		}
-		w.log = append(w.log, r)
-		offset++
-		if rng.IntN(5) == 0 { // control records leave gaps
-			offset += int64(1 + rng.IntN(3))
-		}
-	}
-	w.end = offset
-	return w
-}
-
-// fault decides about one request.
-func (w *world) fault(r *http.Request) *faults.Answer {
-	w.mu.Lock()
-	n := w.rng.IntN(100)
-	w.mu.Unlock()
-	var a *faults.Answer
-	switch {
-	case n < 4:
-		a = &faults.Answer{Cut: faults.CutBeforeBody}
-	case n < 7:
-		a = &faults.Answer{Status: 500}
-	case n < 9:
-		a = &faults.Answer{Status: 503}
-	case r.Method == http.MethodHead:
-	case n < 13:
-		a = &faults.Answer{Status: 409, Body: []byte("<Error><Code>ConditionalRequestConflict</Code></Error>")}
-	case n < 18:
-		a = &faults.Answer{Store: true, Cut: faults.CutBeforeAnswer}
-	case n < 23:
-		a = &faults.Answer{Store: true, Status: 502}
-	case n < 26:
-		a = &faults.Answer{Store: true, Cut: faults.CutInAnswer}
-	}
-	if a != nil {
-		w.tell("  fault %s %s store=%v status=%d cut=%d", r.Method, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/'):], a.Store, a.Status, a.Cut)
-	}
-	return a
-}
-
-func (w *world) tell(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.told = append(w.told, fmt.Sprintf(format, args...))
-}
-
-// play lets up to three owners deliver at the same time, for a while.
-func (w *world) play(t *testing.T, set *s3.Settings) {
+// expire takes the days that are over: Kafka has forgotten all their events.
+func (b *bucketOf) expire(t *testing.T, w *world) {
 	t.Helper()
-	owners := make([]state, 1+w.rng.IntN(3))
-	opened := make([]*s3.Sink, len(owners))
-	for i := range opened {
-		opened[i] = openSink(t, set)
-	}
-	for range 25 {
-		batches := make([]*sinks.Batch, len(owners))
-		for i := range owners {
-			if w.rng.IntN(10) == 0 { // crashed: another process goes on from what it finds
-				owners[i].cursor = w.history[w.rng.IntN(len(w.history))].cursor
-				if w.rng.IntN(2) == 0 {
-					owners[i].mark = ""
-				} else {
-					owners[i].mark = w.history[w.rng.IntN(len(w.history))].mark
+	b.quietly(w, func() {
+		p := w.topics[len(w.topics)-1]
+		kept := map[string]bool{}
+		for _, p := range w.topics {
+			for _, r := range p.log {
+				if r.offset >= p.start {
+					kept[p.id+dayOf(r.day)] = true
 				}
-				w.tell("owner %d goes on at %d with mark %q", i, owners[i].cursor, owners[i].mark)
-			}
-			batches[i] = w.cut(owners[i])
-		}
-		var wg sync.WaitGroup
-		for i, b := range batches {
-			if b != nil {
-				wg.Go(func() { _ = w.deliver(t, i, opened[i], b, &owners[i]) }) // refused: it is cut and tried anew
 			}
 		}
-		wg.Wait()
-	}
+		for _, key := range b.list(t) {
+			if d := b.dayIn(key); strings.Contains(key, p.id) && !kept[p.id+d] && key != w.planted {
+				b.gone[key] = b.fetch(t, key)
+				b.delete(t, key)
+				w.tell("lifecycle takes %s", key)
+			}
+		}
+	})
 }
 
-// finish delivers the rest over a network that works.
-func (w *world) finish(t *testing.T, set *s3.Settings) {
+// plant puts a stranger's object behind the last one of some day.
+func (b *bucketOf) plant(t *testing.T, w *world) {
 	t.Helper()
-	s := openSink(t, set)
-	o := w.history[w.rng.IntN(len(w.history))]
-	if w.rng.IntN(2) == 0 {
-		o.mark = ""
-	}
-	for range 10 * len(w.log) {
-		b := w.cut(o)
-		if b == nil {
+	b.quietly(w, func() {
+		keys := b.list(t)
+		if len(keys) == 0 {
 			return
 		}
-		if err := w.deliver(t, -1, s, b, &o); err != nil {
-			t.Errorf("with nothing in the way: %v", err)
-			return
+		key := keys[w.rng.IntN(len(keys))]
+		next := b.fetch(t, key).metadata["auditstream-next"]
+		ending := key[strings.LastIndex(key, ".ndjson"):]
+		stem := strings.TrimSuffix(key, ending)
+		stem = stem[:strings.LastIndexByte(stem, '.')+1]
+		n := number(t, next)
+		planted := fmt.Sprintf("%s%020d%s", stem, n, ending)
+		_, err := b.client.PutObject(t.Context(), &awss3.PutObjectInput{
+			Bucket: &b.set.Bucket, Key: &planted, Body: strings.NewReader("not of auditstream"), IfNoneMatch: aws.String("*"),
+		})
+		if err == nil {
+			w.planted = planted
+			w.tell("a stranger puts %s", planted)
 		}
-	}
-	t.Error("it goes on for ever")
+	})
 }
 
-func openSink(t *testing.T, set *s3.Settings) *s3.Sink {
+// remove moves the stranger's object away.
+func (b *bucketOf) remove(t *testing.T, w *world) {
 	t.Helper()
-	s, err := s3.Open(set, sinks.Options{Log: zap.NewNop(), Version: "test"})
-	if err != nil {
+	b.quietly(w, func() {
+		b.delete(t, w.planted)
+		w.tell("%s is moved away", w.planted)
+		w.planted = ""
+	})
+}
+
+func (b *bucketOf) delete(t *testing.T, key string) {
+	t.Helper()
+	if _, err := b.client.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: &b.set.Bucket, Key: &key}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
 }
 
-// cut makes a batch of some of the events from o's cursor on, or nil at the end.
-func (w *world) cut(o state) *sinks.Batch {
-	b := &sinks.Batch{Lane: lane(), Mark: o.mark, Next: w.end}
-	size, several := 1+w.rng.IntN(6), w.rng.IntN(10) == 0
-	for _, r := range w.log {
-		if r.offset < o.cursor || !r.matches {
-			continue
-		}
-		if n := len(b.Events); n == size || n > 0 && b.Events[0].Day != r.day && !several {
-			// The lane has read at least up to here and found nothing in between.
-			b.Next = b.Events[n-1].Offset + 1 + w.rng.Int64N(r.offset-b.Events[n-1].Offset)
-			break
-		}
-		b.Body = append(b.Body, value(r.offset)+"\n"...)
-		b.Events = append(b.Events, sinks.Entry{Offset: r.offset, End: len(b.Body), Day: r.day})
-	}
-	if len(b.Events) == 0 {
-		return nil
-	}
-	return b
+func dayOf(day int32) string { return time.Unix(int64(day)*86400, 0).UTC().Format(time.DateOnly) }
+
+func (b *bucketOf) dayIn(key string) string {
+	return strings.TrimPrefix(key, b.set.Prefix+"stream=acme-archive/day=")[:len(time.DateOnly)]
 }
 
-// deliver is one attempt, and what the pipeline does with its receipt.
-func (w *world) deliver(t *testing.T, i int, s *s3.Sink, b *sinks.Batch, o *state) error {
+// check reads everything back as an auditor would, by listing, and adds what the lifecycle
+// has taken.
+func (b *bucketOf) check(t *testing.T, w *world) {
 	t.Helper()
-	receipt, err := s.Deliver(t.Context(), b)
-	if err != nil && sinks.ClassOf(err) != sinks.Unavailable {
-		t.Errorf("owner %d: %v", i, err)
+	objects := map[string]archived{}
+	for key, o := range b.gone {
+		objects[key] = o
 	}
-	if receipt.Mark != "" {
-		o.mark = receipt.Mark
-	}
-	if receipt.Settled == len(b.Events) {
-		o.cursor = b.Next
-	} else {
-		o.cursor = b.Events[receipt.Settled].Offset
-	}
-	w.tell("owner %d delivers %v next %d with mark %q: settled %d, mark %q, %v", i, offsets(b), b.Next, b.Mark, receipt.Settled, receipt.Mark, err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.history = append(w.history, *o)
-	return err
-}
-
-func offsets(b *sinks.Batch) []int64 {
-	var out []int64
-	for _, e := range b.Events {
-		out = append(out, e.Offset)
-	}
-	return out
-}
-
-// check reads everything back as an auditor would, by listing.
-func (w *world) check(t *testing.T, client *awss3.Client, set *s3.Settings) {
-	t.Helper()
-	want := map[string][]string{} // by day, in the order of offsets
-	for _, r := range w.log {
-		if r.matches {
-			d := time.Unix(int64(r.day)*86400, 0).UTC().Format(time.DateOnly)
-			want[d] = append(want[d], value(r.offset))
+	for _, key := range b.list(t) {
+		if _, ok := objects[key]; ok {
+			t.Errorf("%s was taken by the lifecycle and is there again", key)
 		}
+		objects[key] = b.fetch(t, key)
 	}
-	got, ends := map[string][]string{}, map[string]int64{}
-	for _, key := range list(t, client, set) {
-		d := strings.TrimPrefix(key, set.Prefix+"stream=acme-archive/day=")[:len(time.DateOnly)]
-		metadata, content := fetch(t, client, set.Bucket, key)
-		slot, next := number(t, metadata["auditstream-slot"]), number(t, metadata["auditstream-next"])
-		if slot != ends[d] {
-			t.Errorf("%s: the chain has a gap: it goes from slot %d to %d", d, ends[d], slot)
+	keys := make([]string, 0, len(objects))
+	for key := range objects {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	count, ends := map[string]int{}, map[string]int64{}
+	for _, key := range keys {
+		o := objects[key]
+		topicID := o.metadata["auditstream-topic-id"]
+		chain := topicID + " " + b.dayIn(key)
+		slot, next := number(t, o.metadata["auditstream-slot"]), number(t, o.metadata["auditstream-next"])
+		if slot != ends[chain] {
+			t.Errorf("%s: the chain has a gap: it goes from %d to slot %d", chain, ends[chain], slot)
 		}
-		ends[d] = next
-		lines := strings.Split(strings.TrimSuffix(content, "\n"), "\n")
-		if int64(len(lines)) != number(t, metadata["auditstream-count"]) {
-			t.Errorf("%s has %d events, its metadata say %s", key, len(lines), metadata["auditstream-count"])
+		ends[chain] = next
+		if int64(len(o.lines)) != number(t, o.metadata["auditstream-count"]) {
+			t.Errorf("%s has %d events, its metadata say %s", key, len(o.lines), o.metadata["auditstream-count"])
 		}
-		for _, l := range lines {
-			if o := number(t, strings.Trim(l, `{}"n:`)); o < slot || o >= next {
-				t.Errorf("%s: event %d is outside of [%d, %d)", key, o, slot, next)
+		before := slot - 1
+		for _, l := range o.lines {
+			offset := number(t, strings.Trim(l, `{}"n:`))
+			if offset <= before || offset >= next {
+				t.Errorf("%s: event %d is out of order or outside of [%d, %d)", key, offset, slot, next)
 			}
+			before = offset
+			count[fmt.Sprintf("%s %s %d", topicID, b.dayIn(key), offset)]++
 		}
-		got[d] = append(got[d], lines...)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("each event once, in order (-want +got):\n%s", diff)
+	for i, p := range w.topics {
+		for _, r := range p.log {
+			name := fmt.Sprintf("%s %s %d", p.id, dayOf(r.day), r.offset)
+			least, most := p.duty(r, w.present)
+			if i < len(w.topics)-1 && r.offset >= p.settled { // the topic was made again before it came to this one
+				least = 0
+			}
+			if n := count[name]; n < least || n > most {
+				t.Errorf("the event at %s is there %d times, want %d to %d", name, n, least, most)
+			}
+			delete(count, name)
+		}
+	}
+	for name := range count {
+		t.Errorf("an event that never was: %s", name)
 	}
 	if t.Failed() {
-		w.tell("log %v", w.log)
+		for _, p := range w.topics {
+			w.tell("topic %s: %+v", p.id, *p)
+		}
 	}
 }
 
@@ -354,11 +292,11 @@ func number(t *testing.T, text string) int64 {
 	return n
 }
 
-func list(t *testing.T, client *awss3.Client, set *s3.Settings) []string {
+func (b *bucketOf) list(t *testing.T) []string {
 	t.Helper()
 	var keys []string
-	pages := awss3.NewListObjectsV2Paginator(client, &awss3.ListObjectsV2Input{
-		Bucket: &set.Bucket, Prefix: aws.String(set.Prefix + "stream="), MaxKeys: aws.Int32(7),
+	pages := awss3.NewListObjectsV2Paginator(b.client, &awss3.ListObjectsV2Input{
+		Bucket: &b.set.Bucket, Prefix: aws.String(b.set.Prefix + "stream="), MaxKeys: aws.Int32(7),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -375,11 +313,11 @@ func list(t *testing.T, client *awss3.Client, set *s3.Settings) []string {
 	return keys
 }
 
-func fetch(t *testing.T, client *awss3.Client, bucket, key string) (map[string]string, string) {
+func (b *bucketOf) fetch(t *testing.T, key string) archived {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o, err := client.GetObject(ctx, &awss3.GetObjectInput{Bucket: &bucket, Key: &key})
+	o, err := b.client.GetObject(ctx, &awss3.GetObjectInput{Bucket: &b.set.Bucket, Key: &key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,6 +326,5 @@ func fetch(t *testing.T, client *awss3.Client, bucket, key string) (map[string]s
 	if err != nil {
 		t.Fatal(err)
 	}
-	metadata := maps.Clone(o.Metadata)
-	return metadata, unpack(t, data)
+	return archived{o.Metadata, strings.Split(strings.TrimSuffix(unpack(t, data), "\n"), "\n")}
 }
