@@ -267,6 +267,7 @@ func (g *Group) revoked(ctx context.Context, _ *kgo.Client, revoked map[string][
 
 // lost drops partitions that another process may own by now.
 func (g *Group) lost(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	g.joined.Store(false)
 	g.giveUp(ctx, g.removed(lost[g.cfg.Topics.Events]), false)
 }
 
@@ -293,6 +294,7 @@ func (g *Group) removed(numbers []int32) []*partition {
 			delete(g.partitions, number)
 		}
 		delete(g.fetched, number)
+		delete(g.assigned, number)
 	}
 	return parts
 }

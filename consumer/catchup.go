@@ -58,7 +58,7 @@ func (g *Group) sweepOne(ctx context.Context, turn *int) bool {
 func (p *partition) sweepWithin(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
+	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both contexts end it
 	return p.sweep(ctx)
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +104,7 @@ type Group struct {
 	progressID string               // of the progress topic; guarded by mu
 	forget     func(...string)      // has the producer ask anew what topics are; nil before Run; guarded by mu
 	partitions map[int32]*partition // owned now; guarded by mu
+	assigned   map[int32]bool       // by Kafka, open or not; guarded by mu
 	fetched    map[int32]*commit    // as the last rebalance found them; guarded by mu
 }
 
@@ -110,7 +113,7 @@ func New(cfg Config) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
 		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), committing: newTurn(),
-		partitions: map[int32]*partition{}, fetched: map[int32]*commit{},
+		partitions: map[int32]*partition{}, assigned: map[int32]bool{}, fetched: map[int32]*commit{},
 	}
 	g.reading = &nag{what: "reading is held", over: "reading goes on", log: g.log}
 	g.opening = &nag{what: "partitions cannot be opened yet, trying again", over: "partitions are open", log: g.log}
@@ -189,8 +192,39 @@ func closeSinks(streams []*stream) error {
 	return errors.Join(errs...)
 }
 
-// Ready says whether the group has been joined: partitions are owned, or others own them.
-func (g *Group) Ready() bool { return g.joined.Load() }
+// Ready says why the group does not deliver yet: it has not been joined, or partitions that
+// were assigned are not open. A group all of whose partitions others own is ready.
+func (g *Group) Ready() error {
+	if !g.joined.Load() {
+		return fmt.Errorf("joining the consumer group %s", g.cfg.ID)
+	}
+	g.mu.Lock()
+	var closed []string
+	for _, number := range slices.Sorted(maps.Keys(g.assigned)) {
+		if g.partitions[number] == nil {
+			closed = append(closed, strconv.Itoa(int(number)))
+		}
+	}
+	g.mu.Unlock()
+	if len(closed) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("opening partition %s of %s for the consumer group %s", strings.Join(closed, ", "), g.cfg.Topics.Events, g.cfg.ID)
+	if why := g.opening.present(); why != "" {
+		err = fmt.Errorf("%w: %s", err, why)
+	}
+	return err
+}
+
+// assignedNow takes note of partitions that are to be opened.
+func (g *Group) assignedNow(_ context.Context, _ *kgo.Client, assigned map[string][]int32) {
+	g.mu.Lock()
+	for _, number := range assigned[g.cfg.Topics.Events] {
+		g.assigned[number] = true
+	}
+	g.mu.Unlock()
+	g.joined.Store(true)
+}
 
 // Run delivers until ctx ends; then it finishes or abandons what is under way within
 // DrainTimeout, saves progress, commits and leaves the group. It returns an error only
@@ -220,7 +254,7 @@ func (g *Group) Run(ctx context.Context) error {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnOffsetsFetched(g.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(g.assign),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { g.joined.Store(true) }),
+		kgo.OnPartitionsAssigned(g.assignedNow),
 		kgo.OnPartitionsRevoked(g.revoked),
 		kgo.OnPartitionsLost(g.lost),
 	})

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestAShutdownEndsAlsoWhileKafkaHangs(t *testing.T) {
 			r := newRig(t, 2)
 			var hush silence
 			client := r.opts
-			r.opts = append(r.opts[:len(r.opts):len(r.opts)], kgo.Dialer(hush.dial))
+			r.opts = append(slices.Clip(r.opts), kgo.Dialer(hush.dial))
 			r.stream("a", orgA)
 			r.stream("b", orgA)
 			r.publish(orgA, 0, 100)

@@ -58,6 +58,16 @@ func (n *nag) relieve() {
 	n.since, n.times = time.Time{}, 0
 }
 
+// present is what holds it up now; empty without anything.
+func (n *nag) present() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.since.IsZero() {
+		return ""
+	}
+	return n.reason
+}
+
 // firstOf is the first line of an error that joins one a partition, and how many follow.
 func firstOf(err error) string {
 	first, rest, more := strings.Cut(err.Error(), "\n")

@@ -77,6 +77,7 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 		c.d.Log.Warn("there is no " + what + " to deliver: list some under streams: in the configuration")
 	}
 	c.state.begun()
+	running.Go(func() error { return c.feel(ctx) })
 	running.Go(func() error { return c.follow(ctx, running, specs) })
 	return running.Wait()
 }

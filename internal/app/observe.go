@@ -17,8 +17,10 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 )
 
-// readiness says whether delivery has joined all of its groups.
+// readiness says whether delivery delivers, or could: Kafka answers, all groups are joined,
+// and the partitions that they were given are open.
 type readiness struct {
+	kafka   pulse
 	mu      sync.Mutex
 	why     string            // delivery has not begun; guarded by mu
 	started bool              // guarded by mu
@@ -58,15 +60,18 @@ func (r *readiness) ready() error {
 	if !r.started {
 		return errors.New(cmp.Or(r.why, "waiting for Kafka"))
 	}
+	if err := r.kafka.gone(); err != nil {
+		return err
+	}
 	for _, g := range r.groups {
-		if !g.Ready() {
-			return errors.New("joining the consumer groups")
+		if err := g.Ready(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// observe serves /healthz (the process runs), /readyz (it delivers, or could) and
+// observe serves /healthz (the process runs), /readyz (it delivers, or could: see readiness) and
 // /metrics. The returned function serves until ctx ends.
 func observe(ctx context.Context, listen string, registry *prometheus.Registry, state *readiness, log *zap.Logger) (func() error, error) {
 	mux := http.NewServeMux()
