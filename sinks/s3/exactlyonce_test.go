@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks/s3"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 	"github.com/auditstream/auditstream/sinks/sinktest/s3store"
@@ -43,18 +43,11 @@ func TestExactlyOnce(t *testing.T) {
 // TestExactlyOnceWithARealStore is the same against a real S3 server, which the
 // integration tests start.
 func TestExactlyOnceWithARealStore(t *testing.T) {
-	endpoint := os.Getenv("AUDITSTREAM_S3_ENDPOINT")
-	if endpoint == "" {
-		t.Skip("set AUDITSTREAM_S3_ENDPOINT, AUDITSTREAM_S3_ACCESS_KEY and AUDITSTREAM_S3_SECRET_KEY to run this against a real S3 server")
-	}
-	target, err := url.Parse(endpoint)
+	set := realStore(t)
+	target, err := url.Parse(set.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := settings(t, "")
-	set.AccessKeyID = os.Getenv("AUDITSTREAM_S3_ACCESS_KEY")
-	set.SecretAccessKey = secret.Ref{Env: "AUDITSTREAM_S3_SECRET_KEY"}
-	set.Bucket = fmt.Sprintf("auditstream-%d", time.Now().UnixNano())
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	playWorlds(t, 15, &httputil.ReverseProxy{
@@ -222,10 +215,7 @@ func (b *bucketOf) dayIn(key string) string {
 // has taken.
 func (b *bucketOf) check(t *testing.T, w *world) {
 	t.Helper()
-	objects := map[string]archived{}
-	for key, o := range b.gone {
-		objects[key] = o
-	}
+	objects := maps.Clone(b.gone)
 	for _, key := range b.list(t) {
 		if _, ok := objects[key]; ok {
 			t.Errorf("%s was taken by the lifecycle and is there again", key)
