@@ -184,6 +184,21 @@ func (r *rig) deliver(t *testing.T, ctx context.Context, b *batch) (sinks.Receip
 	if err == nil {
 		return receipt, nil
 	}
+	r.checkError(t, err)
+	if e, ok := errors.AsType[*sinks.Error](err); ok {
+		if e.Named && (e.Event < receipt.Settled || e.Event >= n) {
+			t.Errorf("the error names event %d of the batch; %d of %d are settled", e.Event, receipt.Settled, n)
+		}
+		if e.RetryAfter < 0 {
+			t.Errorf("RetryAfter is %v", e.RetryAfter)
+		}
+	}
+	return receipt, err
+}
+
+// checkError checks what an error may hold.
+func (r *rig) checkError(t *testing.T, err error) {
+	t.Helper()
 	r.checkSecrets(t, "the error", fmt.Sprintf("%v %+v", err, err))
 	if e, ok := errors.AsType[*sinks.Error](err); ok {
 		r.checkSecrets(t, "the error's answer", e.Answer)
@@ -193,14 +208,7 @@ func (r *rig) deliver(t *testing.T, ctx context.Context, b *batch) (sinks.Receip
 		if !utf8.ValidString(e.Answer) {
 			t.Errorf("the error's answer is not UTF-8: %q", e.Answer)
 		}
-		if e.Named && (e.Event < receipt.Settled || e.Event >= n) {
-			t.Errorf("the error names event %d of the batch; %d of %d are settled", e.Event, receipt.Settled, n)
-		}
-		if e.RetryAfter < 0 {
-			t.Errorf("RetryAfter is %v", e.RetryAfter)
-		}
 	}
-	return receipt, err
 }
 
 // confirm asks for a ticket until its events are durable, and reports whether they are.

@@ -35,6 +35,9 @@ type Harness struct {
 	// leaves each of its events at the destination once.
 	ExactlyOnce bool
 
+	// AnyAnswer: a 2xx of whatever content is a delivery, if it is no page of HTML.
+	AnyAnswer bool
+
 	// Skip names cases that cannot be, each with the reason.
 	Skip map[string]string
 }

@@ -56,6 +56,7 @@ type Config struct {
 	CredentialPrefix string     // what precedes it there: "Splunk "
 
 	SecretHeaders []SecretHeader // more headers that are secrets
+	SpacedSecrets bool           // SecretHeaders may hold spaces, as in "Bearer TOKEN"
 
 	Settings Settings      // what the operator has set
 	Options  sinks.Options // of the sink
@@ -85,7 +86,7 @@ type Client struct {
 	closing sync.Once
 	secrets []secretHeader
 	proxy   *Secret     // password of the stream's own proxy; nil: none
-	gzip    *compressor // nil: not compressed
+	packs   *compressor // nil: bodies are sent as they are
 }
 
 // New makes a client. It reads the CA file and does nothing on the network.
@@ -115,13 +116,15 @@ func New(c Config) (*Client, error) {
 		headers = append(slices.Clip(headers), SecretHeader{c.CredentialHeader, c.CredentialPrefix, c.Credential})
 	}
 	for _, h := range headers {
-		client.secrets = append(client.secrets, secretHeader{h, NewSecret(h.Value)})
+		s := NewSecret(h.Value)
+		s.spaced = c.SpacedSecrets
+		client.secrets = append(client.secrets, secretHeader{h, s})
 	}
 	if c.Settings.Proxy.Username != "" {
 		client.proxy = NewSecret(c.Settings.Proxy.Password)
 	}
-	if level := c.Settings.Level(); level != 0 {
-		if client.gzip, err = newCompressor(level); err != nil {
+	if packing, ok := c.Settings.packing(); ok {
+		if client.packs, err = newCompressor(packing); err != nil {
 			return nil, err
 		}
 	}

@@ -165,6 +165,13 @@ type credentialError string
 
 func (e credentialError) Error() string { return string(e) }
 
+// CredentialError is the error of a credential that cannot be read, or is none, for the
+// reason err. It does not wrap err: a time-out in its chain would pass for one of the
+// caller's context.
+func CredentialError(err error) *sinks.Error {
+	return &sinks.Error{Class: sinks.Misconfigured, Err: credentialError(err.Error())}
+}
+
 // isAboutCredentials reports an error that the credentials caused: they cannot be read, or
 // were refused.
 func isAboutCredentials(err error) bool {

@@ -44,18 +44,17 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 		if ctx.Err() != nil {
 			return nil, c.failure(ctx, err, nil)
 		}
-		// As text: a time-out in its chain would pass for one of the caller's context.
-		return nil, &sinks.Error{Class: sinks.Misconfigured, Err: credentialError(err.Error())}
+		return nil, CredentialError(err)
 	}
 
 	payload := &payload{parts: r.Parts}
-	packs := c.gzip != nil && !r.Plain && payload.size() > 0
+	packs := c.packs != nil && !r.Plain && payload.size() > 0
 	if packs {
-		packed, err := c.gzip.pack(r.Parts)
+		packed, err := c.packs.pack(r.Parts)
 		if err != nil {
 			return nil, &sinks.Error{Err: fmt.Errorf("compress: %w", err)}
 		}
-		defer c.gzip.release(packed)
+		defer c.packs.release(packed)
 		payload.parts = [][]byte{packed.Bytes()}
 	}
 	// The transport may go on reading the body after it has returned an answer that came
@@ -121,7 +120,7 @@ func (c *Client) newRequest(ctx context.Context, r *Request, payload *payload, k
 	maps.Copy(req.Header, r.Header)
 	req.Header.Set("User-Agent", "auditstream/"+c.config.Options.Version)
 	if packed {
-		req.Header.Set("Content-Encoding", "gzip")
+		req.Header.Set("Content-Encoding", c.packs.packing.encoding)
 	}
 	if r.Sign != nil {
 		if err := r.Sign(req.Header, payload.parts); err != nil {

@@ -12,9 +12,10 @@ import (
 // Secret is a secret that stands in headers, kept between requests. It is safe for
 // concurrent use.
 type Secret struct {
-	ref  secret.Ref
-	lock chan struct{} // holds one element while somebody has the lock; a mutex that a context can end waiting for
-	last string        // guarded by lock; "" if it has to be read
+	ref    secret.Ref
+	spaced bool          // spaces may stand in it
+	lock   chan struct{} // holds one element while somebody has the lock; a mutex that a context can end waiting for
+	last   string        // guarded by lock; "" if it has to be read
 }
 
 // NewSecret makes one of what ref refers to, which is read when it is first needed.
@@ -38,7 +39,7 @@ func (c *Secret) Read(ctx context.Context) (string, error) {
 		return "", err
 	}
 	value = strings.TrimSpace(value)
-	if err := checkHeader(value); err != nil {
+	if err := checkHeader(value, c.spaced); err != nil {
 		return "", fmt.Errorf("secret %v: %w", c.ref, err)
 	}
 	c.last = value
@@ -54,9 +55,9 @@ func (c *Secret) Forget() {
 }
 
 // checkHeader refuses what cannot stand in a header, in words that do not repeat it.
-func checkHeader(value string) error {
+func checkHeader(value string, spaced bool) error {
 	for i := range len(value) {
-		if value[i] < 0x21 || value[i] > 0x7e {
+		if c := value[i]; (c < 0x21 || c > 0x7e) && (c != ' ' || !spaced) {
 			return errors.New("holds a character other than printable ASCII: is it the token and nothing else?")
 		}
 	}

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/secret"
@@ -11,7 +13,7 @@ import (
 
 // Settings are what every kind over HTTP lets an operator set. A kind embeds them.
 type Settings struct {
-	Compression string         `json:"compression"` // gzip or none
+	Compression string         `json:"compression"` // gzip or none; for some kinds zstd too
 	GzipLevel   int            `json:"gzip_level"`  // 1 (fast) to 9 (small)
 	Timeout     units.Duration `json:"timeout"`     // of one request, from its beginning to the answer's end
 
@@ -26,6 +28,7 @@ type Settings struct {
 // The values of Settings.Compression.
 const (
 	Gzip = "gzip"
+	Zstd = "zstd" // where the kind says that its service knows it
 	None = "none"
 )
 
@@ -35,11 +38,12 @@ func Defaults() Settings {
 	return Settings{Compression: Gzip, GzipLevel: 1, Timeout: units.Duration(30 * time.Second)}
 }
 
-// Validate returns every violation, each a *sinks.FieldError.
-func (s *Settings) Validate() []error {
+// Validate returns every violation, each a *sinks.FieldError. The service knows gzip, and
+// also the compressions of more.
+func (s *Settings) Validate(more ...string) []error {
 	var errs []error
-	if s.Compression != Gzip && s.Compression != None {
-		errs = append(errs, &sinks.FieldError{Field: "compression", Message: "is neither gzip nor none"})
+	if known := append([]string{Gzip, None}, more...); !slices.Contains(known, s.Compression) {
+		errs = append(errs, &sinks.FieldError{Field: "compression", Message: "is none of " + strings.Join(known, ", ")})
 	}
 	if s.GzipLevel < 1 || s.GzipLevel > 9 {
 		errs = append(errs, &sinks.FieldError{Field: "gzip_level", Message: fmt.Sprintf("%d is not from 1 (fast) to 9 (small)", s.GzipLevel)})
@@ -72,10 +76,13 @@ func (s *Settings) Validate() []error {
 	return append(errs, s.Proxy.validate()...)
 }
 
-// Level is the gzip level for a Config: 0 without compression.
-func (s *Settings) Level() int {
-	if s.Compression == None {
-		return 0
+// packing is how bodies are compressed; ok is false if they are not.
+func (s *Settings) packing() (p packing, ok bool) {
+	switch s.Compression {
+	case Gzip:
+		return packing{Gzip, s.GzipLevel}, true
+	case Zstd:
+		return packing{encoding: Zstd}, true
 	}
-	return s.GzipLevel
+	return packing{}, false
 }

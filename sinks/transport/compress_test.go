@@ -10,14 +10,29 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
-func TestAllClientsOfALevelShareAFewWriters(t *testing.T) {
-	one, err := newCompressor(2)
+func TestAllClientsOfAPackingShareAFewWriters(t *testing.T) {
+	unpackers := map[packing]func(io.Reader) (io.Reader, error){
+		{Gzip, 2}: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		{encoding: Zstd}: func(r io.Reader) (io.Reader, error) {
+			d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+			return d, err
+		},
+	}
+	for p, unpack := range unpackers {
+		t.Run(p.encoding, func(t *testing.T) { shareWriters(t, p, unpack) })
+	}
+}
+
+func shareWriters(t *testing.T, p packing, unpack func(io.Reader) (io.Reader, error)) {
+	t.Helper()
+	one, err := newCompressor(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := newCompressor(2)
+	other, err := newCompressor(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +50,7 @@ func TestAllClientsOfALevelShareAFewWriters(t *testing.T) {
 				return
 			}
 			defer one.release(packed)
-			r, err := gzip.NewReader(bytes.NewReader(packed.Bytes()))
+			r, err := unpack(bytes.NewReader(packed.Bytes()))
 			if err != nil {
 				t.Error(err)
 				return
@@ -57,7 +72,7 @@ func TestAllClientsOfALevelShareAFewWriters(t *testing.T) {
 
 func TestCompressorRefusesALevelThatIsNone(t *testing.T) {
 	for _, level := range []int{-2, 0, 10} {
-		if c, err := newCompressor(level); err == nil || c != nil {
+		if c, err := newCompressor(packing{Gzip, level}); err == nil || c != nil {
 			t.Errorf("level %d: %v, %v; want an error", level, c, err)
 		}
 	}

@@ -1,0 +1,149 @@
+// Package https delivers to any URL that takes events in a request: a webhook, a collector, a
+// service of one's own.
+//
+// Delivery is at least once: after an answer that never came the receiver may have the
+// events, and gets the same batch again under the same webhook-id. A receiver that
+// remembers ids, of batches or of events, can so take each event once. What a status means
+// is settled between the two of them: a 2xx that is no page of HTML is a delivery.
+package https
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/transport"
+)
+
+// Headers that say whose events a request carries.
+const (
+	headerStream = "Auditstream-Stream"
+	headerReplay = "Auditstream-Replay" // the job, where the events are sent another time
+)
+
+// Kind is the kind of destination that is written https in the configuration.
+func Kind() sinks.Kind {
+	return sinks.Kind{
+		Name:     "https",
+		Defaults: defaults,
+		Open: func(settings sinks.Settings, o sinks.Options) (sinks.Sink, error) {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return nil, fmt.Errorf("https: settings are a %T", settings)
+			}
+			return open(s, o)
+		},
+	}
+}
+
+// Sink delivers to one URL.
+type Sink struct {
+	settings *Settings
+	client   *transport.Client
+	signer   *signer // nil: requests are not signed
+	replay   string
+}
+
+func open(s *Settings, o sinks.Options) (*Sink, error) {
+	header := http.Header{"Content-Type": {"application/x-ndjson"}}
+	if s.Body == Array {
+		header.Set("Content-Type", "application/json")
+	}
+	for name, value := range s.Headers {
+		header.Set(name, value)
+	}
+	var secrets []transport.SecretHeader
+	for name, ref := range s.SecretHeaders {
+		secrets = append(secrets, transport.SecretHeader{Name: name, Value: ref})
+	}
+	client, err := transport.New(transport.Config{
+		Service:       "the receiver",
+		URL:           s.URL,
+		Header:        header,
+		SecretHeaders: secrets,
+		SpacedSecrets: true, // people write "Bearer TOKEN"
+		Settings:      s.Settings,
+		Options:       o,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{settings: s, client: client, signer: newSigner(s.SigningSecrets), replay: o.Replay}, nil
+}
+
+// Frame implements sinks.Sink: it passes the event's bytes on, as a line or as an element.
+func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	if s.settings.Body == Array {
+		return append(append(dst, ','), e.Value...), nil
+	}
+	return append(append(dst, e.Value...), '\n'), nil
+}
+
+// Deliver implements sinks.Sink.
+func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
+	r := transport.Request{
+		Method: s.settings.Method,
+		Header: http.Header{headerStream: {b.Lane.Stream}},
+		Parts:  [][]byte{b.Body},
+	}
+	if s.settings.Body == Array {
+		r.Parts = [][]byte{[]byte("["), b.Body[len(","):], []byte("]")}
+	}
+	if s.replay != "" {
+		r.Header.Set(headerReplay, s.replay)
+	}
+	r.Header.Set(headerID, batchID(b, s.replay))
+	if s.signer != nil {
+		keys, err := s.signer.read(ctx)
+		if err != nil {
+			return sinks.Receipt{}, err
+		}
+		r.Sign = keys.sign
+	}
+	a, err := s.client.Do(ctx, r)
+	if err != nil {
+		return sinks.Receipt{}, err
+	}
+	if refusal := s.judge(a); refusal != nil {
+		if refusal.Class == sinks.Misconfigured {
+			s.client.ForgetCredential()
+			s.signer.forget()
+		}
+		return sinks.Receipt{}, refusal
+	}
+	return sinks.Receipt{Settled: len(b.Events)}, nil
+}
+
+// judge is what an answer means: nil if the receiver has taken the batch.
+func (s *Sink) judge(a *transport.Answer) *sinks.Error {
+	switch {
+	case a.OK() && !a.HTML:
+		return nil
+	case slices.Contains(s.settings.RejectedStatuses, a.Status) && !a.HTML:
+		return a.Refusal(sinks.Rejected, "the receiver refuses the events")
+	case a.Status == http.StatusRequestEntityTooLarge:
+		return a.Unknown()
+	case a.Status == http.StatusBadRequest:
+		return a.Refusal(sinks.Misconfigured,
+			"the receiver refuses the request: is it signed as the receiver expects, is body right? If this is its answer to bad events, list 400 in rejected_statuses")
+	case a.Status == http.StatusGone:
+		return a.Refusal(sinks.Misconfigured, "the receiver is gone for good: remove the stream, or give it another url")
+	}
+	return a.Unknown()
+}
+
+// Test implements sinks.Tester: it delivers b.
+func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
+	return transport.Probe(ctx, report, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
+}
+
+// Close implements sinks.Sink.
+func (s *Sink) Close() error {
+	s.client.Close()
+	return nil
+}
