@@ -105,7 +105,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	defer g.learning.Unlock()
 	g.mu.Lock()
 	router, specs := g.router, g.specs
-	f := found{commit: g.fetched[number], records: table{}, events: g.cfg.IDs.Events, progress: g.progressID, streams: specs.topicID}
+	f := found{number: number, commit: g.fetched[number], events: g.cfg.IDs.Events, progress: g.progressID, streams: specs.topicID}
 	g.mu.Unlock()
 	var err error
 	if f.logStart, f.logEnd, err = g.bounds(ctx, number); err != nil {
@@ -171,6 +171,9 @@ func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.addLane(start.stream, start.from, start.record)
+	if start.gaps != nil {
+		l.gaps = start.gaps
+	}
 	l.next = min(start.from, logEnd)
 	if start.gone != nil {
 		l.outlive(*start.gone)
@@ -212,7 +215,7 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	l := &lane{
 		stream: s, p: p, begin: begin, seekAt: -1, retiring: make(chan struct{}),
 		id:     laneID(s.spec, cfg, p.number),
-		print:  fingerprint(0).with(s.spec),
+		print:  fingerprint(0).with(s.spec.In(p.number)),
 		health: health{state: StateActive, since: time.Now()},
 	}
 	if s.paused() {
@@ -243,20 +246,11 @@ func laneID(s Spec, cfg *Config, number int32) sinks.Lane {
 	}
 }
 
-// started resolves where a stream's epoch begins in a partition.
+// started resolves where a stream's epoch begins in a partition, for which the spec is.
 func (g *Group) started(ctx context.Context, s Spec, number int32, logStart, logEnd int64) (int64, error) {
-	t, err := s.StartTime()
-	if err != nil {
-		return 0, err
-	}
-	if t.IsZero() {
-		return logStart, nil
-	}
-	offset, err := g.offsets.At(ctx, g.cfg.Topics.Events, number, t)
-	if err != nil {
-		return 0, err
-	}
-	return min(offset, logEnd), nil
+	return s.begins(g.cfg.IDs.Events, logStart, logEnd, func(t time.Time) (int64, error) {
+		return g.offsets.At(ctx, g.cfg.Topics.Events, number, t)
+	})
 }
 
 // revoked gives partitions up in good order: what is under way may end, progress is

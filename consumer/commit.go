@@ -49,6 +49,9 @@ func (p *partition) snapshot(all bool) snapshot {
 			continue
 		}
 		lanes ^= l.print
+		if l.successor != nil && l.relocations != nil {
+			s.meta.Specs = min(s.meta.Specs, l.relocations[0].began) // before the lane stands there, the move must not seem taken over
+		}
 		l.mu.Lock()
 		cursor := l.cursor()
 		if l.live && l.head() != nil {

@@ -34,11 +34,17 @@ const (
 
 func (j *Job) count(ctx context.Context, r Range, told func(int64)) (int64, error) {
 	check := checker{validator: j.g.cfg.Validator, topicID: j.g.cfg.IDs.Events, letters: j.g.letters}
+	return countIn(ctx, j.g.reader, j.g.offsets, j.task.Topic, r, func(rec *kgo.Record) bool { return j.matches(&check, rec) }, told)
+}
+
+// countIn counts the records of a range that are wanted. With an error it returns what it
+// has counted before. What retention took is not counted.
+func countIn(ctx context.Context, reader source, ends offsets, topic string, r Range, wanted func(*kgo.Record) bool, told func(int64)) (int64, error) {
 	n, idle := int64(0), 0
 	for at := r.From; at < r.To; {
-		span, err := j.g.reader.Read(ctx, j.task.Topic, r.Partition, at, countWindow)
+		span, err := reader.Read(ctx, topic, r.Partition, at, countWindow)
 		if errors.Is(err, kerr.OffsetOutOfRange) {
-			start, _, bounded := j.g.bounds(ctx, r.Partition)
+			start, _, bounded := ends.Bounds(ctx, topic, r.Partition)
 			if bounded == nil && start > at {
 				span.Next, err = min(start, r.To), nil // retention was faster
 			}
@@ -49,10 +55,10 @@ func (j *Job) count(ctx context.Context, r Range, told func(int64)) (int64, erro
 			}
 		}
 		if err = errors.Join(err, ctx.Err()); err != nil {
-			return 0, err
+			return n, err
 		}
 		for _, rec := range span.Records {
-			if rec.Offset < r.To && j.matches(&check, rec) {
+			if rec.Offset < r.To && wanted(rec) {
 				n++
 			}
 		}

@@ -47,6 +47,11 @@ func goldenSpec() Spec {
 		State: SpecActive, OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA", Actions: []string{"user.*", "sso.delete_connection"},
 		Format: "workos", Kind: "splunk", Settings: json.RawMessage(`{"token":{"env":"ACME_HEC_TOKEN"},"url":"https://splunk.acme.example:8088"}`),
 		Start: "2026-11-01T00:00:00Z", EpochOffset: new(int64(17)),
+		FormerOffset: new(int64(9)), Forward: true, Moved: &Change{What: "skipped to 2026-11-01T00:00:00Z", By: "ops@desk", At: at, Reason: "load test"},
+		Moves: []Move{{
+			Partition: 3, Epoch: 2, EpochOffset: new(int64(31)), Former: 17, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ", Offset: 4711, Forward: true,
+			Change: Change{What: "moved in partition 3 to offset 4711", By: "ops@desk", At: at},
+		}},
 		Hold:    &Change{What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"},
 		Changes: []Change{{What: "made", By: "file", At: at.Add(-time.Hour)}, {What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"}},
 	}
@@ -74,7 +79,7 @@ func TestProgressRecord(t *testing.T) {
 		Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, Revision: 3, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
 		Begin: 100, Cursor: 250, Live: true, Mark: "1 20414:240:3 0123456789abcdef", State: StateError, Since: at, Error: "unavailable: connection refused",
 		NextAttempt: new(at.Add(time.Second)), Delivered: 148, DeadLettered: 2, Retried: 7, Expired: 10,
-		Gaps: []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}}, Updated: at,
+		Gaps: []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}, {From: 100, To: 200, Reason: "skipped to now by ops@desk: load test", At: at, By: "ops@desk"}}, Updated: at,
 	}
 	value, err := want.encode()
 	if err != nil {

@@ -55,8 +55,9 @@ type lane struct {
 	inquiry     inquiry   // after what has become of them
 	confirmed   time.Time // when the destination last confirmed anything
 
-	retired   bool    // replaced or deleted: what is under way is its last
-	successor *stream // of a retired lane; nil when the stream is gone
+	retired     bool         // replaced or deleted: what is under way is its last
+	successor   *stream      // of a retired lane; nil when the stream is gone; guarded by p.mu as well
+	relocations []relocation // of a retired lane: what moves its successor away from its cursor; guarded by p.mu
 
 	seekAt     int64     // offset whose append time is seekTime: of a lane that is behind and holds nothing
 	seekTime   time.Time //

@@ -20,9 +20,10 @@ type change struct {
 	start     int64 // in one partition, of a stream that does not go on where old stands
 }
 
-// continues says whether the stream goes on where its former revision stands.
-func (c change) continues() bool {
-	return c.old != nil && c.next != nil && c.next.spec.BaseEpoch <= c.old.spec.Epoch
+// continues says whether the stream goes on in a partition where its former revision
+// stands.
+func (c change) continues(number int32) bool {
+	return c.old != nil && c.next != nil && c.next.spec.In(number).BaseEpoch <= c.old.spec.Epoch
 }
 
 // Learn takes the streams over as the streams topic has them, while delivery goes on.
@@ -88,7 +89,7 @@ func (g *Group) revise(specs Specs) (streams []*stream, changes []change, proble
 		old := had[spec.UID]
 		delete(had, spec.UID)
 		if old != nil && old.spec.Epoch == spec.Epoch && old.spec.Revision == spec.Revision {
-			old.moved.Store(new(spec.EpochBegan()))
+			old.restored.Store(&spec)
 			streams = append(streams, old)
 			continue
 		}
@@ -116,7 +117,7 @@ func (g *Group) resolve(ctx context.Context, p *partition, changes []change) ([]
 	var logStart, logEnd int64
 	for i := range changes {
 		c := &changes[i]
-		if c.next == nil || c.continues() {
+		if c.next == nil || c.continues(p.number) {
 			continue
 		}
 		if logEnd == 0 {
@@ -126,7 +127,7 @@ func (g *Group) resolve(ctx context.Context, p *partition, changes []change) ([]
 			}
 		}
 		var err error
-		if c.start, err = g.started(ctx, c.next.spec, p.number, logStart, logEnd); err != nil {
+		if c.start, err = g.started(ctx, c.next.spec.In(p.number), p.number, logStart, logEnd); err != nil {
 			return nil, fmt.Errorf("stream %q: %w", c.next.spec.ID, err)
 		}
 	}
@@ -212,15 +213,13 @@ func (p *partition) learn(r *router, specs reached, size int, changes []change) 
 			p.streams[c.old.index] = nil
 		}
 		switch {
-		case c.continues():
-			p.replace(c.old, c.next)
+		case c.old == nil:
+			p.introduce(c.next, c.start, nil)
+		case c.next == nil || c.continues(p.number):
+			p.replace(c.old, c.next, nil)
 		default:
-			if c.old != nil {
-				p.replace(c.old, nil)
-			}
-			if c.next != nil {
-				p.introduce(c.next, c.start)
-			}
+			to := relocationOf(c.next.spec.In(p.number), c.start)
+			p.replace(c.old, c.next, &to)
 		}
 	}
 }
@@ -239,25 +238,31 @@ func (p *partition) occupied(s *stream) bool {
 }
 
 // introduce begins a stream at start. Below the position it gets its lane at once: before
-// the next commit says that the stream is known, the lane is on record. The caller holds
-// mu.
-func (p *partition) introduce(s *stream, start int64) {
+// the next commit says that the stream is known, the lane is on record. So does one that
+// begins with gaps. The caller holds mu.
+func (p *partition) introduce(s *stream, start int64, gaps []gap) {
 	p.from[s.index] = start
-	if start >= p.position.Load() {
+	position := p.position.Load()
+	if start >= position && gaps == nil {
 		return
 	}
 	l := p.addLane(s, start, nil)
-	l.next = start
-	p.behind[l] = struct{}{}
+	l.next, l.gaps = start, gaps
+	if l.live = start >= position; !l.live {
+		p.behind[l] = struct{}{}
+	}
 }
 
-// replace retires the lane of old; next goes on where it stands, as soon as a batch that
-// is under way has ended. Until then the lane stays, and so does its record. The caller
-// holds mu.
-func (p *partition) replace(old, next *stream) {
+// replace retires the lane of old; next goes on where it stands, or where to moves it, as
+// soon as a batch that is under way has ended. Until then the lane stays, and so does its
+// record. The caller holds mu.
+func (p *partition) replace(old, next *stream, to *relocation) {
 	for _, l := range p.lanes { // old itself may still wait for its predecessor
 		if l != nil && l.retired && l.successor == old {
 			l.successor = next
+			if to != nil {
+				l.relocations = append(l.relocations, *to)
+			}
 			if next != nil {
 				p.from[next.index] = later
 			}
@@ -266,13 +271,23 @@ func (p *partition) replace(old, next *stream) {
 	}
 	l := p.lanes[old.index]
 	if l == nil {
-		if next != nil {
-			p.from[next.index] = max(p.from[old.index], p.position.Load())
+		if next == nil {
+			return
 		}
+		at, gaps := max(p.from[old.index], p.position.Load()), []gap(nil)
+		if to == nil {
+			p.from[next.index] = at
+			return
+		}
+		at, gaps = to.apply(at, gaps)
+		p.introduce(next, at, gaps)
 		return
 	}
 	if next != nil {
 		p.from[next.index] = later
+	}
+	if to != nil {
+		l.relocations = append(l.relocations, *to)
 	}
 	delete(p.behind, l)
 	l.sweeping = false
@@ -333,11 +348,18 @@ func (p *partition) succeed(l *lane) {
 	}
 	n := p.addLane(s, cursor, nil)
 	l.mu.Lock() // a record of it may be acknowledged even now
-	n.counts, n.savedCount, n.gaps, n.next = l.counts, l.savedCount, l.gaps, cursor
-	if l.id.Epoch == n.id.Epoch {
-		n.mark = l.mark
+	n.gaps = l.gaps
+	if l.relocations == nil {
+		n.counts, n.savedCount = l.counts, l.savedCount
+		if l.id.Epoch == n.id.Epoch {
+			n.mark = l.mark
+		}
+	}
+	for _, to := range l.relocations {
+		cursor, n.gaps = to.apply(cursor, n.gaps)
 	}
 	l.mu.Unlock()
+	n.begin, n.next = cursor, cursor
 	p.from[s.index] = cursor
 	if n.live = cursor >= p.position.Load(); !n.live {
 		p.behind[n] = struct{}{}

@@ -32,7 +32,7 @@ func (in *intake) settle(w *world) {
 func (s *confirmingSink) Confirm(ctx context.Context, lane sinks.Lane, tickets []sinks.Ticket) ([]sinks.Standing, error) {
 	w, o := s.w, s.o
 	id := fmt.Sprintf("%d %s/%d/%d", lane.Partition, lane.UID, lane.Epoch, lane.Revision)
-	name := fmt.Sprintf("%d %s/%d", lane.Partition, lane.UID, w.line(lane.UID, lane.Epoch).base)
+	name := fmt.Sprintf("%d %s/%d", lane.Partition, lane.UID, w.line(lane.UID, lane.Epoch, lane.Partition).base)
 	if !o.under(name, true) {
 		w.fail("7: two requests at once for %s", name)
 	}

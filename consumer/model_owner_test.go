@@ -137,7 +137,7 @@ func (o *owner) begins() {
 				l.mu.Unlock()
 			}
 			if from != later {
-				o.w.line(s.spec.UID, s.spec.Epoch).at(part.number).begins(s.spec.Revision, from)
+				o.w.line(s.spec.UID, s.spec.Epoch, part.number).at(part.number).begins(s.spec.Revision, from)
 			}
 		}
 		part.mu.Unlock()

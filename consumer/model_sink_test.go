@@ -59,7 +59,7 @@ func (*modelSink) Close() error { return nil }
 func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
 	w, o := s.w, s.o
 	id := fmt.Sprintf("%d %s/%d/%d", b.Lane.Partition, b.Lane.UID, b.Lane.Epoch, b.Lane.Revision)
-	lane := fmt.Sprintf("%d %s/%d", b.Lane.Partition, b.Lane.UID, w.line(b.Lane.UID, b.Lane.Epoch).base)
+	lane := fmt.Sprintf("%d %s/%d", b.Lane.Partition, b.Lane.UID, w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition).base)
 	if !o.under(lane, true) {
 		w.fail("7: two requests at once for %s", lane)
 	}
@@ -78,7 +78,7 @@ func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt,
 	if b.Lane.TopicID != w.events() {
 		return sinks.Receipt{}, s.unavailable()
 	}
-	if l := w.line(b.Lane.UID, b.Lane.Epoch); !l.at(b.Lane.Partition).onRecord[b.Lane.Revision] {
+	if l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition); !l.at(b.Lane.Partition).onRecord[b.Lane.Revision] {
 		w.fail("6: %s sends before its revision was ever on record", id)
 	}
 	if !w.healthy && w.tape.chance(25) {
@@ -151,7 +151,7 @@ func (s *modelSink) take(b *sinks.Batch, at []int64) (sinks.Receipt, error) {
 // taken is the arrival of events: durable at once, or taken in, to be confirmed later.
 func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 	w := s.w
-	l := w.line(b.Lane.UID, b.Lane.Epoch)
+	l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition)
 	lp := l.at(b.Lane.Partition)
 	p := w.parts[b.Lane.Partition]
 	for _, o := range at {
@@ -269,7 +269,7 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 
 // older moves the beginning of revisions: an older one has made an object beyond it.
 func (s *modelSink) older(b *sinks.Batch, have object) {
-	l := s.w.line(b.Lane.UID, b.Lane.Epoch)
+	l := s.w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition)
 	begin := l.at(b.Lane.Partition).begin
 	for z := range begin {
 		if z > have.revision {
@@ -281,7 +281,7 @@ func (s *modelSink) older(b *sinks.Batch, have object) {
 func (s *modelSink) create(b *sinks.Batch, key slot, from int) {
 	w := s.w
 	o := object{next: b.Next, revision: b.Lane.Revision}
-	l := w.line(key.uid, key.epoch)
+	l := w.line(key.uid, key.epoch, key.part)
 	linked := key.at == 0
 	for k, have := range w.objects {
 		same := k

@@ -86,6 +86,9 @@ type line struct {
 	revisions []revision
 	changed   bool // the filter changed
 	start     time.Time
+	forward   bool // what a former line has settled need not be sent again
+	only      *Move
+	topic     int // id of the events topic that only speaks of
 	parts     map[int32]*lineProgress
 }
 
@@ -277,8 +280,17 @@ func (w *world) write(s Spec) {
 		if err != nil {
 			w.fail("spec: %v", err)
 		}
-		l = &line{id: s.ID, uid: s.UID, base: s.BaseEpoch, start: at, parts: map[int32]*lineProgress{}}
+		l = &line{id: s.ID, uid: s.UID, base: s.BaseEpoch, start: at, forward: s.Forward, parts: map[int32]*lineProgress{}}
 		w.lines = append(w.lines, l)
+	}
+	now := []*line{l}
+	for _, m := range s.Moves {
+		i := slices.IndexFunc(w.lines, func(have *line) bool { return have.uid == s.UID && have.base == m.Epoch })
+		if i < 0 {
+			i = len(w.lines)
+			w.lines = append(w.lines, &line{id: s.ID, uid: s.UID, base: m.Epoch, forward: m.Forward, only: &m, topic: w.eventsID, parts: map[int32]*lineProgress{}})
+		}
+		now = append(now, w.lines[i])
 	}
 	r := revision{number: s.Revision, epoch: s.Epoch}
 	if s.OrganizationID != AllOrganizations {
@@ -289,11 +301,21 @@ func (w *world) write(s Spec) {
 			r.kinds |= 1 << i
 		}
 	}
-	if n := len(l.revisions); n > 0 && (l.revisions[n-1].org != r.org || l.revisions[n-1].kinds != r.kinds) {
-		l.changed = true
+	for _, l := range now {
+		if n := len(l.revisions); n > 0 && (l.revisions[n-1].org != r.org || l.revisions[n-1].kinds != r.kinds) {
+			l.changed = true
+		}
+		l.revisions = append(l.revisions, r)
 	}
-	l.revisions = append(l.revisions, r)
-	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start)
+	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s forward %t %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start, s.Forward, movesOf(s))
+}
+
+func movesOf(s Spec) string {
+	text := ""
+	for _, m := range s.Moves {
+		text += fmt.Sprintf("; epoch %d: %d to %d forward %t", m.Epoch, m.Partition, m.Offset, m.Forward)
+	}
+	return text
 }
 
 func (w *world) actions() []string {
@@ -321,7 +343,7 @@ func (w *world) administer() {
 		w.create(id)
 		return
 	}
-	switch w.tape.pick(6) {
+	switch w.tape.pick(7) {
 	case 0: // pause, resume
 		s = s.Revise()
 		if s.State == SpecPaused {
@@ -335,11 +357,12 @@ func (w *world) administer() {
 	case 3: // another place
 		s = s.Continue()
 	case 4: // a deliberate move
-		s = s.Revise()
-		s.Epoch++
-		s.BaseEpoch, s.EpochOffset = s.Epoch, nil
-		s.Start = []string{StartBeginning, StartNow, w.clock.Add(-2 * time.Millisecond).Format(time.RFC3339Nano)}[w.tape.pick(3)]
-	case 5:
+		start := []string{StartBeginning, StartNow, w.clock.Add(-2 * time.Millisecond).Format(time.RFC3339Nano)}[w.tape.pick(3)]
+		s = s.MoveTo(start, w.tape.chance(50), Change{What: "moved", By: "operator"})
+	case 5: // in one partition
+		p := w.parts[w.tape.pick(len(w.parts))]
+		s = s.MovePartition(p.number, max(0, p.end-int64(w.tape.pick(6))), w.events(), w.tape.chance(50), Change{What: "moved", By: "operator"})
+	case 6:
 		s = s.Revise()
 		s.State = SpecDeleted
 	}
@@ -348,10 +371,10 @@ func (w *world) administer() {
 
 // ---- ground truth
 
-func (w *world) line(uid string, epoch int64) *line {
+func (w *world) line(uid string, epoch int64, part int32) *line {
 	var best *line
 	for _, l := range w.lines {
-		if l.uid == uid && l.base <= epoch && (best == nil || l.base > best.base) {
+		if l.uid == uid && l.base <= epoch && (l.only == nil || l.only.Partition == part) && (best == nil || l.base > best.base) {
 			best = l
 		}
 	}
@@ -399,7 +422,10 @@ func (p *simPartition) newer(rec *progress) bool {
 
 // startsAt is the first offset that belongs to the line.
 func (w *world) startsAt(l *line, p *simPartition) int64 {
-	if l.start.IsZero() {
+	switch {
+	case l.only != nil && l.topic == w.eventsID:
+		return l.only.Offset
+	case l.start.IsZero():
 		return 0
 	}
 	for _, x := range p.all {
@@ -426,11 +452,26 @@ func (w *world) owed(l *line, p *simPartition) []*simRecord {
 			}
 			continue
 		}
-		if l.matched(at, x) {
+		if l.matched(at, x) && !(l.forward && w.before(l, p, x)) {
 			out = append(out, x)
 		}
 	}
 	return out
+}
+
+// before says whether a former line has settled a record, or was free to pass it over, or
+// began behind it.
+func (w *world) before(l *line, p *simPartition, x *simRecord) bool {
+	for _, former := range w.lines {
+		if former.uid != l.uid || former.base >= l.base || former.only != nil && former.only.Partition != p.number {
+			continue
+		}
+		unwanted := slices.ContainsFunc(former.revisions, func(r revision) bool { return !r.match(x) })
+		if unwanted || x.Offset < w.startsAt(former, p) || x.Timestamp.Before(former.start) || former.at(p.number).settled[x.Offset] {
+			return true
+		}
+	}
+	return false
 }
 
 // matched says whether every revision that may be in force at a record lets it pass: one
@@ -455,12 +496,12 @@ func (l *line) matched(at *lineProgress, x *simRecord) bool {
 	return true
 }
 
-// current lists the lines of the streams as they are now.
-func (w *world) current() []*line {
+// current lists the lines of the streams as they are now in a partition.
+func (w *world) current(p *simPartition) []*line {
 	out := []*line{w.lines[0]}
 	for _, id := range []string{"s1", "s2"} {
 		if s, ok := w.latest[id]; ok && s.State != SpecDeleted {
-			out = append(out, w.line(s.UID, s.Epoch))
+			out = append(out, w.line(s.UID, s.Epoch, p.number))
 		}
 	}
 	return out
@@ -490,7 +531,7 @@ func (w *world) progressArrives(o *owner, r *kgo.Record) {
 		return
 	}
 	w.tell("%s: progress %d %s begin %d cursor %d mark %q", o.name, p.number, key, rec.Begin, rec.Cursor, rec.Mark)
-	if l := w.line(rec.UID, rec.Epoch); l != nil && rec.TopicID == w.events() {
+	if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && rec.TopicID == w.events() {
 		at := l.at(p.number)
 		at.onRecord[rec.Revision] = true
 		at.begin[rec.Revision] = max(at.begin[rec.Revision], rec.Begin)
@@ -564,11 +605,11 @@ func (w *world) uidsOf(p *simPartition) []string {
 
 func (w *world) begins(p *simPartition, after, how string, c *commit, records table, progressID string) {
 	f := found{
-		commit: c, records: records, logStart: p.start, logEnd: p.end,
+		number: p.number, commit: c, records: records, logStart: p.start, logEnd: p.end,
 		events: w.events(), progress: progressID, streams: "streams",
 		started: func(s Spec) (int64, error) { return w.started(p, s) },
 	}
-	lines := w.current()
+	lines := w.current(p)
 	streams := make([]*stream, 0, len(lines))
 	for _, l := range lines[1:] {
 		streams = append(streams, &stream{spec: w.latest[l.id]})
@@ -583,7 +624,7 @@ func (w *world) begins(p *simPartition, after, how string, c *commit, records ta
 		return
 	}
 	for _, start := range at.lanes {
-		l := w.line(start.stream.spec.UID, start.stream.spec.Epoch)
+		l := w.line(start.stream.spec.UID, start.stream.spec.Epoch, p.number)
 		if start.stream.invalid && c == nil {
 			continue // it begins with what is read for the streams
 		}
@@ -597,14 +638,7 @@ func (w *world) begins(p *simPartition, after, how string, c *commit, records ta
 }
 
 func (w *world) started(p *simPartition, s Spec) (int64, error) {
-	t, err := s.StartTime()
-	if err != nil {
-		return 0, err
-	}
-	if t.IsZero() {
-		return p.start, nil
-	}
-	return p.after(t), nil
+	return s.begins(w.events(), p.start, p.end, func(t time.Time) (int64, error) { return p.after(t), nil })
 }
 
 // settle notes that something durable has happened to a record.
@@ -648,7 +682,7 @@ func (w *world) letterArrives(o *owner, r *kgo.Record) {
 		if !x.poison && !x.huge {
 			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
 		}
-		w.settle(w.line(streams[0].UID, streams[0].Epoch), p.number, offset)
+		w.settle(w.line(streams[0].UID, streams[0].Epoch, p.number), p.number, offset)
 	}
 }
 
@@ -663,7 +697,7 @@ func (w *world) recordEver(p *simPartition, offset int64) *simRecord {
 // final judges what is left when faults have stopped and nothing moves any more.
 func (w *world) final() {
 	for _, p := range w.parts {
-		for _, l := range w.current() {
+		for _, l := range w.current(p) {
 			var gaps []gap
 			if s, ok := w.latest[l.id]; ok {
 				if rec, _ := p.decoded.of(s, w.events()); rec != nil {

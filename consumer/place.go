@@ -5,6 +5,7 @@ package consumer
 
 // found is everything that says where a partition's delivery stood.
 type found struct {
+	number   int32   // of the partition
 	commit   *commit // nil: never made, or expired
 	records  table
 	logStart int64 // first offset that Kafka still has
@@ -25,6 +26,7 @@ type placement struct {
 type laneStart struct {
 	stream   *stream
 	record   *progress // nil: the lane has none
+	gaps     []gap     // of a lane that has just been moved
 	from     int64     // nothing below belongs to it any more
 	lazy     bool      // the lane need not exist before its first matching record
 	obsolete []progressKey
@@ -57,10 +59,11 @@ func place(f found, streams []*stream) (placement, error) {
 	var present fingerprint
 	for _, s := range streams {
 		l := laneStart{stream: s}
-		l.record, l.obsolete = f.records.of(s.spec, f.events)
+		spec := s.spec.In(f.number)
+		l.record, l.obsolete = f.records.of(spec, f.events)
 		if l.record != nil {
-			present = present.with(s.spec)
-		} else if former := f.records.former(s.spec); former != nil && (c == nil || recreated) {
+			present = present.with(spec)
+		} else if former := f.records.former(spec); former != nil && (c == nil || recreated) {
 			// Kafka forgets a group's offsets with their topic, so that often no commit says so.
 			l.gone = &gap{From: former.Cursor, To: former.Cursor, Reason: goneTopic + former.TopicID}
 			if recreated && former.TopicID == c.meta.Events {
@@ -87,7 +90,7 @@ func place(f found, streams []*stream) (placement, error) {
 	lowest := f.logEnd
 	for i := range p.lanes {
 		l := &p.lanes[i]
-		s := l.stream
+		s, spec := l.stream, l.stream.spec.In(f.number)
 		switch {
 		case l.record != nil:
 			l.from = l.record.Cursor
@@ -96,13 +99,14 @@ func place(f found, streams []*stream) (placement, error) {
 		case s.invalid && c == nil:
 			continue // what is no event is looked for in what is read for the streams, not before
 		default:
-			start, err := f.started(s.spec)
+			start, err := f.started(spec)
 			if err != nil {
 				return placement{}, err
 			}
 			switch {
-			case c == nil || s.began() >= specs:
+			case c == nil || s.began(f.number) >= specs:
 				l.from = start
+				f.moved(l, spec, start, specs, lost || incomplete)
 			case lost, incomplete:
 				l.from = max(c.meta.Floor, start)
 			default:
@@ -127,7 +131,23 @@ func place(f found, streams []*stream) (placement, error) {
 		if l.stream.invalid && l.record == nil && c == nil {
 			l.from = p.position
 		}
-		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil
+		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil
 	}
 	return p, nil
+}
+
+// moved has a lane go on where a deliberate move puts it that nobody has taken over yet:
+// seen from where its former epoch stood. Where records are lost, or nobody has taken over
+// that epoch either, nobody knows that, and it begins at the start.
+func (f *found) moved(l *laneStart, spec Spec, start, specs int64, lost bool) {
+	if spec.FormerOffset == nil {
+		return
+	}
+	to := relocationOf(spec, start)
+	switch former := f.records.before(spec, f.events); {
+	case former != nil:
+		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
+	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position
+		l.from, l.gaps = to.apply(f.commit.offset, nil)
+	}
 }

@@ -55,12 +55,14 @@ type progress struct {
 	Updated      time.Time  `json:"updated"`
 }
 
-// gap is a range of offsets that was lost before it could be delivered.
+// gap is a range of offsets that was not delivered and never will be: lost before it could
+// be, or passed over on purpose.
 type gap struct {
 	From   int64     `json:"from"`
 	To     int64     `json:"to"` // exclusive
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+	By     string    `json:"by,omitempty"` // who passed it over; empty: it was lost
 }
 
 // progressKey names a lane's record.
@@ -118,8 +120,9 @@ func (t table) add(r *kgo.Record) error {
 	return nil
 }
 
-// of returns the record that counts for a stream, nil without one, and the keys that it
-// makes obsolete: the highest epoch from the base on, and of that the highest revision.
+// of returns the record that counts for a stream in the partition that the spec is for,
+// nil without one, and the keys that it makes obsolete: the highest epoch from the base on,
+// and of that the highest revision.
 func (t table) of(s Spec, topicID string) (best *progress, obsolete []progressKey) {
 	for key, p := range t {
 		if key.uid != s.UID || key.epoch < s.BaseEpoch || key.epoch > s.Epoch || p.TopicID != topicID {
@@ -147,6 +150,13 @@ func (t table) former(s Spec) *progress {
 			best = p
 		}
 	}
+	return best
+}
+
+// before returns the record that counted before the stream's last deliberate move.
+func (t table) before(s Spec, topicID string) *progress {
+	s.Epoch, s.BaseEpoch = s.BaseEpoch-1, 1
+	best, _ := t.of(s, topicID)
 	return best
 }
 
@@ -184,7 +194,7 @@ type commit struct {
 type fingerprint uint64
 
 // with is the fingerprint with one lane more: that of a stream since its last deliberate
-// move.
+// move in the partition that the spec is for.
 func (f fingerprint) with(s Spec) fingerprint {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s/%d", s.UID, s.BaseEpoch)

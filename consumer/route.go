@@ -23,15 +23,17 @@ type stream struct {
 	invalid  bool                // the one that takes what is no valid event to the dead letters
 	of       string              // uid of the stream that a job sends events of, whose own uid the spec has; else empty
 
-	moved atomic.Pointer[int64] // where its base epoch began, of a streams topic made anew; nil: the spec says
+	restored atomic.Pointer[Spec] // the same as a streams topic made anew has it; nil: none was
 }
 
-// began is the offset in the streams topic at which the stream's base epoch began.
-func (s *stream) began() int64 {
-	if at := s.moved.Load(); at != nil {
-		return *at
+// began is the offset in the streams topic at which the stream's base epoch began in a
+// partition.
+func (s *stream) began(number int32) int64 {
+	spec := s.spec
+	if again := s.restored.Load(); again != nil {
+		spec = *again
 	}
-	return s.spec.EpochBegan()
+	return spec.In(number).EpochBegan()
 }
 
 func (s *stream) paused() bool { return s.spec.Paused() }

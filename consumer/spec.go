@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -46,14 +47,19 @@ type Spec struct {
 	Format         string          `json:"format"`
 	Kind           string          `json:"kind"`
 	Settings       json.RawMessage `json:"settings"`
-	Start          string          `json:"start"`                  // StartNow, StartBeginning or RFC 3339
-	EpochOffset    *int64          `json:"epoch_offset,omitempty"` // where in the streams topic BaseEpoch began; absent: here
-	BaseEpoch      int64           `json:"base_epoch"`             // records of this epoch and later ones say where the lane stands
-	Hold           *Change         `json:"hold,omitempty"`         // an operator's pause, beside what State says
-	Changes        []Change        `json:"changes,omitempty"`      // the last ones, oldest first
+	Start          string          `json:"start"`                   // StartNow, StartBeginning or RFC 3339
+	EpochOffset    *int64          `json:"epoch_offset,omitempty"`  // where in the streams topic BaseEpoch began; absent: here
+	BaseEpoch      int64           `json:"base_epoch"`              // records of this epoch and later ones say where the lane stands
+	Forward        bool            `json:"forward,omitempty"`       // the base epoch only passes over: a lane that stands further on stays
+	FormerOffset   *int64          `json:"former_offset,omitempty"` // where in the streams topic the epoch before the base epoch began; absent: there was none
+	Moved          *Change         `json:"moved,omitempty"`         // who began the base epoch, if it was a deliberate move
+	Moves          []Move          `json:"moves,omitempty"`         // since then, of single partitions
+	Hold           *Change         `json:"hold,omitempty"`          // an operator's pause, beside what State says
+	Changes        []Change        `json:"changes,omitempty"`       // the last ones, oldest first
 
 	Offset int64     `json:"-"` // of the record
 	Time   time.Time `json:"-"` // its append time
+	Here   *Move     `json:"-"` // of the partition that In has chosen, if it was moved alone
 }
 
 // Change says what somebody did to a stream, and why.
@@ -99,6 +105,11 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 	if s.ID != string(r.Key) || s.UID == "" || s.Revision < 1 || s.BaseEpoch < 1 || s.Epoch < s.BaseEpoch {
 		return Spec{}, fmt.Errorf("stream %q: the record lacks id, uid, epoch or revision, or was written under another key", r.Key)
 	}
+	for i, m := range s.Moves {
+		if m.Epoch <= s.BaseEpoch || m.Epoch > s.Epoch || slices.ContainsFunc(s.Moves[:i], func(o Move) bool { return o.Partition == m.Partition }) {
+			return Spec{}, fmt.Errorf("stream %q: the record's moves contradict its epochs, or each other", r.Key)
+		}
+	}
 	s.Offset, s.Time = r.Offset, r.Timestamp
 	return s, nil
 }
@@ -138,6 +149,12 @@ func (s Spec) StartTime() (time.Time, error) {
 func (s Spec) Revise() Spec {
 	began := s.EpochBegan()
 	s.EpochOffset = &began
+	s.Moves = slices.Clone(s.Moves)
+	for i := range s.Moves {
+		if s.Moves[i].EpochOffset == nil {
+			s.Moves[i].EpochOffset = new(s.Offset)
+		}
+	}
 	if s.Start == StartNow {
 		s.Start = s.Time.UTC().Format(time.RFC3339Nano)
 	}
@@ -152,6 +169,13 @@ func (s Spec) Restored() Spec {
 		s.Start = s.Time.UTC().Format(time.RFC3339Nano)
 	}
 	s.EpochOffset = nil
+	if s.FormerOffset != nil {
+		s.FormerOffset = new(int64(math.MaxInt64)) // nobody can tell any more
+	}
+	s.Moves = slices.Clone(s.Moves)
+	for i := range s.Moves {
+		s.Moves[i].EpochOffset, s.Moves[i].Former = nil, math.MaxInt64
+	}
 	return s
 }
 

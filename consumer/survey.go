@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/schema"
 )
 
 // Survey finds out where streams stand from what is in Kafka alone: their specs, records
@@ -26,6 +27,8 @@ type Survey struct {
 	Topics Topics
 	IDs    IDs
 	Group  func(kind string) string // the consumer group of a kind
+
+	Validator schema.Validator // of what is counted
 }
 
 // States of a stream, and of its part in one partition, as people see them. The lane's own
@@ -120,7 +123,8 @@ type surveyed struct {
 	records      map[int32]table
 }
 
-func (s Survey) topic(ctx context.Context) (*surveyed, error) {
+// bounds asks for the ends of the partitions.
+func (s Survey) bounds(ctx context.Context) (*surveyed, error) {
 	admin := kadm.NewClient(s.Client)
 	t := &surveyed{records: map[int32]table{}}
 	var err error
@@ -142,6 +146,38 @@ func (s Survey) topic(ctx context.Context) (*surveyed, error) {
 		}
 	}
 	slices.Sort(t.numbers)
+	return t, nil
+}
+
+// after finds offsets by append time; each time is asked for once, for all partitions.
+func (s Survey) after(ctx context.Context) func(number int32, end int64) func(time.Time) (int64, error) {
+	since := map[int64]kadm.ListedOffsets{} // by append time in ms
+	return func(number int32, end int64) func(time.Time) (int64, error) {
+		return func(t time.Time) (int64, error) {
+			listed, ok := since[t.UnixMilli()]
+			if !ok {
+				var err error
+				listed, err = kadm.NewClient(s.Client).ListOffsetsAfterMilli(ctx, t.UnixMilli(), s.Topics.Events)
+				if err = errors.Join(err, listed.Error()); err != nil {
+					return 0, fmt.Errorf("offsets at %s: %w", t.Format(time.RFC3339), err)
+				}
+				since[t.UnixMilli()] = listed
+			}
+			o, ok := listed.Lookup(s.Topics.Events, number)
+			if !ok {
+				return end, nil // it has just come into being
+			}
+			return o.Offset, nil
+		}
+	}
+}
+
+// topic asks for the ends of the partitions and reads the records of progress.
+func (s Survey) topic(ctx context.Context) (*surveyed, error) {
+	t, err := s.bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
 	tables := make([]table, len(t.numbers))
 	reading, ctx := errgroup.WithContext(ctx)
 	reading.SetLimit(8)
@@ -166,7 +202,6 @@ func (s Survey) topic(ctx context.Context) (*surveyed, error) {
 
 // kind adds the lanes of a kind's streams.
 func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]LaneStatus) error {
-	admin := kadm.NewClient(s.Client)
 	group := s.Group(kind)
 	owners, members, err := s.owners(ctx, group)
 	if err != nil {
@@ -177,32 +212,16 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 		return err
 	}
 	all := append(slices.Clip(streams), invalidStream(kind))
-	since := map[int64]kadm.ListedOffsets{} // by append time in ms
+	after := s.after(ctx)
 	for _, number := range topic.numbers {
 		start, _ := topic.starts.Lookup(s.Topics.Events, number)
 		end, _ := topic.ends.Lookup(s.Topics.Events, number)
 		f := found{
-			records: topic.records[number], logStart: start.Offset, logEnd: end.Offset,
+			number: number, records: topic.records[number], logStart: start.Offset, logEnd: end.Offset,
 			commit: commits[number], events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
 		}
 		f.started = func(spec Spec) (int64, error) {
-			t, err := spec.StartTime()
-			if err != nil || t.IsZero() {
-				return f.logStart, err
-			}
-			listed, ok := since[t.UnixMilli()]
-			if !ok {
-				listed, err = admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), s.Topics.Events)
-				if err = errors.Join(err, listed.Error()); err != nil {
-					return 0, fmt.Errorf("offsets at %s: %w", t.Format(time.RFC3339), err)
-				}
-				since[t.UnixMilli()] = listed
-			}
-			o, ok := listed.Lookup(s.Topics.Events, number)
-			if !ok {
-				return f.logEnd, nil // it has just come into being
-			}
-			return min(o.Offset, f.logEnd), nil
+			return spec.begins(f.events, f.logStart, f.logEnd, after(number, f.logEnd))
 		}
 		at, err := place(f, all)
 		if err != nil {
@@ -268,7 +287,7 @@ func hostOf(host string) string {
 // laneStatus is what the record and the commit say of a lane.
 func laneStatus(l laneStart, f found) LaneStatus {
 	s := l.stream
-	st := LaneStatus{State: StateActive, Start: f.logStart, End: f.logEnd, Cursor: l.from}
+	st := LaneStatus{State: StateActive, Start: f.logStart, End: f.logEnd, Cursor: l.from, Gaps: l.gaps}
 	c := f.commit
 	if c != nil && c.meta.Events != f.events {
 		c = nil

@@ -20,7 +20,15 @@ func newStream() *cobra.Command {
 These commands talk to Kafka alone: they see and change the same whichever process
 delivers, and also when none does. Processes follow a change within a second.`,
 	}
-	cmd.AddCommand(newStreamGet(), newStreamList(), newStreamPause(), newStreamReplay(), newStreamResume(), newStreamTest())
+	cmd.AddCommand(
+		newStreamGet(),
+		newStreamList(),
+		newStreamPause(),
+		newStreamReplay(),
+		newStreamResume(),
+		newStreamSkip(),
+		newStreamTest(),
+	)
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/schema"
 )
 
 // Operator looks at streams, and changes what operators may change, from outside of the
@@ -25,6 +26,7 @@ type Operator struct {
 	reader *kafka.Reader
 	topics kafka.Topics
 	ids    consumer.IDs
+	valid  schema.Validator
 	log    *zap.Logger
 }
 
@@ -40,6 +42,7 @@ func Operate(ctx context.Context, cfg *config.Config, log *zap.Logger) (*Operato
 		return nil, err
 	}
 	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), log: log}
+	o.valid.OrganizationPattern = cfg.Events.OrganizationPattern
 	if err := o.look(ctx); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("%s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err)
@@ -110,7 +113,7 @@ func (o *Operator) survey() consumer.Survey {
 	return consumer.Survey{
 		Client: o.client, IDs: o.ids,
 		Topics: consumer.Topics{Events: o.topics.Events(), Progress: o.topics.Progress(), DeadLetters: o.topics.DeadLetters()},
-		Group:  func(kind string) string { return groupID(o.topics.Prefix, kind) },
+		Group:  func(kind string) string { return groupID(o.topics.Prefix, kind) }, Validator: o.valid,
 	}
 }
 
