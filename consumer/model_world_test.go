@@ -452,7 +452,7 @@ func (w *world) owed(l *line, p *simPartition) []*simRecord {
 			}
 			continue
 		}
-		if l.matched(at, x) && !(l.forward && w.before(l, p, x)) {
+		if l.matched(at, x) && (!l.forward || !w.before(l, p, x)) {
 			out = append(out, x)
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// move changes a stream as an operator's skip would.
-func (r *rig) move(id string, change func(consumer.Spec) consumer.Spec) {
+// move changes the stream a as an operator's skip would.
+func (r *rig) move(change func(consumer.Spec) consumer.Spec) {
 	r.t.Helper()
-	i := slices.IndexFunc(r.specs.Streams, func(s consumer.Spec) bool { return s.ID == id })
+	i := slices.IndexFunc(r.specs.Streams, func(s consumer.Spec) bool { return s.ID == "a" })
 	next := change(r.specs.Streams[i])
 	next.Offset, next.Time = r.specs.Offset, time.Now()
 	r.specs.Streams = slices.Clone(r.specs.Streams)
@@ -46,7 +46,7 @@ func TestASkipToNowPassesOverWhatWaitsAndSaysExactlyWhat(t *testing.T) {
 	r.publish(orgA, 0, 100)
 	r.eventually("a request under way", func() bool { return r.liveProgress("str_a") > 0 })
 	afterNow()
-	r.move("a", func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
 	afterNow()
 	r.learn(g)
 	r.publish(orgA, 100, 50)
@@ -72,7 +72,7 @@ func TestASkipToNowOfAStreamThatIsUpToDateRepeatsNothing(t *testing.T) {
 	g := r.group()
 	r.run(g)
 	for i := range 10 {
-		r.move("a", func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+		r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
 		r.publish(orgA, i*50, 50) // delivered before the process hears of the move
 		r.eventually("the events", func() bool { return r.dest.count("a") >= (i+1)*50 })
 		r.learn(g)
@@ -94,7 +94,7 @@ func TestMovesWhileNobodyDelivers(t *testing.T) {
 	stop()
 	r.publish(orgA, 50, 50)
 	afterNow()
-	r.move("a", func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
 	afterNow()
 	r.publish(orgA, 100, 50)
 	for range 2 {
@@ -108,7 +108,7 @@ func TestMovesWhileNobodyDelivers(t *testing.T) {
 	if gaps := r.survey("a").Lanes[0].Gaps; len(gaps) != 1 || gaps[0].From != 50 || gaps[0].To != 100 {
 		t.Errorf("gaps %+v, want [50, 100)", gaps)
 	}
-	r.move("a", func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartBeginning, false, byOps("moved")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartBeginning, false, byOps("moved")) })
 	for range 2 {
 		stop = r.start()
 		r.eventually("everything again", func() bool { return r.dest.count("a") >= 250 && r.survey("a").Lag == 0 })
@@ -143,7 +143,7 @@ func TestAMoveOfOnePartitionLeavesTheOthersAlone(t *testing.T) {
 			number, end = l.Partition, l.End
 		}
 	}
-	r.move("a", func(s consumer.Spec) consumer.Spec {
+	r.move(func(s consumer.Spec) consumer.Spec {
 		return s.MovePartition(number, end-10, ids[r.topics.Events()], false, byOps("moved"))
 	})
 	r.learn(g)
