@@ -31,6 +31,9 @@ func (l *lane) unsaved(n int) {
 // recordWritten takes note of an acknowledged record. The caller holds l.mu.
 func (l *lane) recordWritten(rec *progress) {
 	l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
+	if l.succeeded {
+		return // its successor has taken over what was not on record, and takes it off with its own first one
+	}
 	settled := rec.Delivered + rec.DeadLettered
 	l.p.unsaved.Add(l.savedCount - settled)
 	l.savedCount = settled

@@ -58,6 +58,7 @@ type lane struct {
 	retired     bool         // replaced or deleted: what is under way is its last
 	successor   *stream      // of a retired lane; nil when the stream is gone; guarded by p.mu as well
 	relocations []relocation // of a retired lane: what moves its successor away from its cursor; guarded by p.mu
+	succeeded   bool         // another lane, or none, stands in the place of this one
 
 	seekAt     int64     // offset whose append time is seekTime: of a lane that is behind and holds nothing
 	seekTime   time.Time //

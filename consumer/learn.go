@@ -336,6 +336,9 @@ func (p *partition) succeed(l *lane) {
 	}
 	l.mu.Lock()
 	cursor := l.cursor()
+	if l.succeeded = true; l.successor == nil {
+		p.unsaved.Add(l.savedCount - l.counts.settled()) // of no lane any more
+	}
 	l.current, l.unconfirmed, l.ready, l.open = nil, nil, nil, nil
 	l.next = cursor
 	l.mu.Unlock()
