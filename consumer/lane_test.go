@@ -20,12 +20,12 @@ import (
 const testOrganization = "org_AAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 // newTestPartition is a partition of one stream to a sink, without any Kafka.
-func newTestPartition(t *testing.T, sink sinks.Sink, batching sinks.Batching) *partition {
-	t.Helper()
+func newTestPartition(tb testing.TB, sink sinks.Sink, batching sinks.Batching) *partition {
+	tb.Helper()
 	budget := NewBudget(1 << 20)
 	metrics, err := NewMetrics(prometheus.NewRegistry(), budget)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	g, err := New(Config{
 		Kind: sinks.Kind{
@@ -40,7 +40,7 @@ func newTestPartition(t *testing.T, sink sinks.Sink, batching sinks.Batching) *p
 		Budget: budget, Metrics: metrics, InFlight: semaphore.NewWeighted(1), Log: zap.NewNop(),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return g.newPartition(0, g.router, g.specs)
 }
