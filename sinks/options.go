@@ -8,6 +8,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// OwnerFile owns the streams that the operator's own configuration lists.
+const OwnerFile = "file"
+
 // Options are what every sink gets beside its settings.
 type Options struct {
 	Log     *zap.Logger // never nil; never handed a secret

@@ -21,7 +21,7 @@ import (
 )
 
 // ownerFile owns the streams that a configuration file lists.
-const ownerFile = "file"
+const ownerFile = sinks.OwnerFile
 
 // applyStreams makes the streams topic say what the file says and returns all streams.
 func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {

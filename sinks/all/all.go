@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/datadog"
+	"github.com/auditstream/auditstream/sinks/file"
 	"github.com/auditstream/auditstream/sinks/https"
 	"github.com/auditstream/auditstream/sinks/s3"
 	"github.com/auditstream/auditstream/sinks/splunk"
@@ -13,6 +14,7 @@ import (
 func Kinds() []sinks.Kind {
 	return []sinks.Kind{
 		datadog.Kind(),
+		file.Kind(),
 		https.Kind(),
 		s3.Kind(),
 		splunk.Kind(),

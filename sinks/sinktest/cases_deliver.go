@@ -42,7 +42,7 @@ func arrive(t *testing.T, h *Harness) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what arrived is not what was sent (-sent +arrived):\n%s", diff)
 	}
-	if n := r.attempts.Load(); n != int64(len(batches)) {
+	if n := r.attempts.Load(); n != int64(len(batches)) && !h.Local {
 		t.Errorf("%d batches were sent in %d requests", len(batches), n)
 	}
 }
@@ -140,7 +140,7 @@ func deliverConcurrently(t *testing.T, h *Harness) {
 			}
 		}
 	}
-	if n := r.attempts.Load(); n != lanes*batches {
+	if n := r.attempts.Load(); n != lanes*batches && !h.Local {
 		t.Errorf("%d batches were sent in %d requests", lanes*batches, n)
 	}
 }

@@ -1,0 +1,172 @@
+// Package file delivers to files of this machine: one event a line, a file for each
+// partition, in a directory for each stream.
+//
+// Delivery is at least once: what was written and synced when the process died, and not yet
+// on record as delivered, is written again. Every line is whole: what a crash has left of a
+// last line is cut off before anything is written behind it.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// Kind is the kind of destination that is written file in the configuration.
+func Kind() sinks.Kind {
+	return sinks.Kind{
+		Name:     "file",
+		Defaults: defaults,
+		Open: func(settings sinks.Settings, o sinks.Options) (sinks.Sink, error) {
+			s, ok := settings.(*Settings)
+			if !ok {
+				return nil, fmt.Errorf("file: settings are a %T", settings)
+			}
+			return open(s, o), nil
+		},
+	}
+}
+
+// Sink writes below one directory. It keeps no file open between two batches: so a lane can
+// move to another sink or process at any time.
+type Sink struct {
+	settings *Settings
+	options  sinks.Options
+	log      *zap.Logger
+	now      func() time.Time
+	open     func(path string) (handle, error) // for reading and appending; makes the file
+}
+
+func open(s *Settings, o sinks.Options) *Sink {
+	return &Sink{
+		settings: s, options: o, log: o.Log.Named("file"), now: time.Now,
+		open: func(path string) (handle, error) {
+			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, s.Mode.file())
+		},
+	}
+}
+
+// Frame implements sinks.Sink: the event is a line.
+func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
+	return append(append(dst, e.Value...), '\n'), nil
+}
+
+// Deliver implements sinks.Sink.
+func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
+	if err := s.write(ctx, b, func(string, string, time.Time) {}); err != nil {
+		return sinks.Receipt{}, s.failure(ctx, err)
+	}
+	return sinks.Receipt{Settled: len(b.Events)}, nil
+}
+
+// Test implements sinks.Tester: it writes b to the file of its partition.
+func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
+	last := stepOpen
+	err := s.write(ctx, b, func(step, detail string, begun time.Time) {
+		next := map[string]string{stepOpen: sinks.StepWrite, sinks.StepWrite: sinks.StepAcknowledge}
+		last = next[step]
+		text := ""
+		if step == sinks.StepWrite {
+			text = string(b.Body)
+		}
+		report(sinks.Step{Name: step, Detail: detail, Took: time.Since(begun), Sent: text})
+	})
+	if err != nil {
+		err := s.failure(ctx, err)
+		report(sinks.Step{Name: last, Err: err})
+		return err
+	}
+	return nil
+}
+
+// Close implements sinks.Sink.
+func (s *Sink) Close() error { return nil }
+
+// stepOpen is the step of a test in which the file was opened, and what a crash left of a
+// line cut off.
+const stepOpen = "open"
+
+// write appends b to the file of its lane and returns when the disk has it.
+func (s *Sink) write(ctx context.Context, b *sinks.Batch, done func(step, detail string, begun time.Time)) error {
+	if owner := s.options.Owner; owner != "" && owner != sinks.OwnerFile {
+		return errStranger
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	begun := time.Now()
+	dir := s.dir(&b.Lane)
+	if err := s.makeDir(dir); err != nil {
+		return err
+	}
+	f, err := s.openCurrent(dir, &b.Lane, len(b.Body))
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // what counts was synced
+	done(stepOpen, f.path, begun)
+	if ctx.Err() != nil {
+		return ctx.Err() // nothing was written
+	}
+	begun = time.Now()
+	if _, err := f.Write(b.Body); err != nil {
+		return errors.Join(err, f.Truncate(f.size))
+	}
+	done(sinks.StepWrite, fmt.Sprintf("%d bytes behind the first %d", len(b.Body), f.size), begun)
+	begun = time.Now()
+	if err := f.Sync(); err != nil {
+		// Which of it is on the disk nobody knows now; it is written again.
+		return errors.Join(err, f.Truncate(f.size))
+	}
+	if f.fresh {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	done(sinks.StepAcknowledge, "synced to the disk", begun)
+	return nil
+}
+
+// dir is where the files of a lane are. What a job sends another time stands apart.
+func (s *Sink) dir(l *sinks.Lane) string {
+	dir := filepath.Join(s.settings.Dir, l.Stream)
+	if job := s.options.Replay; job != "" {
+		dir = filepath.Join(dir, "replay="+filepath.Base(job))
+	}
+	return dir
+}
+
+// errStranger is why somebody's stream does not write.
+var errStranger = errors.New("files of this machine are for streams of its operator's configuration")
+
+// failure puts err into plain words.
+func (s *Sink) failure(ctx context.Context, err error) *sinks.Error {
+	if ctx.Err() != nil {
+		return &sinks.Error{Err: fmt.Errorf("the write to %s was given up: %w", s.settings.Dir, ctx.Err())}
+	}
+	refusal := func(class sinks.Class, remedy string) *sinks.Error {
+		return &sinks.Error{Class: class, Err: fmt.Errorf("%w: %s", err, remedy)}
+	}
+	switch {
+	case errors.Is(err, errStranger):
+		return &sinks.Error{Class: sinks.Misconfigured, Err: err}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return refusal(sinks.Unavailable, "the disk is full: make room, the events wait in Kafka")
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return refusal(sinks.Misconfigured, "let the user that auditstream runs as write there")
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+		return refusal(sinks.Misconfigured, "is dir a directory that exists?")
+	case errors.Is(err, errBusy):
+		return refusal(sinks.Unavailable, "the partition's former owner has not ended yet, or two installations share the directory")
+	}
+	return &sinks.Error{Err: err}
+}
