@@ -47,6 +47,10 @@ vet: ## go vet, the integration tests included
 lint: $(TOOLS)/golangci-lint ## golangci-lint
 	$(TOOLS)/golangci-lint run
 
+.PHONY: generate
+generate: ## write generated code anew, such as the constructors of the catalogue's events
+	go generate $(PATTERNS)
+
 .PHONY: format
 format: $(TOOLS)/golangci-lint ## format all Go files
 	$(TOOLS)/golangci-lint fmt
