@@ -51,9 +51,10 @@ func TestReferenceIsReadableInFull(t *testing.T) {
 		got = append(got, p.Path)
 	}
 	want := []string{
-		"kafka.embedded",             // beside brokers
-		"topics.replication",         // beside embedded
-		"streams[0].splunk.ca_file",  // beside pin_sha256
+		"kafka.embedded",                            // beside brokers
+		"topics.replication",                        // beside embedded
+		"streams[0].splunk.ca_file",                 // beside pin_sha256
+		"streams[1].format", "streams[1].s3.prefix", // beside security_lake
 		"streams[2].datadog.url",     // beside site
 		"streams[2].datadog.ca_file", // beside pin_sha256
 		"streams[3].https.ca_file",   // beside pin_sha256

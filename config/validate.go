@@ -194,6 +194,11 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 		bad(path, "has no destination")
 		return
 	}
+	if f, ok := s.Settings.(sinks.Formatted); ok {
+		if err := f.CheckFormat(s.Format); err != nil {
+			bad(path+".format", "%v", err)
+		}
+	}
 	for _, e := range fieldErrors(s.Settings.Validate()) {
 		bad(join(join(path, s.Kind), e.Field), "%s", e.Message)
 	}

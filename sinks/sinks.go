@@ -173,6 +173,13 @@ type Placed interface {
 	Place() string
 }
 
+// Formatted is implemented by settings of a kind that can be set to take some formats only.
+type Formatted interface {
+	// CheckFormat says what to write in place of a stream's format that the settings do not
+	// go with.
+	CheckFormat(format string) error
+}
+
 // Kind is one kind of destination.
 type Kind struct {
 	Name     string          // as written in the configuration: splunk, s3, datadog

@@ -138,6 +138,9 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 		return link{}, err
 	}
 	key := c.key(slot)
+	if c.layout.sumPacked {
+		content = packed
+	}
 	l := newLink(c, slot, next, end-w.settled, content)
 	o, err := s.store.put(ctx, upload{key: key, contentType: c.layout.contentType, body: packed, metadata: l.metadata(), retain: true})
 	switch o {

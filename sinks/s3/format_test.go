@@ -21,6 +21,12 @@ func exampleLane() sinks.Lane {
 	}
 }
 
+func lakeLayout() layout {
+	set := Defaults()
+	set.Region, set.SecurityLake = "eu-central-1", &SecurityLake{Source: "auditstream-auth", AccountID: "123456789012", Class: ClassAuthentication}
+	return layoutOf(set, new(packers))
+}
+
 func gzipLayout() layout { return layoutOf(Defaults(), new(packers)) }
 
 // TestFormatIsAsWritten holds keys and metadata to the golden files. Such a file is the
@@ -32,6 +38,7 @@ func TestFormatIsAsWritten(t *testing.T) {
 	for file, l := range map[string]layout{
 		"testdata/object-1.golden": gzipLayout(),
 		"testdata/object-2.golden": layoutOf(zstd, new(packers)),
+		"testdata/object-3.golden": lakeLayout(),
 	} {
 		t.Run(file, func(t *testing.T) { holdFormat(t, file, l) })
 	}
@@ -39,7 +46,11 @@ func TestFormatIsAsWritten(t *testing.T) {
 
 func holdFormat(t *testing.T, file string, as layout) {
 	t.Helper()
-	c := chain{layout: as, prefix: "audit/prod/", lane: exampleLane(), day: 20779}
+	prefix := "audit/prod/"
+	if as.root != "" {
+		prefix = as.root
+	}
+	c := chain{layout: as, prefix: prefix, lane: exampleLane(), day: 20779}
 	l := newLink(c, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"))
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", c.key(1207))

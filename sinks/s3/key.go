@@ -16,7 +16,7 @@ const maxKey = 1024
 // chain is the objects of one stream, epoch, partition and UTC day.
 type chain struct {
 	layout layout
-	prefix string // of the settings
+	prefix string // of the layout, and of a replay
 	lane   sinks.Lane
 	day    int32 // since 1970-01-01
 }
@@ -38,8 +38,8 @@ func (c chain) check() error {
 // for every offset, so that a listing shows a chain in its order. The form is persisted:
 // it never changes within a format.
 func (c chain) key(slot int64) string {
-	return fmt.Sprintf("%sstream=%s/day=%s/%s.%06d.%s.%05d.%020d%s",
-		c.prefix, escape(c.lane.Stream), dayText(c.day),
+	return fmt.Sprintf("%s%s%s.%06d.%s.%05d.%020d%s",
+		c.prefix, c.layout.directory(c.lane, c.day),
 		escape(c.lane.UID), c.lane.Epoch, escape(c.lane.TopicID), c.lane.Partition, slot, c.layout.ending)
 }
 

@@ -14,6 +14,8 @@ import (
 // packers are the compressors that all sinks of a kind share: one is hundreds of
 // kilobytes, and there are streams by the thousand, of which few pack at the same moment.
 type packers struct {
+	lakes lakes
+
 	mu   sync.Mutex
 	gzip map[int]*gzipPacker               // by level; guarded by mu
 	zstd map[zstd.EncoderLevel]*zstdPacker // guarded by mu

@@ -1,5 +1,5 @@
 // Package s3 delivers events to Amazon S3, and to stores that speak its API, as packed
-// NDJSON, each event exactly once.
+// NDJSON or as OCSF in Parquet for Amazon Security Lake, each event exactly once.
 //
 // The objects of one stream, epoch, partition and UTC day form a chain: each says in its
 // name where it begins (its slot: 0, or where the former one ends) and in its metadata
@@ -64,14 +64,15 @@ func open(set *Settings, o sinks.Options, shared *common) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix, l := set.Prefix+replayPrefix(o.Replay), layoutOf(set, &shared.packers)
+	l := layoutOf(set, &shared.packers)
+	prefix := l.root + replayPrefix(o.Replay)
 	return &Sink{
 		store:  st,
 		layout: l,
 		prefix: prefix,
 		place:  placeOf(set, prefix, l),
 		log:    o.Log.Named("s3"),
-		probe:  newProbe(set.Prefix),
+		probe:  newProbe(l.root),
 	}, nil
 }
 
@@ -94,6 +95,11 @@ func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	}
 	if bytes.IndexByte(value, '\n') >= 0 {
 		return dst, &sinks.Error{Class: sinks.Rejected, Err: errNewline}
+	}
+	if s.layout.check != nil {
+		if err := s.layout.check(value); err != nil {
+			return dst, err
+		}
 	}
 	return append(append(dst, value...), '\n'), nil
 }

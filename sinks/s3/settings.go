@@ -80,6 +80,10 @@ type Settings struct {
 	ObjectLock string         `json:"object_lock"`
 	Retention  units.Duration `json:"retention"`
 
+	// SecurityLake writes rows of OCSF into a custom source of Amazon Security Lake, in
+	// place of NDJSON. The stream's format has to be ocsf.
+	SecurityLake *SecurityLake `json:"security_lake"`
+
 	MaxBytes  units.Bytes    `json:"max_bytes"`  // of an object's events, uncompressed
 	MaxEvents int            `json:"max_events"` // of an object; 0: no limit
 	MaxAge    units.Duration `json:"max_age"`    // how long an event may wait for others
@@ -89,6 +93,17 @@ type Settings struct {
 	GzipLevel   int    `json:"gzip_level"`  // 1 (fast) to 9 (small)
 	ZstdLevel   int    `json:"zstd_level"`  // 1 (fast) to 22 (small)
 }
+
+// SecurityLake is a custom source of Amazon Security Lake. Such a source takes one class of
+// OCSF.
+type SecurityLake struct {
+	Source    string `json:"source"`     // its name, as it was registered
+	AccountID string `json:"account_id"` // that the events are about: 12 digits, or external_ and a name of one's own
+	Class     string `json:"class"`      // one of Class…
+}
+
+// root is where Security Lake wants the objects of the source.
+func (l *SecurityLake) root() string { return "ext/" + l.Source + "/" }
 
 // Defaults are the settings that hold where nothing is written. Objects of 8 MiB or a
 // minute are a compromise between requests, which cost money, and freshness.
@@ -106,7 +121,23 @@ func Defaults() *Settings {
 
 // Batching is how the events of a lane are cut into objects.
 func (s *Settings) Batching() sinks.Batching {
-	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: s.MaxAge.Std(), Daily: true}
+	linger := s.MaxAge.Std()
+	if s.SecurityLake != nil {
+		linger = max(linger, leastLakeAge)
+	}
+	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: linger, Daily: true}
+}
+
+// leastLakeAge is how often Security Lake wants objects at most:
+// https://docs.aws.amazon.com/security-lake/latest/userguide/custom-sources.html.
+const leastLakeAge = 5 * time.Minute
+
+// CheckFormat implements sinks.Formatted.
+func (s *Settings) CheckFormat(format string) error {
+	if s.SecurityLake != nil && format != "ocsf" && !strings.HasPrefix(format, "ocsf-") {
+		return fmt.Errorf("security_lake takes events in OCSF only: write format: ocsf")
+	}
+	return nil
 }
 
 // Bounds of the settings.
@@ -134,7 +165,10 @@ var (
 	externalForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
 	ownerForm    = regexp.MustCompile(`^[0-9]{12}$`)
 	// A key's id, its ARN, or an alias; KMS knows whether there is one.
-	kmsKeyForm = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
+	// https://docs.aws.amazon.com/security-lake/latest/APIReference/API_CreateCustomLogSource.html
+	sourceForm  = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,20}$`)
+	accountForm = regexp.MustCompile(`^([0-9]{12}|external(_[A-Za-z0-9_-]{1,64})?)$`)
+	kmsKeyForm  = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
 )
 
 // Validate reports every violation, joined; each is a *sinks.FieldError.
@@ -161,6 +195,9 @@ func (s *Settings) Validate() error {
 	check(s.CAFile == "" || s.Endpoint == "" || strings.HasPrefix(s.Endpoint, "https:"), "ca_file", "endpoint is http, which knows no certificates")
 	oneOf(check, "checksum", s.Checksum, checksums())
 	s.validateKeeping(check)
+	if s.SecurityLake != nil {
+		s.validateLake(check)
+	}
 	check(s.MaxBytes >= minBytes && s.MaxBytes <= maxBytes, "max_bytes", "write a size of %v to %v", minBytes, maxBytes)
 	check(s.MaxEvents >= 0, "max_events", "write a number, 0 for no limit")
 	check(s.MaxAge > 0 && s.MaxAge.Std() <= maxAge, "max_age", "write a duration of up to %v", maxAge)
@@ -208,6 +245,15 @@ func (s *Settings) validateKeeping(check checker) {
 	check(s.Retention.Std() >= day && s.Retention.Std() <= maxRetained, "retention", "write a duration of 1d to 36500d")
 }
 
+func (s *Settings) validateLake(check checker) {
+	l := s.SecurityLake
+	check(sourceForm.MatchString(l.Source), "security_lake.source", "write the name of the custom source, of at most 20 letters, digits and any of _.-")
+	check(accountForm.MatchString(l.AccountID), "security_lake.account_id", "write the account id that the events are about, 12 digits in quotes, or external_ and a name")
+	oneOf(check, "security_lake.class", l.Class, classNames())
+	check(s.Prefix == "", "prefix", "Security Lake decides where objects stand: leave prefix out beside security_lake")
+	check(s.Region != "", "region", "required beside security_lake")
+}
+
 // day is the unit in which S3 counts what it keeps.
 const day = 24 * time.Hour
 
@@ -247,6 +293,9 @@ func validURL(text string) bool {
 // Place is where the objects are put: settings that put them elsewhere begin a new chain.
 func (s *Settings) Place() string {
 	place := []string{s.Endpoint, s.Bucket, s.Prefix}
+	if l := s.SecurityLake; l != nil {
+		return strings.Join(append(place, l.root(), l.AccountID, l.Class, s.Region), "\n")
+	}
 	if s.Compression != CompressionGzip {
 		place = append(place, s.Compression)
 	}

@@ -79,6 +79,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"a lock for hours", func(s *s3.Settings) { s.ObjectLock, s.Retention = "governance", units.Duration(time.Hour) }, []string{"retention"}},
 		{"another lock", func(s *s3.Settings) { s.ObjectLock, s.Retention = "legal", units.Duration(48*time.Hour) }, []string{"object_lock"}},
 		{"compression", func(s *s3.Settings) { s.Compression, s.ZstdLevel = "lz4", 0 }, []string{"compression", "zstd_level"}},
+		{"nothing of a lake", func(s *s3.Settings) { s.SecurityLake = &s3.SecurityLake{} }, []string{"security_lake.source", "security_lake.account_id", "security_lake.class"}},
+		{"a lake with a prefix", func(s *s3.Settings) { ofLake(s); s.Prefix = "audit/" }, []string{"prefix"}},
+		{"a lake without its region", func(s *s3.Settings) { ofLake(s); s.Region, s.Endpoint = "", "http://127.0.0.1:9000" }, []string{"region"}},
 		{"checksum", func(s *s3.Settings) { s.Checksum = "always" }, []string{"checksum"}},
 		{
 			"sizes", func(s *s3.Settings) { s.MaxBytes, s.MaxEvents, s.MaxAge, s.GzipLevel, s.Timeout = 1, -1, 0, 0, 0 },
