@@ -72,7 +72,9 @@ type Delivery struct {
 	SessionTimeout    units.Duration `json:"session_timeout"`      // after which Kafka gives a silent member's partitions away
 	DrainTimeout      units.Duration `json:"drain_timeout"`        // for requests under way at shutdown
 	InFlight          int            `json:"in_flight"`            // requests at once, over all destinations
+	InFlightSlow      int            `json:"in_flight_slow"`       // of streams whose requests take more than a second
 	InFlightPerStream int            `json:"in_flight_per_stream"` // requests at once of one stream
+	CatchUpShare      float64        `json:"catch_up_share"`       // of what live traffic wants too
 	Rejections        int            `json:"rejections"`           // events refused in a row after which a stream is held
 	RetentionGuard    float64        `json:"retention_guard"`      // share of the topic's retention after which undelivered events are dead-lettered
 	Retry             Retry          `json:"retry"`
@@ -148,7 +150,9 @@ func Defaults() *Config {
 			SessionTimeout:    seconds(10),
 			DrainTimeout:      seconds(5),
 			InFlight:          64,
+			InFlightSlow:      1024,
 			InFlightPerStream: 8,
+			CatchUpShare:      0.5,
 			Rejections:        100,
 			RetentionGuard:    0.95,
 			Retry:             Retry{Min: seconds(1), Max: seconds(300)},

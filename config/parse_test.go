@@ -94,7 +94,9 @@ delivery:
   session_timeout: 30s
   drain_timeout: 0s
   in_flight: 7
+  in_flight_slow: 90
   in_flight_per_stream: 3
+  catch_up_share: 0.25
   rejections: 0
   retention_guard: 0.5
   retry: {min: 250ms, max: 1h}
@@ -140,7 +142,7 @@ streams:
 		Events: config.Events{OrganizationPattern: regexp.MustCompile(`^[a-z]+$`)},
 		Delivery: config.Delivery{
 			InstanceID: "one", Memory: units.GiB, CommitInterval: units.Duration(2 * time.Second),
-			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightPerStream: 3, RetentionGuard: 0.5,
+			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightSlow: 90, InFlightPerStream: 3, CatchUpShare: 0.25, RetentionGuard: 0.5,
 			Retry: config.Retry{Min: units.Duration(250 * time.Millisecond), Max: units.Duration(time.Hour)},
 			Probe: units.Duration(10 * time.Minute),
 		},

@@ -150,16 +150,18 @@ func TestProblems(t *testing.T) {
 		{"prefix", header + "topics: {prefix: 'a b'}\n", []string{
 			`2:18: topics.prefix: "a b" is not 1 to 236 of the characters a-z, A-Z, 0-9, '.', '_' and '-'`,
 		}},
-		{"delivery", header + "delivery:\n  memory: 1MiB\n  in_flight: 0\n  in_flight_per_stream: 0\n  rejections: -1\n  retention_guard: 1.5\n  session_timeout: 1s\n  commit_interval: 1ms\n  retry: {min: 2s, max: 1s}\n  probe: 0\n", []string{
+		{"delivery", header + "delivery:\n  memory: 1MiB\n  in_flight: 0\n  in_flight_per_stream: 0\n  in_flight_slow: 0\n  catch_up_share: 1\n  rejections: -1\n  retention_guard: 1.5\n  session_timeout: 1s\n  commit_interval: 1ms\n  retry: {min: 2s, max: 1s}\n  probe: 0\n", []string{
 			"3:11: delivery.memory: is less than 16MiB",
 			"4:14: delivery.in_flight: is less than 1",
 			"5:25: delivery.in_flight_per_stream: is less than 1",
-			"6:15: delivery.rejections: is negative",
-			"7:20: delivery.retention_guard: is not above 0 and up to 1",
-			"8:20: delivery.session_timeout: is not between 6s and 30m, as Kafka demands",
-			"9:20: delivery.commit_interval: is less than 10ms",
-			"10:25: delivery.retry.max: is less than min",
-			"11:10: delivery.probe: is less than 10ms",
+			"6:19: delivery.in_flight_slow: is less than 1",
+			"7:19: delivery.catch_up_share: is not between 0.05 and 0.95: neither live traffic nor backlogs may come to a stop",
+			"8:15: delivery.rejections: is negative",
+			"9:20: delivery.retention_guard: is not above 0 and up to 1",
+			"10:20: delivery.session_timeout: is not between 6s and 30m, as Kafka demands",
+			"11:20: delivery.commit_interval: is less than 10ms",
+			"12:25: delivery.retry.max: is less than min",
+			"13:10: delivery.probe: is less than 10ms",
 		}},
 		{"observe and log", header + "observe: {listen: '8081'}\nlog: {level: inf, format: xml}\n", []string{
 			`2:19: observe.listen: "8081" is not HOST:PORT, as in 127.0.0.1:8081`,

@@ -30,6 +30,9 @@ const (
 	// Kafka's own bounds: group.min.session.timeout.ms and group.max.session.timeout.ms.
 	minSessionTimeout = 6 * time.Second
 	maxSessionTimeout = 30 * time.Minute
+
+	minCatchUpShare = 0.05
+	maxCatchUpShare = 0.95
 )
 
 // violation is one that Validate found.
@@ -119,6 +122,12 @@ func (d *Delivery) validate(bad violation) {
 	}
 	if d.InFlight < 1 {
 		bad("delivery.in_flight", "is less than 1")
+	}
+	if d.InFlightSlow < 1 {
+		bad("delivery.in_flight_slow", "is less than 1")
+	}
+	if !(d.CatchUpShare >= minCatchUpShare && d.CatchUpShare <= maxCatchUpShare) {
+		bad("delivery.catch_up_share", "is not between %v and %v: neither live traffic nor backlogs may come to a stop", minCatchUpShare, maxCatchUpShare)
 	}
 	if d.InFlightPerStream < 1 {
 		bad("delivery.in_flight_per_stream", "is less than 1")

@@ -29,12 +29,12 @@ func TestALaneMayHoldAShareOfWhatIsLeft(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := NewBudget(most)
-			b.take(tt.used)
-			if got := b.fits(tt.have, tt.n); got != tt.want {
+			b := NewBudget(most, 0.5)
+			b.take(live, tt.used)
+			if got := b.fits(live, tt.have, tt.n); got != tt.want {
 				t.Errorf("fits: %t, want %t", got, tt.want)
 			}
-			if got := b.grant(tt.have, tt.n); got != tt.want {
+			if got := b.grant(live, tt.have, tt.n); got != tt.want {
 				t.Errorf("grant: %t, want %t", got, tt.want)
 			}
 			want := int64(tt.used)
@@ -49,24 +49,60 @@ func TestALaneMayHoldAShareOfWhatIsLeft(t *testing.T) {
 }
 
 func TestWhoWasRefusedIsWokenByEveryReleaseUntilItFits(t *testing.T) {
-	b := NewBudget(1600)
+	b := NewBudget(1600, 0.5)
 	woken := make(chan struct{}, 1)
 	b.subscribe(woken)
 	defer b.unsubscribe(woken)
-	b.take(1600)
-	b.release(10)
+	b.take(live, 1600)
+	b.release(live, 10)
 	if len(woken) != 0 {
 		t.Error("woken although nobody was refused")
 	}
 	for range 3 { // what is given back is not enough yet
-		if b.fits(0, 50) {
+		if b.fits(live, 0, 50) {
 			t.Fatal("50 of 1600 fit although less than 800 are left")
 		}
-		b.release(100)
+		b.release(live, 100)
 		if len(woken) != 1 {
 			t.Fatal("a release after a refusal did not wake")
 		}
 		<-woken
+	}
+}
+
+// Backlogs fill what they may have; live traffic finds the rest as if they were not there.
+func TestLanesThatCatchUpLeaveMemoryToLiveTraffic(t *testing.T) {
+	const most, piece = 16 << 20, 4 << 10
+	b := NewBudget(most, 0.25)
+	held := make([]int, 200)
+	for again := true; again; {
+		again = false
+		for i := range held {
+			if b.grant(catchingUp, held[i], piece) {
+				held[i] += piece
+				again = true
+			}
+		}
+	}
+	if used := b.Used(); used > most/4 || used < most/5 {
+		t.Errorf("200 lanes that catch up have %d bytes, want a little less than a quarter of %d", used, most)
+	}
+	if !b.fits(live, 0, most*3/4/laneShare) {
+		t.Error("a live lane may not have its share of the rest")
+	}
+	if b.fits(catchingUp, held[0], piece) {
+		t.Error("a lane that catches up may have more")
+	}
+	b.move(catchingUp, live, held[1]) // it has caught up
+	if !b.fits(catchingUp, 0, piece) {
+		t.Error("what a lane has that has caught up is not given back to those that have not")
+	}
+	b.move(live, catchingUp, held[1])
+	for _, n := range held {
+		b.release(catchingUp, n)
+	}
+	if b.Used() != 0 || b.behind.Load() != 0 {
+		t.Errorf("%d bytes are left, %d of them of backlogs", b.Used(), b.behind.Load())
 	}
 }
 
@@ -157,7 +193,7 @@ func TestTheBudgetCountsWhatALaneHolds(t *testing.T) {
 func TestWithoutMemoryALaneTakesOneEventAndIsRefusedTheNextBlock(t *testing.T) {
 	p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20, Linger: time.Hour})
 	budget := p.g.cfg.Budget
-	budget.take(1 << 20) // others hold everything
+	budget.take(live, 1<<20) // others hold everything
 	l := heldLane(p)
 	taken := 0
 	for i := range 100 {

@@ -42,6 +42,7 @@ func (g *Group) sweepOne(ctx context.Context, turn *int) bool {
 			continue
 		}
 		*turn = (*turn + i + 1) % len(parts)
+		g.cfg.Reading.yield(ctx)
 		if err := p.sweepWithin(ctx); err != nil && p.ctx.Err() == nil && ctx.Err() == nil {
 			g.sweeps.complain(zap.WarnLevel, firstOf(err), zap.Int32("partition", p.number))
 			_ = pause(ctx, time.Second)
@@ -105,7 +106,7 @@ func (p *partition) sweep(ctx context.Context) error {
 
 	if from < position {
 		size := int32(window)
-		if !p.g.cfg.Budget.fits(0, window/16) {
+		if !p.g.cfg.Budget.fits(catchingUp, 0, window/16) {
 			size = window / 16 // a lane may take little
 		}
 		span, err := p.g.reader.Read(ctx, p.g.cfg.Topics.Events, p.number, from, size)
@@ -115,6 +116,7 @@ func (p *partition) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		p.g.cfg.Reading.read(catchingUp, len(span.Records))
 		if to := p.feedSweep(lanes, from, span); to == from && len(span.Records) == 0 {
 			// The broker had nothing at an offset below one that was dispatched: a replica that
 			// lags behind its leader's death. Ask again.

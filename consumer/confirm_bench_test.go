@@ -58,7 +58,7 @@ func BenchmarkConfirmations(b *testing.B) {
 			MaxBytes: 1 << 20, MaxEvents: batch, Linger: time.Millisecond,
 			Confirmation: sinks.Confirmation{Batches: waiting, Every: time.Millisecond, Within: time.Hour},
 		})
-		p.g.cfg.Budget = NewBudget(64 << 20)
+		p.g.cfg.Budget = NewBudget(64<<20, 0.5)
 		l := p.addLane(p.streams[0], 0, &progress{UID: "str_a", Epoch: 1, Revision: 1})
 		l.live = true
 		began := time.Now()

@@ -237,8 +237,8 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 }
 
 // attempt makes one attempt, within the bounds on requests in flight of the stream and of
-// the process. Both serve first who came first, and a lane asks for one at a time: so
-// lanes take turns, and streams do.
+// the process. A lane asks for one at a time, so the lanes of a stream take turns; streams
+// take turns as well, see [Slots].
 func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (receipt sinks.Receipt, err error) {
 	err = l.request(ctx, func() error {
 		receipt, err = l.stream.sink.Deliver(ctx, b)
@@ -259,10 +259,14 @@ func (l *lane) request(ctx context.Context, do func() error) error {
 		}
 		defer slots.Release(1)
 	}
-	if err := l.p.g.cfg.InFlight.Acquire(ctx, 1); err != nil {
+	l.mu.Lock()
+	what := l.what()
+	l.mu.Unlock()
+	slot, err := l.p.g.cfg.InFlight.acquire(ctx, &l.stream.patron, what)
+	if err != nil {
 		return err
 	}
-	defer l.p.g.cfg.InFlight.Release(1)
+	defer l.p.g.cfg.InFlight.release(slot)
 	return do()
 }
 

@@ -41,11 +41,12 @@ type Config struct {
 	CommitInterval time.Duration // between two commits of progress
 	DrainTimeout   time.Duration // for requests under way when partitions are given up
 	Retry          Retry
-	Budget         *Budget             // of the process
-	InFlight       *semaphore.Weighted // requests under way, of the process
-	StreamInFlight int                 // requests under way at once, of one stream in this process; 0: no bound of its own
-	Rejections     int                 // events refused in a row after which a lane holds; 0: never
-	RetentionGuard float64             // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
+	Budget         *Budget  // of the process
+	InFlight       *Slots   // requests under way, of the process
+	Reading        *Reading // of events, by all groups of the process; nil: live traffic and backlogs share it evenly
+	StreamInFlight int      // requests under way at once, of one stream in this process; 0: no bound of its own
+	Rejections     int      // events refused in a row after which a lane holds; 0: never
+	RetentionGuard float64  // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
 	Metrics        *Metrics
 	Log            *zap.Logger
 }
@@ -110,6 +111,9 @@ type Group struct {
 
 // New opens the sinks of the kind's streams. It does not talk to Kafka.
 func New(cfg Config) (*Group, error) {
+	if cfg.Reading == nil {
+		cfg.Reading = NewReading(0.5)
+	}
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
 		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), committing: newTurn(),

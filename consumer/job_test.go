@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
@@ -43,7 +42,7 @@ func (r *rig) job(t consumer.Task, change ...func(*consumer.JobConfig)) (*consum
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	budget := consumer.NewBudget(r.budget)
+	budget := consumer.NewBudget(r.budget, 0.5)
 	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget)
 	if err != nil {
 		r.t.Fatal(err)
@@ -54,7 +53,7 @@ func (r *rig) job(t consumer.Task, change ...func(*consumer.JobConfig)) (*consum
 		Topics: consumer.Topics{Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		Kind:   r.kind(), CommitInterval: r.commit, DrainTimeout: r.drain, Retry: r.retry, Budget: budget,
-		InFlight: semaphore.NewWeighted(r.inFlight), StreamInFlight: r.perStream, Rejections: r.rejections, Metrics: metrics, Log: r.logs,
+		InFlight: r.slots(), StreamInFlight: r.perStream, Rejections: r.rejections, Metrics: metrics, Log: r.logs,
 	}}
 	for _, f := range change {
 		f(&cfg)

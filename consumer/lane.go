@@ -147,7 +147,21 @@ func (l *lane) roomy() bool {
 	if len(l.ready) >= maxReady && l.full(l.open) {
 		return false
 	}
-	return l.starved == 0 || l.p.g.cfg.Budget.fits(l.held, l.starved)
+	return l.starved == 0 || l.p.g.cfg.Budget.fits(l.what(), l.held, l.starved)
+}
+
+// what says what the lane's memory and requests are for. The caller holds mu.
+func (l *lane) what() traffic {
+	if l.live {
+		return live
+	}
+	return catchingUp
+}
+
+// become has the lane fed by the live reader, or not. The caller holds mu.
+func (l *lane) become(what traffic) {
+	l.p.g.cfg.Budget.move(l.what(), what, l.held)
+	l.live = what == live
 }
 
 func (l *lane) full(c *chunk) bool {
@@ -233,7 +247,7 @@ func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 		l.open, c = nil, nil
 	}
 	cost := why.size() + entrySize
-	if l.head() != nil && !l.p.g.cfg.Budget.fits(l.held, cost) {
+	if l.head() != nil && !l.p.g.cfg.Budget.fits(l.what(), l.held, cost) {
 		return l.starve(cost)
 	}
 	if c != nil && (c.letters == nil || l.full(c)) {
@@ -260,13 +274,13 @@ func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 func (l *lane) begins(at time.Time, need int) *chunk {
 	idle, least := l.head() == nil, bodySize(need)
 	size := max(least, bodySize(min(l.usual, l.stream.batching.MaxBytes)))
-	if !l.p.g.cfg.Budget.grant(l.held, size) {
-		if size = least; !l.p.g.cfg.Budget.grant(l.held, size) {
+	if !l.p.g.cfg.Budget.grant(l.what(), l.held, size) {
+		if size = least; !l.p.g.cfg.Budget.grant(l.what(), l.held, size) {
 			if !idle {
 				l.starve(size)
 				return nil
 			}
-			l.p.g.cfg.Budget.take(size)
+			l.p.g.cfg.Budget.take(l.what(), size)
 		}
 	}
 	c := l.p.g.chunks.get(size)
@@ -287,14 +301,14 @@ func (l *lane) fit(c *chunk, need int) bool {
 	if len(c.body)+need > cap(c.body) {
 		have, least := cap(c.body), bodySize(len(c.body)+need)
 		size := least
-		if budget.fits(l.held, bodySize(have+1)-have) {
+		if budget.fits(l.what(), l.held, bodySize(have+1)-have) {
 			size = max(size, bodySize(have+1))
 		}
-		if !budget.grant(l.held, size-have) {
+		if !budget.grant(l.what(), l.held, size-have) {
 			if !must {
 				return l.starve(size - have)
 			}
-			budget.take(size - have)
+			budget.take(l.what(), size-have)
 		}
 		c.size += size - have
 		l.held += size - have
@@ -302,11 +316,11 @@ func (l *lane) fit(c *chunk, need int) bool {
 	}
 	if n := cap(c.events); len(c.events) == n {
 		more := max(minEntries, n)
-		if !budget.grant(l.held, more*entrySize) {
+		if !budget.grant(l.what(), l.held, more*entrySize) {
 			if !must {
 				return l.starve(more * entrySize)
 			}
-			budget.take(more * entrySize)
+			budget.take(l.what(), more*entrySize)
 		}
 		c.size += more * entrySize
 		l.held += more * entrySize
@@ -337,14 +351,14 @@ func (l *lane) starve(n int) bool {
 func (l *lane) charge(c *chunk, n int) {
 	c.size += n
 	l.held += n
-	l.p.g.cfg.Budget.take(n)
+	l.p.g.cfg.Budget.take(l.what(), n)
 }
 
 // free gives a chunk's memory back. The caller holds mu.
 func (l *lane) free(c *chunk) {
 	size := min(c.size, l.held) // nothing is left to give back when the lane was dropped before its sink returned
 	l.held -= size
-	l.p.g.cfg.Budget.release(size)
+	l.p.g.cfg.Budget.release(l.what(), size)
 	l.p.g.chunks.put(c)
 }
 
@@ -475,7 +489,7 @@ func (l *lane) stop() {
 func (l *lane) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.p.g.cfg.Budget.release(l.held)
+	l.p.g.cfg.Budget.release(l.what(), l.held)
 	l.held = 0
 }
 

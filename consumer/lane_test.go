@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -22,7 +21,7 @@ const testOrganization = "org_AAAAAAAAAAAAAAAAAAAAAAAAAA"
 // newTestPartition is a partition of one stream to a sink, without any Kafka.
 func newTestPartition(tb testing.TB, sink sinks.Sink, batching sinks.Batching) *partition {
 	tb.Helper()
-	budget := NewBudget(1 << 20)
+	budget := NewBudget(1<<20, 0.5)
 	metrics, err := NewMetrics(prometheus.NewRegistry(), budget)
 	if err != nil {
 		tb.Fatal(err)
@@ -37,7 +36,7 @@ func newTestPartition(tb testing.TB, sink sinks.Sink, batching sinks.Batching) *
 			ID: "a", UID: "str_a", Epoch: 1, BaseEpoch: 1, Revision: 1, State: SpecActive,
 			OrganizationID: AllOrganizations, Kind: "test", Settings: []byte(`{}`), Start: StartBeginning,
 		}}},
-		Budget: budget, Metrics: metrics, InFlight: semaphore.NewWeighted(1), Log: zap.NewNop(),
+		Budget: budget, Metrics: metrics, InFlight: NewSlots(SlotsConfig{Max: 1}), Log: zap.NewNop(),
 	})
 	if err != nil {
 		tb.Fatal(err)

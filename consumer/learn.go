@@ -301,7 +301,8 @@ func (l *lane) retire(next *stream) (idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next = l.covered() // nobody offers to it any more
-	l.live, l.dirty = false, true
+	l.become(catchingUp)
+	l.dirty = true
 	l.retired, l.stopped, l.successor = true, true, next
 	if l.linger != nil {
 		l.linger.Stop()

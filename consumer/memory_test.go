@@ -11,8 +11,58 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/sinks"
 )
+
+// A hundred destinations hang for the whole run, with far more lanes than requests may be
+// under way; the hundred others get everything.
+func TestDestinationsThatHangKeepNoRequestFromTheOthers(t *testing.T) {
+	const (
+		streams, events = 200, 60
+		inFlight        = 8
+	)
+	r := newRig(t, 6)
+	r.inFlight, r.slowAfter = inFlight, 20*time.Millisecond
+	for i := range streams {
+		r.stream(fmt.Sprintf("s%03d", i), consumer.AllOrganizations) // in every partition
+	}
+	hangs := func(stream string) bool { return stream < "s100" }
+	var hanging, most atomic.Int64
+	r.dest.delay(func(ctx context.Context, stream string) error {
+		if !hangs(stream) {
+			return nil
+		}
+		n := hanging.Add(1)
+		defer hanging.Add(-1)
+		for had := most.Load(); n > had && !most.CompareAndSwap(had, n); had = most.Load() {
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	organizations := make([]string, 30) // enough for every partition
+	for i := range organizations {
+		organizations[i] = fmt.Sprintf("org_%026d", i)
+	}
+	for i := range events {
+		r.publish(organizations[i%len(organizations)], i, 1)
+	}
+	r.start()
+	r.eventually("all events at the destinations that work", func() bool {
+		for i := streams / 2; i < streams; i++ {
+			if r.dest.count(fmt.Sprintf("s%03d", i)) < events {
+				return false
+			}
+		}
+		return true
+	})
+	if most.Load() <= inFlight {
+		t.Errorf("%d requests hung at once, which all of them could have: this shows nothing", most.Load())
+	}
+	if limit := int64(inFlight + r.inFlight + streams); most.Load() > limit {
+		t.Errorf("%d requests hung at once, want %d at most", most.Load(), limit)
+	}
+}
 
 // Fifty of two hundred destinations hang for the whole run. What waits for them stays
 // within the budget, and everybody else gets everything, in order.

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -82,7 +81,7 @@ func (w *world) takeOver(specs Specs) {
 		// The shortest waits: what is random in them would be no part of the schedule. Longer
 		// ones are asked for by the destination.
 		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},
-		Budget: NewBudget(w.memory), InFlight: semaphore.NewWeighted(16), Metrics: w.metrics, Log: zap.NewNop(),
+		Budget: NewBudget(w.memory, 0.5), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 0.5}), Metrics: w.metrics, Log: zap.NewNop(),
 	})
 	if err != nil {
 		w.fail("New: %v", err)

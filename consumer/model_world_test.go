@@ -25,6 +25,7 @@ type world struct {
 	opened  int // sinks
 	batch   int // events a batch
 	memory  int64
+	slots   int // for requests
 	waiting int // batches that may wait to be confirmed; 0: everything is durable at once
 	intakes map[sinks.Ticket]*intake
 	late    int // batches that are lost although faults have stopped
@@ -130,6 +131,7 @@ func newWorld(t *tape, m *Metrics) *world {
 	}
 	w.batch = 1 + t.pick(2)
 	w.memory = []int64{1 << 20, 2}[t.pick(2)]
+	w.slots = []int{16, 1}[t.pick(2)]
 	w.linger = []time.Duration{0, 3 * time.Millisecond}[t.pick(2)]
 	w.lines = append(w.lines, &line{
 		id: invalidUID, uid: invalidUID + ".model", base: 1, parts: map[int32]*lineProgress{},

@@ -99,18 +99,24 @@ type polled struct {
 
 // dispatch is the one goroutine that moves the position.
 func (p *partition) dispatch() {
+	reading, busy := p.g.cfg.Reading, false
 	for next := range p.in {
 		if next.reached != nil {
 			close(next.reached)
 		}
+		if !busy {
+			reading.begin()
+		}
 		records, left := next.records, maxPatience
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
+			reading.read(live, n)
 			clear(records[:n]) // each pins the whole batch that it came in
 			records = records[n:]
 			if full == nil {
 				continue
 			}
+			reading.end()
 			began := time.Now()
 			worth := p.waitFor(full, min(full.patience(), left))
 			full.waited(worth)
@@ -118,7 +124,14 @@ func (p *partition) dispatch() {
 				p.letGo(full)
 			}
 			left = max(0, left-time.Since(began))
+			reading.begin()
 		}
+		if busy = len(p.in) > 0; !busy {
+			reading.end()
+		}
+	}
+	if busy {
+		reading.end()
 	}
 }
 
@@ -235,7 +248,7 @@ func (p *partition) letGo(l *lane) {
 		return
 	}
 	l.next = l.covered()
-	l.live = false
+	l.become(catchingUp)
 	l.dirty = true
 	p.behind[l] = struct{}{}
 	p.g.wakeCatchUp()
@@ -249,7 +262,8 @@ func (p *partition) join(l *lane) {
 	if l.retired || l.next < p.position.Load() {
 		return
 	}
-	l.live, l.dirty = true, true
+	l.become(live)
+	l.dirty = true
 	delete(p.behind, l)
 }
 

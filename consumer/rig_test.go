@@ -18,7 +18,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
@@ -39,7 +38,7 @@ type rig struct {
 	batching   sinks.Batching
 	retry      consumer.Retry
 	budget     int64
-	inFlight   int64
+	inFlight   int
 	memory     *consumer.Budget // of the process that was made last
 	drain      time.Duration
 	commit     time.Duration
@@ -48,6 +47,7 @@ type rig struct {
 	guard      float64
 	registry   *prometheus.Registry // of the process that was made last
 	perStream  int
+	slowAfter  time.Duration // of requests; 0: the default
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
@@ -106,7 +106,7 @@ func (r *rig) group() *consumer.Group {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	budget := consumer.NewBudget(r.budget)
+	budget := consumer.NewBudget(r.budget, 0.5)
 	r.memory = budget
 	r.registry = prometheus.NewRegistry()
 	metrics, err := consumer.NewMetrics(r.registry, budget)
@@ -119,12 +119,17 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: semaphore.NewWeighted(r.inFlight), StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: r.slots(), StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return g
+}
+
+// slots are the requests that a process may have under way.
+func (r *rig) slots() *consumer.Slots {
+	return consumer.NewSlots(consumer.SlotsConfig{Max: r.inFlight, MaxSlow: r.inFlight, SlowAfter: r.slowAfter, CatchUp: 0.5})
 }
 
 // start runs a process; the returned function stops it in good order.

@@ -19,6 +19,7 @@ type stream struct {
 	buffers  *formatBuffers
 	breaker  breaker             // of the destination, over all lanes of this process
 	inFlight *semaphore.Weighted // requests under way of this stream; nil: no bound of its own
+	patron   patron              // its place among those who want requests of the process
 	index    int                 // of its lane in every partition, for as long as it is delivered
 	invalid  bool                // the one that takes what is no valid event to the dead letters
 	of       string              // uid of the stream that a job sends events of, whose own uid the spec has; else empty

@@ -16,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
@@ -36,7 +35,8 @@ type crew struct {
 	state    *readiness
 	budget   *consumer.Budget
 	metrics  *consumer.Metrics
-	inFlight *semaphore.Weighted
+	inFlight *consumer.Slots
+	reading  *consumer.Reading
 	actions  *catalogue.Catalogue
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
@@ -44,7 +44,7 @@ type crew struct {
 
 // newCrew makes a crew that nobody serves in yet.
 func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *readiness) (*crew, error) {
-	budget := consumer.NewBudget(int64(d.Config.Delivery.Memory))
+	budget := consumer.NewBudget(int64(d.Config.Delivery.Memory), d.Config.Delivery.CatchUpShare)
 	metrics, err := consumer.NewMetrics(registry, budget)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,10 @@ func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *
 	}
 	return &crew{
 		d: d, actions: actions, opts: opts, topics: d.Config.Topics.Kafka(), state: state,
-		budget: budget, metrics: metrics, inFlight: semaphore.NewWeighted(int64(d.Config.Delivery.InFlight)),
+		budget: budget, metrics: metrics, reading: consumer.NewReading(d.Config.Delivery.CatchUpShare),
+		inFlight: consumer.NewSlots(consumer.SlotsConfig{
+			Max: d.Config.Delivery.InFlight, MaxSlow: d.Config.Delivery.InFlightSlow, CatchUp: d.Config.Delivery.CatchUpShare,
+		}),
 		egress: newGuard(d.Config),
 	}, nil
 }
@@ -121,7 +124,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	g.Topics = consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()}
 	g.Kind, g.Specs = kind, specs
 	g.SessionTimeout, g.RetentionGuard = cfg.SessionTimeout.Std(), cfg.RetentionGuard
-	g.Budget, g.InFlight, g.Metrics, g.Log = c.budget, c.inFlight, c.metrics, c.d.Log.Named("delivery")
+	g.Budget, g.InFlight, g.Reading, g.Metrics, g.Log = c.budget, c.inFlight, c.reading, c.metrics, c.d.Log.Named("delivery")
 	return consumer.New(g)
 }
 

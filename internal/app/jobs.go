@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
@@ -136,7 +135,7 @@ func (j *Jobs) open(t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
 		return nil, fmt.Errorf("stream %q is of kind %q: written by a newer version of auditstream", s.ID, s.Kind)
 	}
 	delivery := j.cfg.Delivery
-	budget := consumer.NewBudget(min(int64(delivery.Memory), jobMemory))
+	budget := consumer.NewBudget(min(int64(delivery.Memory), jobMemory), 1)
 	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget) // nobody scrapes a command
 	if err != nil {
 		return nil, err
@@ -148,7 +147,7 @@ func (j *Jobs) open(t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
 	cfg := consumer.JobConfig{Task: t, Spec: s, Config: streamConfig(j.cfg, j.version, actions, newGuard(j.cfg))}
 	cfg.Kafka, cfg.IDs, cfg.Kind = j.o.opts, j.o.ids, kind
 	cfg.Topics = consumer.Topics{Progress: j.o.topics.Progress(), DeadLetters: j.o.topics.DeadLetters()}
-	cfg.Budget, cfg.InFlight = budget, semaphore.NewWeighted(int64(min(delivery.InFlight, jobInFlight)))
+	cfg.Budget, cfg.InFlight = budget, consumer.NewSlots(consumer.SlotsConfig{Max: min(delivery.InFlight, jobInFlight), MaxSlow: jobInFlight, CatchUp: 1})
 	cfg.Metrics, cfg.Log = metrics, j.log
 	if t.Job == consumer.TaskRedrive {
 		selection := deadletter.Selection{UID: t.StreamUID, Class: t.Class, Organization: t.OrganizationID, IDs: t.Letters, Reason: t.UID}
