@@ -59,9 +59,6 @@ func TestDestinationsThatHangKeepNoRequestFromTheOthers(t *testing.T) {
 	if most.Load() <= inFlight {
 		t.Errorf("%d requests hung at once, which all of them could have: this shows nothing", most.Load())
 	}
-	if limit := int64(inFlight + r.inFlight + streams); most.Load() > limit {
-		t.Errorf("%d requests hung at once, want %d at most", most.Load(), limit)
-	}
 }
 
 // Fifty of two hundred destinations hang for the whole run. What waits for them stays

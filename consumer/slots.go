@@ -15,15 +15,18 @@ import (
 // costs a connection, and memory that is counted already; and destinations that hang,
 // however many, must not keep the others from theirs. Its stream is then known to be slow
 // and its next requests need one of other slots, which only slow streams use, until one of
-// them is fast again.
+// them is fast again. When these are all in use, a small part of the first ones is for slow
+// streams too, in turn: one that was slow by chance must not wait for those that hang.
 //
-// So there are never more requests under way than Max, MaxSlow and those of streams that
-// turned slow at the same time, at most Max in each SlowAfter.
+// So there are never more requests under way than Max, MaxSlow and those that turned slow
+// while all of the latter were in use: at most Max in each SlowAfter, and a part of that
+// once all who hang are known.
 type Slots struct {
 	cfg SlotsConfig
 
 	mu      sync.Mutex  // a leaf; guards everything below
 	held    [2]int      // by traffic, of requests that may be fast yet
+	tries   int         // those of them that slow streams have
 	order   list.List   // of the slots that are held by these, the oldest first
 	slow    int         // slots of slow streams in use; more than there are when fast ones turned slow
 	waiting [3]turns    // by traffic, and of slow streams
@@ -66,7 +69,8 @@ type pledge struct {
 	of      *patron
 	what    traffic
 	since   time.Time     // zero while it is waited for
-	place   *list.Element // in Slots.order; nil for one of a slow stream
+	place   *list.Element // in Slots.order; nil for one of those for slow streams
+	try     bool          // of a slow stream, and not one of those
 	granted chan struct{} // closed when it is
 }
 
@@ -120,9 +124,17 @@ func (s *Slots) giveBack(x *pledge, now time.Time) {
 		s.slow--
 		return
 	}
+	s.leaveOrder(x, now)
+}
+
+// leaveOrder takes a pledge from those that may be fast yet. The caller holds mu.
+func (s *Slots) leaveOrder(x *pledge, now time.Time) {
 	s.account(now)
 	s.order.Remove(x.place)
 	s.held[x.what]--
+	if x.try {
+		s.tries--
+	}
 }
 
 // account adds up what was held since the last time. The caller holds mu.
@@ -138,16 +150,25 @@ func (s *Slots) account(now time.Time) {
 func (s *Slots) grant() {
 	now := time.Now()
 	s.account(now)
-	for next := s.nextFast(now); next != nil; next = s.nextFast(now) {
-		next.place = s.order.PushBack(next)
-		s.held[next.what]++
-		s.share.add(next.what, perRequest, now)
-		next.since = now
-		close(next.granted)
+	for s.anybody() && s.lapseOldest(now) {
 	}
-	for s.slow < s.cfg.MaxSlow && s.waiting[slowly].any() {
-		x := s.waiting[slowly].next(slowly)
-		s.slow++
+	for {
+		for s.slow < s.cfg.MaxSlow && s.waiting[slowly].any() {
+			x := s.waiting[slowly].next(slowly)
+			s.slow++
+			x.since = now
+			close(x.granted)
+		}
+		x := s.nextFast(now)
+		if x == nil {
+			break
+		}
+		x.place = s.order.PushBack(x)
+		s.held[x.what]++
+		if x.try {
+			s.tries++
+		}
+		s.share.add(x.what, perRequest, now)
 		x.since = now
 		close(x.granted)
 	}
@@ -157,9 +178,14 @@ func (s *Slots) grant() {
 // nextFast is who gets the next slot of those that are not for slow streams, nil without
 // one. The caller holds mu.
 func (s *Slots) nextFast(now time.Time) *pledge {
-	for s.waiting[live].any() || s.waiting[catchingUp].any() {
-		if s.held[live]+s.held[catchingUp] >= s.cfg.Max && !s.lapseOldest(now) {
+	for s.wanted() {
+		if s.held[live]+s.held[catchingUp] >= s.cfg.Max {
 			return nil
+		}
+		if s.mayTry() {
+			x := s.waiting[slowly].next(slowly)
+			x.try = true
+			return x
 		}
 		what := s.share.next()
 		if !s.waiting[what].any() {
@@ -174,6 +200,24 @@ func (s *Slots) nextFast(now time.Time) *pledge {
 	return nil
 }
 
+// tried is the part of the slots that slow streams may use when those for them do not
+// suffice.
+const tried = 8
+
+func (s *Slots) mayTry() bool {
+	return s.waiting[slowly].any() && s.slow >= s.cfg.MaxSlow && s.tries < max(1, s.cfg.Max/tried)
+}
+
+// wanted says whether somebody waits who might get one of the slots that are not for slow
+// streams. The caller holds mu.
+func (s *Slots) wanted() bool {
+	return s.waiting[live].any() || s.waiting[catchingUp].any() || s.mayTry()
+}
+
+func (s *Slots) anybody() bool {
+	return s.waiting[live].any() || s.waiting[catchingUp].any() || s.waiting[slowly].any()
+}
+
 // lapseOldest takes the slot of the oldest request if that has turned slow. The caller
 // holds mu.
 func (s *Slots) lapseOldest(now time.Time) bool {
@@ -185,9 +229,8 @@ func (s *Slots) lapseOldest(now time.Time) bool {
 	if now.Sub(x.since) < s.cfg.SlowAfter {
 		return false
 	}
-	s.order.Remove(first)
-	x.place, x.of.slow = nil, true
-	s.held[x.what]--
+	s.leaveOrder(x, now)
+	x.place, x.try, x.of.slow = nil, false, true
 	s.slow++
 	return true
 }
@@ -195,7 +238,7 @@ func (s *Slots) lapseOldest(now time.Time) bool {
 // watch sees to it that somebody who waits gets the slot of a request that turns slow. The
 // caller holds mu.
 func (s *Slots) watch(now time.Time) {
-	if !s.waiting[live].any() && !s.waiting[catchingUp].any() {
+	if !s.anybody() {
 		return
 	}
 	first := s.order.Front()
@@ -203,7 +246,7 @@ func (s *Slots) watch(now time.Time) {
 		return
 	}
 	x, _ := first.Value.(*pledge)
-	d := max(0, s.cfg.SlowAfter-now.Sub(x.since))
+	d := s.cfg.SlowAfter - now.Sub(x.since) // more than 0: what has lapsed is taken before
 	if s.lapse != nil {
 		s.lapse.Reset(d)
 		return
