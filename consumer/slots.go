@@ -159,7 +159,7 @@ func (s *Slots) grant() {
 			x.since = now
 			close(x.granted)
 		}
-		x := s.nextFast(now)
+		x := s.nextFast()
 		if x == nil {
 			break
 		}
@@ -177,7 +177,7 @@ func (s *Slots) grant() {
 
 // nextFast is who gets the next slot of those that are not for slow streams, nil without
 // one. The caller holds mu.
-func (s *Slots) nextFast(now time.Time) *pledge {
+func (s *Slots) nextFast() *pledge {
 	for s.wanted() {
 		if s.held[live]+s.held[catchingUp] >= s.cfg.Max {
 			return nil
