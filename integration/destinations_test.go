@@ -133,12 +133,19 @@ func (d *destinations) judge(t *testing.T, f *feed) map[string]verdict {
 type delivery struct {
 	binary       string
 	brokers      []string
+	embedded     *embedded // instead of brokers: the process hosts its own
 	replication  int
 	destinations *destinations
 	user         string        // to log in to Kafka as; "": none
 	prefix       string        // of the topics; "": audit
 	batch        int           // events in a request and an object; 0: 100
 	session      time.Duration // after which a silent process loses its partitions; 0: 10 s
+}
+
+// embedded is where a process hosts its own Kafka.
+type embedded struct {
+	dir  string
+	port int
 }
 
 // process is a delivering process, and where it tells how it is.
@@ -157,8 +164,12 @@ func (d delivery) start(t *testing.T, instance string) process {
 	if d.user != "" {
 		sasl = fmt.Sprintf(", sasl: {mechanism: plain, username: %s, password: {env: KAFKA_PASSWORD}}", d.user)
 	}
+	reach := fmt.Sprintf("{brokers: [%s]%s}", strings.Join(d.brokers, ", "), sasl)
+	if d.embedded != nil {
+		reach = fmt.Sprintf("{embedded: {dir: %q, port: %d}}", d.embedded.dir, d.embedded.port)
+	}
 	config := fmt.Sprintf(`
-kafka: {brokers: [%s]%s}
+kafka: %s
 topics: {prefix: %q, partitions: 6, replication: %d}
 delivery:
   instance_id: %q
@@ -190,7 +201,7 @@ streams:
       max_events: %d
       timeout: 10s
       max_age: 300ms
-`, strings.Join(d.brokers, ", "), sasl, cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen, d.destinations.splunkURL, batch,
+`, reach, cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen, d.destinations.splunkURL, batch,
 		d.destinations.datadogURL, batch, store.Bucket, store.Region, d.destinations.s3URL, store.AccessKey, batch)
 	return process{
 		Process: servers.StartDeliver(t, d.binary, config,

@@ -104,6 +104,10 @@ func (c *Client) explain(err error) error {
 		return c.unknownTopic()
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return &TooLargeError{Limit: int(c.limit.bytes()), Topic: c.conf.Topic}
+	case errors.Is(err, kerr.UnknownServerError):
+		// A broker whose disk is full says this too, of a record that it has written and could
+		// not index.
+		return uncertain(fmt.Errorf("%w: %w: the broker's log says why", ErrUnavailable, err))
 	case isRefusal && !refusal.Retriable:
 		return fmt.Errorf("refused by Kafka: %w", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout):

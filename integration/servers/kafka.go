@@ -94,6 +94,18 @@ func (k *Kafka) Start(t *testing.T) {
 	k.run(t, append(args, k.dir, strconv.Itoa(k.port))...)
 }
 
+// PutData has a node that was never started keep its logs in a directory.
+func (k *Kafka) PutData(t *testing.T, node int, dir string) {
+	t.Helper()
+	home := filepath.Join(k.dir, fmt.Sprintf("node%d", node))
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir, filepath.Join(home, "data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // KillNode kills a node with SIGKILL.
 func (k *Kafka) KillNode(t *testing.T, node int) {
 	t.Helper()
