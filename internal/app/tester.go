@@ -72,6 +72,9 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 	}
 	id = string(e.ID)
 	frame, err := sink.Frame(nil, e)
+	if _, ok := settings.(sinks.Formatted); ok && sinks.ClassOf(err) == sinks.Rejected {
+		frame, err = nil, nil // it takes events of some forms only: the sink tests without this one
+	}
 	if err != nil {
 		return id, err
 	}

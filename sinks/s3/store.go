@@ -118,6 +118,9 @@ func (s *store) put(ctx context.Context, u upload) (outcome, error) {
 		}
 		s.keys.accept(keys)
 		s.notice(out)
+		if u.answer != nil {
+			*u.answer = *out
+		}
 		return created, nil
 	}
 	a := s.read(ctx, inner, "PUT "+u.key, keys, err)
@@ -169,6 +172,7 @@ type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(proxied(r))
+	note(r, resp, err)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ type upload struct {
 	metadata    map[string]string
 	retain      bool // as the settings say; else it can be deleted at once
 	overwrite   bool // whatever is there
+
+	answer *awss3.PutObjectOutput // is filled in when the object was created; may be nil
 }
 
 // keeping is how S3 is asked to keep objects: what the settings say and no object's own.
