@@ -202,11 +202,16 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 	return nil
 }
 
+// flushPause is the least time between two flushes in one wait: each looks at every lane of
+// the partition.
+const flushPause = 50 * time.Millisecond
+
 // waitFor waits until l has room, for d at most, and reports whether it has. It does not
 // wait for a lane that is not getting on.
 func (p *partition) waitFor(l *lane, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
+	var flushed time.Time
 	for {
 		l.mu.Lock()
 		roomy, starved, stuck := l.roomy(), l.starved > 0, l.waiting || l.stopped || l.stream.paused()
@@ -214,8 +219,9 @@ func (p *partition) waitFor(l *lane, d time.Duration) bool {
 		if roomy || stuck {
 			return roomy
 		}
-		if starved {
+		if starved && time.Since(flushed) >= flushPause {
 			p.flush() // half-full batches elsewhere may be what the budget is waiting for
+			flushed = time.Now()
 		}
 		select {
 		case <-p.room:

@@ -100,7 +100,7 @@ func (c *crew) begin(ctx context.Context, running *errgroup.Group, specs consume
 		fresh = append(fresh, g)
 	}
 	if c.d.Config.Kafka.Embedded == nil { // an embedded broker shares the process, and its memory is not foreseen
-		aimAt(memoryTarget(int64(c.d.Config.Delivery.Memory), len(c.groups)))
+		aimAt(memoryTarget(int64(c.d.Config.Delivery.Memory), len(c.groups), len(specs.Streams)))
 	}
 	for _, g := range fresh {
 		c.state.watch(g)

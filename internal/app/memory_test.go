@@ -5,20 +5,22 @@ import (
 	"testing"
 )
 
-func TestTheMemoryTargetIsTwiceTheBudgetAndAPartForEachKind(t *testing.T) {
+func TestTheMemoryTargetIsTwiceTheBudgetAndAPartForEachKindAndStream(t *testing.T) {
 	tests := []struct {
-		name   string
-		budget int64
-		kinds  int
-		want   int64
+		name    string
+		budget  int64
+		kinds   int
+		streams int
+		want    int64
 	}{
-		{"the default, one kind", 256 << 20, 1, 640 << 20},
-		{"the default, three kinds", 256 << 20, 3, 896 << 20},
-		{"the least", 16 << 20, 1, 160 << 20},
+		{"the default, one kind", 256 << 20, 1, 0, 640 << 20},
+		{"the default, three kinds", 256 << 20, 3, 0, 896 << 20},
+		{"ten thousand streams", 256 << 20, 1, 10_000, 640<<20 + 10_000*32<<10},
+		{"the least", 16 << 20, 1, 0, 160 << 20},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := memoryTarget(tt.budget, tt.kinds); got != tt.want {
+			if got := memoryTarget(tt.budget, tt.kinds, tt.streams); got != tt.want {
 				t.Errorf("%d MiB, want %d", got>>20, tt.want>>20)
 			}
 		})
