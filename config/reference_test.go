@@ -58,6 +58,7 @@ func TestReferenceIsReadableInFull(t *testing.T) {
 		"streams[2].datadog.url",     // beside site
 		"streams[2].datadog.ca_file", // beside pin_sha256
 		"streams[3].https.ca_file",   // beside pin_sha256
+		"streams[5].scs.ca_file",     // beside pin_sha256
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%v", diff, err)

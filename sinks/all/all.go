@@ -7,6 +7,7 @@ import (
 	"github.com/auditstream/auditstream/sinks/file"
 	"github.com/auditstream/auditstream/sinks/https"
 	"github.com/auditstream/auditstream/sinks/s3"
+	"github.com/auditstream/auditstream/sinks/scs"
 	"github.com/auditstream/auditstream/sinks/splunk"
 )
 
@@ -17,6 +18,7 @@ func Kinds() []sinks.Kind {
 		file.Kind(),
 		https.Kind(),
 		s3.Kind(),
+		scs.Kind(),
 		splunk.Kind(),
 	}
 }

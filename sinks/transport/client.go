@@ -67,12 +67,20 @@ type SecretHeader struct {
 	Name   string
 	Prefix string // of the value, and no secret: "Bearer "
 	Value  secret.Ref
+	Encode func(secret string) string // how the secret stands there; nil: as it is
 }
 
 type secretHeader struct {
 	SecretHeader
 
 	secret *Secret
+}
+
+func (h *secretHeader) encoded(secret string) string {
+	if h.Encode == nil {
+		return secret
+	}
+	return h.Encode(secret)
 }
 
 // Client speaks to one service. It is safe for concurrent use.
@@ -113,7 +121,7 @@ func New(c Config) (*Client, error) {
 	}
 	headers := c.SecretHeaders
 	if c.CredentialHeader != "" {
-		headers = append(slices.Clip(headers), SecretHeader{c.CredentialHeader, c.CredentialPrefix, c.Credential})
+		headers = append(slices.Clip(headers), SecretHeader{Name: c.CredentialHeader, Prefix: c.CredentialPrefix, Value: c.Credential})
 	}
 	for _, h := range headers {
 		s := NewSecret(h.Value)

@@ -21,6 +21,9 @@ type Request struct {
 	Parts  [][]byte    // of the body, one after another
 	Plain  bool        // the body is sent as it is, even if the client compresses
 
+	// Secrets are texts of Header or Parts that no error and no test shows.
+	Secrets []string
+
 	// Sign is called with the header and the body just as they will be sent, and may add to
 	// the header. It must not keep the body; may be nil.
 	Sign func(h http.Header, parts [][]byte) error
@@ -65,6 +68,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if c.proxy != nil {
 		way.password = keys[len(keys)-1]
 	}
+	for i, s := range c.secrets {
+		if s.Encode != nil {
+			keys = append(keys, s.encoded(keys[i]))
+		}
+	}
+	keys = append(keys, r.Secrets...)
 	req, err := c.newRequest(context.WithValue(limited, routeKey{}, way), &r, payload, keys, packs)
 	if err != nil {
 		return nil, err
@@ -128,7 +137,7 @@ func (c *Client) newRequest(ctx context.Context, r *Request, payload *payload, k
 		}
 	}
 	for i, s := range c.secrets {
-		req.Header.Set(s.Name, s.Prefix+keys[i])
+		req.Header.Set(s.Name, s.Prefix+s.encoded(keys[i]))
 	}
 	return req, nil
 }
