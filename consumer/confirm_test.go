@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,15 +17,15 @@ import (
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// confirmer takes every batch in and confirms those that are named. Its methods are called
-// by one lane, between two of a test's synctest.Wait.
+// confirmer takes every batch in and confirms those that are named.
 type confirmer struct {
 	lineSink
 
-	sent      []string // offsets of each batch, in the order of arrival
-	standings map[sinks.Ticket]sinks.Standing
-	asked     []string // tickets of each question
-	err       error    // of the next questions
+	mu        sync.Mutex
+	batches   []string                        // offsets of each batch, in the order of arrival; guarded by mu
+	standings map[sinks.Ticket]sinks.Standing // guarded by mu
+	asked     []string                        // tickets of each question; guarded by mu
+	err       error                           // of the next questions; guarded by mu
 }
 
 func newConfirmer() *confirmer { return &confirmer{standings: map[sinks.Ticket]sinks.Standing{}} }
@@ -34,11 +35,15 @@ func (s *confirmer) Deliver(_ context.Context, b *sinks.Batch) (sinks.Receipt, e
 	for _, e := range b.Events {
 		offsets = append(offsets, fmt.Sprint(e.Offset))
 	}
-	s.sent = append(s.sent, strings.Join(offsets, " "))
-	return sinks.Receipt{Settled: len(b.Events), Pending: sinks.Ticket(fmt.Sprint(len(s.sent) - 1))}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches = append(s.batches, strings.Join(offsets, " "))
+	return sinks.Receipt{Settled: len(b.Events), Pending: sinks.Ticket(fmt.Sprint(len(s.batches) - 1))}, nil
 }
 
 func (s *confirmer) Confirm(_ context.Context, _ sinks.Lane, tickets []sinks.Ticket) ([]sinks.Standing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, fmt.Sprint(tickets))
 	if s.err != nil {
 		return nil, s.err
@@ -51,10 +56,34 @@ func (s *confirmer) Confirm(_ context.Context, _ sinks.Lane, tickets []sinks.Tic
 }
 
 // confirms says that attempts are durable, by their number.
-func (s *confirmer) confirms(attempts ...int) {
+func (s *confirmer) confirms(attempts ...int) { s.says(sinks.Durable, attempts...) }
+
+func (s *confirmer) says(standing sinks.Standing, attempts ...int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, n := range attempts {
-		s.standings[sinks.Ticket(fmt.Sprint(n))] = sinks.Durable
+		s.standings[sinks.Ticket(fmt.Sprint(n))] = standing
 	}
+}
+
+// fails has the next questions fail; nil ends that.
+func (s *confirmer) fails(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// sent are the batches that have arrived.
+func (s *confirmer) sent() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.batches)
+}
+
+func (s *confirmer) questions() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
 }
 
 const (
@@ -113,8 +142,8 @@ func feeds(p *partition, offsets ...int64) {
 func TestBatchesWaitSideBySideAndTheCursorFollowsTheOldest(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1, 2, 3, 4, 5)
-		if len(s.sent) != 3 {
-			t.Fatalf("%d batches were sent before the first is confirmed, want 3: %v", len(s.sent), s.sent)
+		if len(s.sent()) != 3 {
+			t.Fatalf("%d batches were sent before the first is confirmed, want 3: %v", len(s.sent()), s.sent())
 		}
 		if at := l.at(); at != 0 {
 			t.Errorf("cursor %d before anything is confirmed, want 0", at)
@@ -135,13 +164,13 @@ func TestBatchesWaitSideBySideAndTheCursorFollowsTheOldest(t *testing.T) {
 func TestNoMoreBatchesWaitThanMay(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-		if len(s.sent) != 3 {
-			t.Errorf("%d batches were sent, 3 may wait: %v", len(s.sent), s.sent)
+		if len(s.sent()) != 3 {
+			t.Errorf("%d batches were sent, 3 may wait: %v", len(s.sent()), s.sent())
 		}
 		s.confirms(0)
 		elapse(every)
-		if len(s.sent) != 4 {
-			t.Errorf("%d batches were sent after one was confirmed: %v", len(s.sent), s.sent)
+		if len(s.sent()) != 4 {
+			t.Errorf("%d batches were sent after one was confirmed: %v", len(s.sent()), s.sent())
 		}
 	})
 }
@@ -149,19 +178,19 @@ func TestNoMoreBatchesWaitThanMay(t *testing.T) {
 func TestQuestionsComeMoreAndMoreRarelyAndNoneAboutWhatIsConfirmed(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1)
-		sent := len(s.sent)
+		sent := len(s.sent())
 		elapse(time.Minute)
-		if n := len(s.asked); n < 4 || n > 8 {
-			t.Errorf("%d questions in a minute, want 1, 2, 4, 8, 16 s apart: %v", n, s.asked)
+		if n := len(s.questions()); n < 4 || n > 8 {
+			t.Errorf("%d questions in a minute, want 1, 2, 4, 8, 16 s apart: %v", n, s.questions())
 		}
 		for i := range sent {
 			s.confirms(i)
 		}
 		elapse(maxInquiry * every)
-		n := len(s.asked)
+		n := len(s.questions())
 		elapse(time.Hour)
-		if len(s.asked) != n {
-			t.Errorf("questions about what is confirmed: %v", s.asked[n:])
+		if len(s.questions()) != n {
+			t.Errorf("questions about what is confirmed: %v", s.questions()[n:])
 		}
 	})
 }
@@ -169,21 +198,21 @@ func TestQuestionsComeMoreAndMoreRarelyAndNoneAboutWhatIsConfirmed(t *testing.T)
 func TestWhenConfirmationsCeaseOneBatchIsRepeatedAndNothingNewIsSent(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1, 2, 3, 4, 5, 6, 7)
-		first := slices.Clone(s.sent)
+		first := s.sent()
 		elapse(4*within + within/2)
 		want := slices.Concat(first, []string{first[0], first[0], first[0], first[0]})
-		if diff := cmp.Diff(want, s.sent); diff != "" {
+		if diff := cmp.Diff(want, s.sent()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if l.state() != StateError || l.at() != 0 {
 			t.Errorf("state %s, cursor %d; want error and 0", l.state(), l.at())
 		}
-		s.confirms(len(s.sent) - 1) // the newest repeat of the oldest batch
+		s.confirms(len(s.sent()) - 1) // the newest repeat of the oldest batch
 		elapse(maxInquiry * every)
 		if l.state() != StateActive || l.at() == 0 {
 			t.Errorf("state %s, cursor %d after a confirmation", l.state(), l.at())
 		}
-		repeated := s.sent[len(want):]
+		repeated := s.sent()[len(want):]
 		if diff := cmp.Diff(first[1:], repeated[:min(len(repeated), 2)]); diff != "" {
 			t.Errorf("then the others are sent again, in order (-want +got):\n%s", diff)
 		}
@@ -193,11 +222,11 @@ func TestWhenConfirmationsCeaseOneBatchIsRepeatedAndNothingNewIsSent(t *testing.
 func TestABatchThatAloneIsNotConfirmedIsRepeatedWhileOthersGoOn(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1, 2, 3)
-		oldest := s.sent[0]
+		oldest := s.sent()[0]
 		offset := int64(4)
 		for range 100 {
-			for i := 1; i < len(s.sent); i++ {
-				if s.sent[i] != oldest {
+			for i := 1; i < len(s.sent()); i++ {
+				if s.sent()[i] != oldest {
 					s.confirms(i)
 				}
 			}
@@ -206,13 +235,13 @@ func TestABatchThatAloneIsNotConfirmedIsRepeatedWhileOthersGoOn(t *testing.T) {
 			elapse(4 * every)
 		}
 		repeats := 0
-		for _, b := range s.sent[1:] {
+		for _, b := range s.sent()[1:] {
 			if b == oldest {
 				repeats++
 			}
 		}
-		if repeats != 1 || len(s.sent) < 50 || l.state() != StateActive {
-			t.Errorf("the oldest batch was repeated %d times in %v, %d batches sent, state %s", repeats, 400*every, len(s.sent), l.state())
+		if repeats != 1 || len(s.sent()) < 50 || l.state() != StateActive {
+			t.Errorf("the oldest batch was repeated %d times in %v, %d batches sent, state %s", repeats, 400*every, len(s.sent()), l.state())
 		}
 	})
 }
@@ -220,12 +249,12 @@ func TestABatchThatAloneIsNotConfirmedIsRepeatedWhileOthersGoOn(t *testing.T) {
 func TestALostTicketIsSentAgainAtOnce(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0, 1)
-		first := slices.Clone(s.sent)
+		first := s.sent()
 		for i := range first {
-			s.standings[sinks.Ticket(fmt.Sprint(i))] = sinks.Lost
+			s.says(sinks.Lost, i)
 		}
 		elapse(every)
-		if diff := cmp.Diff(slices.Concat(first, first), s.sent); diff != "" {
+		if diff := cmp.Diff(slices.Concat(first, first), s.sent()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if at := l.at(); at != 0 {
@@ -238,7 +267,7 @@ func TestALateConfirmationOfAnEarlierAttemptCounts(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		feeds(l.p, 0)
 		elapse(within + every)
-		if diff := cmp.Diff([]string{"0", "0"}, s.sent); diff != "" {
+		if diff := cmp.Diff([]string{"0", "0"}, s.sent()); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 		s.confirms(0)
@@ -252,17 +281,17 @@ func TestALateConfirmationOfAnEarlierAttemptCounts(t *testing.T) {
 func TestQuestionsThatFailSendNothingAgain(t *testing.T) {
 	confirmed(t, func(t *testing.T, s *confirmer, l *lane) {
 		l.p.g.cfg.Retry = Retry{Min: time.Second, Max: 5 * time.Minute, Probe: time.Minute}
-		s.err = errors.New("connection refused")
+		s.fails(errors.New("connection refused"))
 		feeds(l.p, 0)
 		elapse(within / 2)
-		if len(s.sent) != 1 || l.state() != StateError {
-			t.Errorf("sent %v, state %s; want one batch, and error", s.sent, l.state())
+		if len(s.sent()) != 1 || l.state() != StateError {
+			t.Errorf("sent %v, state %s; want one batch, and error", s.sent(), l.state())
 		}
-		s.err = nil
+		s.fails(nil)
 		s.confirms(0)
 		elapse(time.Minute)
-		if l.at() != 1 || l.state() != StateActive || len(s.sent) != 1 {
-			t.Errorf("cursor %d, state %s, sent %v; want 1, active, one batch", l.at(), l.state(), s.sent)
+		if l.at() != 1 || l.state() != StateActive || len(s.sent()) != 1 {
+			t.Errorf("cursor %d, state %s, sent %v; want 1, active, one batch", l.at(), l.state(), s.sent())
 		}
 	})
 }
