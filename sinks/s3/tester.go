@@ -207,12 +207,12 @@ func (s *store) putNew(ctx context.Context, u upload) (*awss3.PutObjectOutput, e
 	u.answer = out
 	switch o, err := s.put(ctx, u); o {
 	case created:
-		return out, nil
 	case exists:
 		return nil, s.errorf(sinks.Unavailable, "PUT "+u.key, http.StatusPreconditionFailed, errors.New("an object of this random name is there already"))
-	default:
+	case refused, unknown:
 		return nil, err
 	}
+	return out, nil
 }
 
 // exchange is the last request of a test, and its answer.
