@@ -26,7 +26,7 @@ func TestCheckAgreesWithTheSchema(t *testing.T) {
 	g := generator{rng}
 	validator := Validator{OrganizationOptional: true}
 	valid, invalid := 0, 0
-	for range 20_000 {
+	for range 30_000 {
 		value, err := json.Marshal(g.event())
 		if err != nil {
 			t.Fatal(err)
@@ -125,20 +125,20 @@ func TestDateTimeAgreesWithTheSchemaFormat(t *testing.T) {
 	}
 }
 
-func compileEnvelope(t *testing.T) *jsonschema.Schema {
-	t.Helper()
+func compileEnvelope(tb testing.TB) *jsonschema.Schema {
+	tb.Helper()
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(EnvelopeSchema))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	if err := c.AddResource("envelope.schema.json", doc); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	compiled, err := c.Compile("envelope.schema.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return compiled
 }

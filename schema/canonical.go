@@ -17,15 +17,14 @@ import (
 // it was: repeated names, lone surrogates, integers beyond ±(2^53-1), numbers beyond a
 // double, nesting deeper than [MaxDepth].
 func Canonicalize(dst, value []byte) ([]byte, error) {
-	var r report
-	at := rootPlace()
-	root, bad := parse(value, at, &r)
-	if bad != nil {
+	w := newWorkspace()
+	if bad := w.parse(value); bad != nil {
+		w.done()
 		return dst, Violations{*bad}
 	}
-	e := encoder{dst: dst, report: &r}
-	e.node(root, at)
-	if err := r.list.Err(); err != nil {
+	e := encoder{dst: dst, report: &w.report}
+	e.node(&w.root, &w.top)
+	if err := w.found().Err(); err != nil {
 		return dst, err
 	}
 	return e.dst, nil

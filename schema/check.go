@@ -35,7 +35,7 @@ func (c *checker) member(name string, n *node, at *place) {
 	switch name {
 	case "id", "organization_id", "action", "occurred_at":
 		if c.is(n, '"', at, "a string") && !c.typesOnly {
-			c.text(name, string(n.text), at)
+			checkText(c, name, n.text, at)
 		}
 	case "version":
 		if n.kind != number || !isInteger(n.text) {
@@ -63,14 +63,14 @@ func (c *checker) member(name string, n *node, at *place) {
 }
 
 // text checks a string at the top level.
-func (c *checker) text(name, value string, at *place) {
+func checkText[T string | []byte](c *checker, name string, value T, at *place) {
 	switch name {
 	case "id":
 		if !isID(value, idPrefix) {
 			c.report.add(at, CodePattern, "must match ^%s[A-Z0-9]{26}$; leave it out to be given one", idPrefix)
 		}
 	case "organization_id":
-		if !c.matchesOrganization(value) {
+		if !matchesOrganization(c.Validator, value) {
 			c.report.add(at, CodePattern, "must match %s", c.organizationPattern())
 		}
 	case "occurred_at":
@@ -88,8 +88,9 @@ func (c *checker) party(n *node, at *place) {
 	var found members
 	for i := range n.children {
 		child := &n.children[i]
-		found.add(string(child.name))
-		c.partyMember(string(child.name), child, at.member(child.name))
+		name := known(child.name)
+		found.add(name)
+		c.partyMember(name, child, at.member(child.name))
 	}
 	c.required(found, "type", at)
 	c.required(found, "id", at)
@@ -183,6 +184,39 @@ func (c *checker) required(found members, name string, at *place) {
 // have two spellings: a bit for each name of the schema, and one for its other spelling.
 type members struct{ snake, camel uint16 }
 
+// known is the schema's spelling of a name that it knows anywhere, empty for any other.
+func known(written []byte) string {
+	switch string(written) {
+	case "id":
+		return "id"
+	case "type":
+		return "type"
+	case "name":
+		return "name"
+	case "action":
+		return "action"
+	case "version":
+		return "version"
+	case "actor":
+		return "actor"
+	case "targets":
+		return "targets"
+	case "context":
+		return "context"
+	case "metadata":
+		return "metadata"
+	case "location":
+		return "location"
+	case "occurred_at", "occurredAt":
+		return "occurred_at"
+	case "organization_id", "organizationId":
+		return "organization_id"
+	case "user_agent", "userAgent":
+		return "user_agent"
+	}
+	return ""
+}
+
 func memberBit(name string) uint16 {
 	switch name {
 	case "id":
@@ -213,7 +247,7 @@ func (m *members) has(name string) bool { return (m.snake|m.camel)&memberBit(nam
 // have come, the one that came second is reported. A second member in the same spelling
 // is the parser's to report.
 func (m *members) note(c *checker, written []byte, at *place) string {
-	name := spelling(string(written))
+	name := known(written)
 	bit := memberBit(name)
 	both := m.snake&m.camel&bit != 0
 	if name == string(written) {

@@ -5,7 +5,7 @@ import "time"
 // isDateTime says whether s is a date-time after RFC 3339 section 5.6, of any offset and
 // any number of digits of a second. T and Z may be in lower case, as a note there allows;
 // a space for the T may not. A leap second is taken where it could be one, at 23:59:60 UTC.
-func isDateTime(s string) bool {
+func isDateTime[T string | []byte](s T) bool {
 	const template = "0000-00-00T00:00:00"
 	if len(s) <= len(template) {
 		return false
@@ -44,8 +44,8 @@ func isDateTime(s string) bool {
 }
 
 // offsetMinutes reads Z or ±hh:mm.
-func offsetMinutes(s string) (minutes int, ok bool) {
-	if s == "Z" || s == "z" {
+func offsetMinutes[T string | []byte](s T) (minutes int, ok bool) {
+	if len(s) == 1 && s[0]|0x20 == 'z' {
 		return 0, true
 	}
 	if len(s) != len("+00:00") || s[0] != '+' && s[0] != '-' || s[3] != ':' {
@@ -64,7 +64,7 @@ func offsetMinutes(s string) (minutes int, ok bool) {
 	return minutes, h <= 23 && m <= 59
 }
 
-func twoDigits(s string, i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
+func twoDigits[T string | []byte](s T, i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
 
 func daysIn(year, month int) int {
 	switch month {

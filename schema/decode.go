@@ -14,18 +14,21 @@ import (
 // not UTF-8, lone surrogates, repeated names or both spellings of one, nesting deeper
 // than [MaxDepth], values of another type than the schema's.
 func Decode(value []byte) (*Event, error) {
-	var r report
-	at := rootPlace()
-	root, bad := parse(value, at, &r)
-	if bad != nil {
+	w := newWorkspace()
+	if bad := w.parse(value); bad != nil {
+		w.done()
 		return nil, Violations{*bad}
 	}
-	c := checker{report: &r, typesOnly: true}
-	c.event(root, at)
-	if err := r.list.Err(); err != nil {
+	w.checker = checker{report: &w.report, typesOnly: true}
+	w.checker.event(&w.root, &w.top)
+	var e *Event
+	if len(w.report.list) == 0 {
+		e = decodeEvent(&w.root)
+	}
+	if err := w.found().Err(); err != nil {
 		return nil, err
 	}
-	return decodeEvent(root), nil
+	return e, nil
 }
 
 // decodeEvent makes an event of a tree whose types have been checked.

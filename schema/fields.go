@@ -8,7 +8,7 @@ func (c *checker) fields(e *Event, root *place) {
 	text := func(name, value string, required bool) {
 		switch at := root.named(name); {
 		case value != "":
-			c.text(name, value, at)
+			checkText(c, name, value, at)
 		case !c.standIn(e.Extra, name, at, c.member) && required:
 			c.required(members{}, name, root)
 		}

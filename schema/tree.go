@@ -35,27 +35,14 @@ func (n *node) typeName() string {
 	return "number"
 }
 
-// find returns the first member of n that has the name.
-func (n *node) find(name string) *node {
-	for i := range n.children {
-		if string(n.children[i].name) == name {
-			return &n.children[i]
-		}
-	}
-	return nil
-}
-
-// parse reads one JSON value, which stands at the place at. What is wrong beyond grammar, and yet leaves a tree to go
-// on with, is added to r: repeated names. Everything else is the one violation returned.
+// parse reads one JSON value, which stands at the place at. What is wrong beyond grammar,
+// and yet leaves a tree to go on with, is added to r: repeated names. Everything else is
+// the one violation returned.
 func parse(value []byte, at *place, r *report) (*node, *Violation) {
-	if err := scan(value, nil); err != nil {
-		return nil, syntaxViolation(value, at, err)
-	}
-	p := parser{b: value, report: r}
+	p := parser{report: r}
 	root := new(node)
-	p.value(root, at)
-	if p.bad != nil {
-		return nil, p.bad
+	if bad := p.parse(value, root, at); bad != nil {
+		return nil, bad
 	}
 	return root, nil
 }
@@ -79,21 +66,34 @@ type parser struct {
 	i      int
 	report *report
 	bad    *Violation // a text that has no canonical form: the first one
+	stack  []node     // children that were read, of the open arrays and objects
+	nodes  []node     // whence the children of those that are complete come
 }
 
-func (p *parser) value(n *node, at *place) {
+func (p *parser) parse(value []byte, root *node, at *place) *Violation {
+	if err := scan(value, nil); err != nil {
+		return syntaxViolation(value, at, err)
+	}
+	p.b = value
+	*root = p.value(at)
+	return p.bad
+}
+
+func (p *parser) value(at *place) (n node) {
 	p.i = skipSpace(p.b, p.i)
 	start := p.i
 	n.kind = p.b[start]
 	switch n.kind {
 	case '{':
-		p.object(n, at)
+		n.children = p.object(at)
 	case '[':
 		p.i++
+		base := len(p.stack)
 		for p.more(']') {
-			n.children = append(n.children, node{})
-			p.value(&n.children[len(n.children)-1], at.item(len(n.children)-1))
+			item := p.value(at.item(len(p.stack) - base))
+			p.stack = append(p.stack, item)
 		}
+		n.children = p.take(base)
 	case '"':
 		n.text = p.text(at)
 	case 't', 'n':
@@ -106,35 +106,57 @@ func (p *parser) value(n *node, at *place) {
 		n.text = p.b[start:p.i:p.i]
 	}
 	n.raw = p.b[start:p.i:p.i]
+	return n
 }
 
-func (p *parser) object(n *node, at *place) {
+func (p *parser) object(at *place) []node {
 	p.i++
+	base := len(p.stack)
 	var seen map[string]bool
 	for p.more('}') {
 		p.i = skipSpace(p.b, p.i)
 		name := p.text(at)
 		p.i = skipSpace(p.b, p.i) + 1 // the colon
 		member := at.member(name)
-		if n.repeats(name, &seen) {
+		if repeats(p.stack[base:], name, &seen) {
 			p.report.add(member, CodeDuplicate, "the name stands here for the second time; send it once")
 		}
-		n.children = append(n.children, node{name: name})
-		p.value(&n.children[len(n.children)-1], member)
+		child := p.value(member)
+		child.name = name
+		p.stack = append(p.stack, child)
 	}
+	return p.take(base)
 }
 
-// repeats says whether n has a member of the name. Small objects are searched; seen takes
-// over in large ones, lest an object of many names cost the square of its size.
-func (n *node) repeats(name []byte, seen *map[string]bool) bool {
+// take moves the children above base from the stack to where they stay.
+func (p *parser) take(base int) []node {
+	const chunk = 64
+	children := p.stack[base:]
+	if len(children) > cap(p.nodes)-len(p.nodes) {
+		p.nodes = make([]node, 0, max(chunk, 2*cap(p.nodes), len(children))) // the former ones live as long as they are pointed to
+	}
+	start := len(p.nodes)
+	p.nodes = append(p.nodes, children...)
+	p.stack = p.stack[:base]
+	return p.nodes[start:len(p.nodes):len(p.nodes)]
+}
+
+// repeats says whether one of the members has the name. Few are searched; seen takes over
+// for many, lest an object of many names cost the square of its size.
+func repeats(members []node, name []byte, seen *map[string]bool) bool {
 	const small = 16
-	if len(n.children) < small {
-		return n.find(string(name)) != nil
+	if len(members) < small {
+		for i := range members {
+			if string(members[i].name) == string(name) {
+				return true
+			}
+		}
+		return false
 	}
 	if *seen == nil {
 		*seen = make(map[string]bool, 2*small)
-		for i := range n.children {
-			(*seen)[string(n.children[i].name)] = true
+		for i := range members {
+			(*seen)[string(members[i].name)] = true
 		}
 	}
 	found := (*seen)[string(name)]

@@ -3,6 +3,7 @@ package schema
 import (
 	"cmp"
 	"regexp"
+	"slices"
 )
 
 // DefaultMaxBytes is the size above which events are refused unless a Validator says
@@ -32,43 +33,41 @@ type Validator struct {
 // snake_case or camelCase. Malformed JSON, text that is not UTF-8 and lone surrogates are
 // one violation that names the byte, counted from 0, and end the check.
 func (v *Validator) Check(value []byte) Violations {
-	var r report
-	at := rootPlace()
-	if v.tooLarge(len(value), &r) {
-		return r.list
+	w := newWorkspace()
+	if v.tooLarge(len(value), &w.report) {
+		return w.found()
 	}
-	root, bad := parse(value, at, &r)
-	if bad != nil {
+	if bad := w.parse(value); bad != nil {
+		w.done()
 		return Violations{*bad}
 	}
-	c := checker{Validator: v, report: &r}
-	c.event(root, at)
-	return r.list
+	w.checker = checker{Validator: v, report: &w.report}
+	w.checker.event(&w.root, &w.top)
+	return w.found()
 }
 
 // Decode is Check and [Decode] at the cost of one reading. The event is nil if value holds
 // something that an Event cannot; one with other violations is returned beside them.
 func (v *Validator) Decode(value []byte) (*Event, Violations) {
-	var r, types report
-	at := rootPlace()
-	if v.tooLarge(len(value), &r) {
-		return nil, r.list
+	w := newWorkspace()
+	if v.tooLarge(len(value), &w.report) {
+		return nil, w.found()
 	}
-	root, bad := parse(value, at, &types)
-	if bad != nil {
+	if bad := w.parse(value); bad != nil {
+		w.done()
 		return nil, Violations{*bad}
 	}
-	r.list = append(r.list, types.list...)
-	all := checker{Validator: v, report: &r}
-	all.event(root, at)
-	if len(r.list) == 0 {
-		return decodeEvent(root), nil
+	types := report{list: slices.Clone(w.report.list)}
+	w.checker = checker{Validator: v, report: &w.report}
+	if w.checker.event(&w.root, &w.top); len(w.report.list) > 0 {
+		w.checker = checker{Validator: v, report: &types, typesOnly: true}
+		w.checker.event(&w.root, &w.top)
 	}
-	only := checker{Validator: v, report: &types, typesOnly: true}
-	if only.event(root, rootPlace()); len(types.list) > 0 {
-		return nil, r.list
+	var e *Event
+	if len(types.list) == 0 {
+		e = decodeEvent(&w.root)
 	}
-	return decodeEvent(root), r.list
+	return e, w.found()
 }
 
 // Validate returns every violation in e. Pointers use the schema's spelling.
@@ -106,9 +105,9 @@ func (v *Validator) tooLarge(size int, r *report) bool {
 	return size > limit
 }
 
-func (v *Validator) matchesOrganization(id string) bool {
+func matchesOrganization[T string | []byte](v *Validator, id T) bool {
 	if v.OrganizationPattern != nil {
-		return v.OrganizationPattern.MatchString(id)
+		return v.OrganizationPattern.MatchString(string(id))
 	}
 	return isID(id, "org_")
 }
@@ -121,12 +120,12 @@ func (v *Validator) organizationPattern() string {
 }
 
 // isID says whether id is prefix and 26 characters of [A-Z0-9].
-func isID(id, prefix string) bool {
-	if len(id) != len(prefix)+idLength || id[:len(prefix)] != prefix {
+func isID[T string | []byte](id T, prefix string) bool {
+	if len(id) != len(prefix)+idLength || string(id[:len(prefix)]) != prefix {
 		return false
 	}
-	for _, c := range []byte(id[len(prefix):]) {
-		if !isDigit(c) && c-'A' > 'Z'-'A' {
+	for i := len(prefix); i < len(id); i++ {
+		if c := id[i]; !isDigit(c) && c-'A' > 'Z'-'A' {
 			return false
 		}
 	}
