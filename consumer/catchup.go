@@ -194,8 +194,8 @@ func (p *partition) feedMembers(lanes []*lane, records []*kgo.Record) (int, *lan
 }
 
 // sweptLane is the lane of a stream if it takes part in the sweep.
-func (p *partition) sweptLane(s *stream, _ *kgo.Record) *lane {
-	if l := p.lanes[s.index]; l != nil && l.sweeping {
+func (p *partition) sweptLane(s *stream, r *kgo.Record) *lane {
+	if l := p.lanes[s.index]; l != nil && l.sweeping && p.takes(s, r.Offset) {
 		return l
 	}
 	return nil

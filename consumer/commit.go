@@ -72,7 +72,7 @@ func (p *partition) snapshot(all bool) snapshot {
 
 // stale says whether the lane's record must be written anew. The caller holds mu.
 func (l *lane) stale(cursor int64, now time.Time) bool {
-	if !l.saved || l.dirty {
+	if !l.saved || l.dirty || l.emptied(cursor) {
 		return true
 	}
 	return cursor != l.recorded && (cursor-l.recorded > refreshBehind || now.Sub(l.savedAt) > refreshAfter+rand.N(refreshSpread))

@@ -52,6 +52,7 @@ func goldenSpec() Spec {
 			Partition: 3, Epoch: 2, EpochOffset: new(int64(31)), Former: 17, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ", Offset: 4711, Forward: true,
 			Change: Change{What: "moved in partition 3 to offset 4711", By: "ops@desk", At: at},
 		}},
+		Drain: &Drain{TopicID: "dG9waWMtaWQtb2YtZXZlbnQ", Until: map[int32]int64{0: 100, 11: 4720}}, Removed: &Change{What: "deleted when drained", By: "ops@desk", At: at},
 		Hold:    &Change{What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"},
 		Changes: []Change{{What: "made", By: "file", At: at.Add(-time.Hour)}, {What: "paused", By: "ops@desk", At: at, Reason: "the index is being moved"}},
 	}

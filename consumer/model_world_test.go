@@ -89,7 +89,9 @@ type line struct {
 	start     time.Time
 	forward   bool // what a former line has settled need not be sent again
 	only      *Move
-	topic     int // id of the events topic that only speaks of
+	topic     int             // id of the events topic that only speaks of
+	ended     int             // likewise of until
+	until     map[int32]int64 // where it ends that is being deleted; nil: nowhere
 	parts     map[int32]*lineProgress
 }
 
@@ -308,6 +310,9 @@ func (w *world) write(s Spec) {
 			l.changed = true
 		}
 		l.revisions = append(l.revisions, r)
+		if s.State == SpecDraining && l.until == nil {
+			l.until, l.ended = s.Drain.Until, w.eventsID
+		}
 	}
 	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s forward %t %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start, s.Forward, movesOf(s))
 }
@@ -345,7 +350,11 @@ func (w *world) administer() {
 		w.create(id)
 		return
 	}
-	switch w.tape.pick(7) {
+	if s.State == SpecDraining {
+		w.finish(s)
+		return
+	}
+	switch w.tape.pick(8) {
 	case 0: // pause, resume
 		s = s.Revise()
 		if s.State == SpecPaused {
@@ -367,8 +376,58 @@ func (w *world) administer() {
 	case 6:
 		s = s.Revise()
 		s.State = SpecDeleted
+	case 7:
+		if s.Paused() {
+			return
+		}
+		until := map[int32]int64{}
+		for _, p := range w.parts {
+			until[p.number] = p.end
+		}
+		s = s.Drained(w.events(), until, Change{What: "deleted when drained", By: "operator"})
 	}
 	w.write(s)
+}
+
+// finish deletes a stream if it is drained.
+func (w *world) finish(s Spec) {
+	if !w.drained(s) {
+		return
+	}
+	for _, p := range w.parts {
+		for _, x := range w.owed(w.line(s.UID, s.Epoch, p.number), p) {
+			if x.Offset >= p.start {
+				w.fail("1: %s (%s) is said to be drained; record %d of %d is unsettled", s.ID, s.UID, x.Offset, p.number)
+				return
+			}
+		}
+	}
+	w.write(s.Deleted(Change{What: "drained and deleted", By: "delivery"}))
+}
+
+// drained says whether a stream has delivered what came before its deletion, as far as
+// Kafka can tell.
+func (w *world) drained(s Spec) bool {
+	for _, p := range w.parts {
+		f, streams := w.found(p, p.commit, p.decoded, w.progress())
+		at, err := place(f, streams)
+		if err != nil {
+			w.fail("place: %v", err)
+			return false
+		}
+		for _, start := range at.lanes {
+			if start.stream.spec.UID != s.UID {
+				continue
+			}
+			until, l := s.until(w.events(), p.number), w.line(s.UID, s.Epoch, p.number)
+			for _, x := range p.from(f.settled(start)) {
+				if x.Offset < until && l.revisions[len(l.revisions)-1].match(x) {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // ---- ground truth
@@ -446,6 +505,9 @@ func (w *world) owed(l *line, p *simPartition) []*simRecord {
 	from := w.startsAt(l, p)
 	for _, x := range p.all {
 		if x.Offset < from || x.Timestamp.Before(l.start) || at.settled[x.Offset] {
+			continue
+		}
+		if l.until != nil && (l.ended != w.eventsID || x.Offset >= l.until[p.number]) {
 			continue
 		}
 		if l.uid == invalidUID+".model" {
@@ -606,20 +668,7 @@ func (w *world) uidsOf(p *simPartition) []string {
 }
 
 func (w *world) begins(p *simPartition, after, how string, c *commit, records table, progressID string) {
-	f := found{
-		number: p.number, commit: c, records: records, logStart: p.start, logEnd: p.end,
-		events: w.events(), progress: progressID, streams: "streams",
-		started: func(s Spec) (int64, error) { return w.started(p, s) },
-	}
-	lines := w.current(p)
-	streams := make([]*stream, 0, len(lines))
-	for _, l := range lines[1:] {
-		streams = append(streams, &stream{spec: w.latest[l.id]})
-	}
-	streams = append(streams, &stream{spec: Spec{
-		ID: invalidUID, UID: invalidUID + ".model", Epoch: 1, BaseEpoch: 1, Revision: 1, State: SpecActive,
-		Start: StartBeginning, EpochOffset: new(int64(-1)),
-	}, invalid: true})
+	f, streams := w.found(p, c, records, progressID)
 	at, err := place(f, streams)
 	if err != nil {
 		w.fail("place: %v", err)
@@ -637,6 +686,25 @@ func (w *world) begins(p *simPartition, after, how string, c *commit, records ta
 			}
 		}
 	}
+}
+
+// found is what a new owner of a partition would find.
+func (w *world) found(p *simPartition, c *commit, records table, progressID string) (found, []*stream) {
+	f := found{
+		number: p.number, commit: c, records: records, logStart: p.start, logEnd: p.end,
+		events: w.events(), progress: progressID, streams: "streams",
+		started: func(s Spec) (int64, error) { return w.started(p, s) },
+	}
+	lines := w.current(p)
+	streams := make([]*stream, 0, len(lines))
+	for _, l := range lines[1:] {
+		streams = append(streams, &stream{spec: w.latest[l.id]})
+	}
+	streams = append(streams, &stream{spec: Spec{
+		ID: invalidUID, UID: invalidUID + ".model", Epoch: 1, BaseEpoch: 1, Revision: 1, State: SpecActive,
+		Start: StartBeginning, EpochOffset: new(int64(-1)),
+	}, invalid: true})
+	return f, streams
 }
 
 func (w *world) started(p *simPartition, s Spec) (int64, error) {
@@ -698,6 +766,11 @@ func (w *world) recordEver(p *simPartition, offset int64) *simRecord {
 
 // final judges what is left when faults have stopped and nothing moves any more.
 func (w *world) final() {
+	for _, s := range w.latest {
+		if s.State == SpecDraining && !w.drained(s) {
+			w.fail("10: %s (%s) is never drained", s.ID, s.UID)
+		}
+	}
 	for _, p := range w.parts {
 		for _, l := range w.current(p) {
 			var gaps []gap

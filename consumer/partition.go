@@ -161,6 +161,9 @@ func (p *partition) feed(records []*kgo.Record) (int, *lane) {
 // its first matching record.
 func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
 	l := p.lanes[s.index]
+	if !p.takes(s, r.Offset) {
+		return nil
+	}
 	if l == nil {
 		if r.Offset < p.from[s.index] {
 			return nil

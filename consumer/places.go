@@ -19,6 +19,20 @@ func (s Survey) Count(ctx context.Context, spec Spec, r Range) (int64, error) {
 	}, nil)
 }
 
+// Ends are the ends of the partitions.
+func (s Survey) Ends(ctx context.Context) (map[int32]int64, error) {
+	topic, err := s.bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends := map[int32]int64{}
+	for _, number := range topic.numbers {
+		end, _ := topic.ends.Lookup(s.Topics.Events, number)
+		ends[number] = end.Offset
+	}
+	return ends, nil
+}
+
 // Places are the offsets in every partition at which events begin that were appended at a
 // spec's start or later.
 func (s Survey) Places(ctx context.Context, spec Spec) (map[int32]int64, error) {

@@ -385,7 +385,7 @@ func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limi
 		}
 		p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 		for _, have := range p.found {
-			if have == s {
+			if have == s && p.takes(s, r.Offset) {
 				picked = append(picked, r)
 			}
 		}

@@ -18,9 +18,10 @@ const SpecVersion = 1
 
 // States of a stream as its owner set them.
 const (
-	SpecActive  = "active"
-	SpecPaused  = "paused"  // the cursor stays; events wait in Kafka
-	SpecDeleted = "deleted" // kept so that the id made again gets another uid
+	SpecActive   = "active"
+	SpecPaused   = "paused"   // the cursor stays; events wait in Kafka
+	SpecDraining = "draining" // deleted as soon as what came before is delivered; see Drain
+	SpecDeleted  = "deleted"  // kept so that the id made again gets another uid
 )
 
 // Start of a stream that is not an RFC 3339 time.
@@ -41,7 +42,7 @@ type Spec struct {
 	Epoch          int64           `json:"epoch"`           // one per deliberate move of the cursor, from 1
 	Revision       int64           `json:"revision"`        // one per change, from 1
 	Owner          string          `json:"owner"`           // who may change it: "file"
-	State          string          `json:"state"`           // SpecActive, SpecPaused or SpecDeleted
+	State          string          `json:"state"`           // SpecActive, SpecPaused, SpecDraining or SpecDeleted
 	OrganizationID string          `json:"organization_id"` // or AllOrganizations
 	Actions        []string        `json:"actions,omitempty"`
 	Format         string          `json:"format"`
@@ -55,6 +56,8 @@ type Spec struct {
 	Moved          *Change         `json:"moved,omitempty"`         // who began the base epoch, if it was a deliberate move
 	Moves          []Move          `json:"moves,omitempty"`         // since then, of single partitions
 	Hold           *Change         `json:"hold,omitempty"`          // an operator's pause, beside what State says
+	Drain          *Drain          `json:"drain,omitempty"`         // where a stream ends that is being deleted
+	Removed        *Change         `json:"removed,omitempty"`       // who deleted it, or is about to, by a deed of its own
 	Changes        []Change        `json:"changes,omitempty"`       // the last ones, oldest first
 
 	Offset int64     `json:"-"` // of the record
@@ -104,6 +107,9 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 	}
 	if s.ID != string(r.Key) || s.UID == "" || s.Revision < 1 || s.BaseEpoch < 1 || s.Epoch < s.BaseEpoch {
 		return Spec{}, fmt.Errorf("stream %q: the record lacks id, uid, epoch or revision, or was written under another key", r.Key)
+	}
+	if s.State == SpecDraining && s.Drain == nil {
+		return Spec{}, fmt.Errorf("stream %q: the record does not say where the stream ends", r.Key)
 	}
 	for i, m := range s.Moves {
 		if m.Epoch <= s.BaseEpoch || m.Epoch > s.Epoch || slices.ContainsFunc(s.Moves[:i], func(o Move) bool { return o.Partition == m.Partition }) {

@@ -34,8 +34,9 @@ type Survey struct {
 // States of a stream, and of its part in one partition, as people see them. The lane's own
 // are StateActive, StateError and StateInvalid.
 const (
-	StatusPaused  = "paused"  // by its owner or an operator; the cursor stays
-	StatusStopped = "stopped" // no process delivers streams of its kind
+	StatusPaused   = "paused"   // by its owner or an operator; the cursor stays
+	StatusStopped  = "stopped"  // no process delivers streams of its kind
+	StatusDraining = "draining" // is deleted as soon as what came before is delivered
 )
 
 // Status is where a stream stands.
@@ -76,6 +77,8 @@ type LaneStatus struct {
 	Owner       string     `json:"owner,omitempty"` // the process, as Kafka knows it; empty: none
 	Totals      Totals     `json:"totals"`
 	Gaps        []Gap      `json:"gaps,omitempty"` // the last ones
+
+	settled int64 // below it, everything is for certain
 }
 
 // Gap is a range of offsets that was not delivered and never will be.
@@ -288,11 +291,8 @@ func hostOf(host string) string {
 func laneStatus(l laneStart, f found) LaneStatus {
 	s := l.stream
 	st := LaneStatus{State: StateActive, Start: f.logStart, End: f.logEnd, Cursor: l.from, Gaps: l.gaps}
-	c := f.commit
-	if c != nil && c.meta.Events != f.events {
-		c = nil
-	}
-	st.InForce = c != nil && c.meta.Streams == f.streams && c.meta.Specs > s.spec.Offset
+	c := f.knows(s)
+	st.InForce = c != nil && c.meta.Specs > s.spec.Offset
 	if rec := l.record; rec != nil {
 		st.Recorded, st.Updated = true, &rec.Updated
 		st.Since, st.Error, st.NextAttempt = &rec.Since, rec.Error, rec.NextAttempt
@@ -318,14 +318,42 @@ func laneStatus(l laneStart, f found) LaneStatus {
 	} else if st.State == StatusPaused {
 		st.State, st.Since = StateActive, nil // resumed, and nobody has delivered since
 	}
+	if s.spec.State == SpecDraining {
+		if st.State == StateActive {
+			st.State = StatusDraining
+		}
+		st.End = min(st.End, s.spec.until(f.events, f.number))
+		st.settled = f.settled(l)
+	}
 	st.Cursor = max(st.Cursor, f.logStart)
-	st.Lag = max(0, f.logEnd-st.Cursor)
+	st.Lag = max(0, st.End-st.Cursor)
 	return st
+}
+
+// settled is the offset below which a lane has settled everything for certain: its record
+// says so, which only gets older, or the last commit, which no stale owner can make. That a
+// record calls its lane live does not count here: a stale owner may have written it.
+func (f *found) settled(l laneStart) int64 {
+	c := f.knows(l.stream)
+	if l.record == nil || c == nil {
+		return l.from
+	}
+	return max(l.from, c.meta.Floor)
+}
+
+// knows is the commit if whoever made it had the stream as it stands since its last
+// deliberate move: only then the floor, and the group offset, speak of its lane.
+func (f *found) knows(s *stream) *commit {
+	c := f.commit
+	if c == nil || c.meta.Events != f.events || c.meta.Streams != f.streams || s.began(f.number) >= c.meta.Specs {
+		return nil
+	}
+	return c
 }
 
 // Severity orders states, the worst first.
 func Severity(state string) int {
-	worst := []string{StateInvalid, StateError, StatusStopped, StatusPaused, StateActive}
+	worst := []string{StateInvalid, StateError, StatusStopped, StatusPaused, StatusDraining, StateActive}
 	if i := slices.Index(worst, state); i >= 0 {
 		return i
 	}

@@ -21,6 +21,7 @@ These commands talk to Kafka alone: they see and change the same whichever proce
 delivers, and also when none does. Processes follow a change within a second.`,
 	}
 	cmd.AddCommand(
+		newStreamDelete(),
 		newStreamGet(),
 		newStreamList(),
 		newStreamPause(),

@@ -61,9 +61,7 @@ func (d *deedFlags) do(cmd *cobra.Command, f *streamFlags, id string, act func(c
 		return err
 	}
 	return f.with(cmd.Context(), func(o *app.Operator) error {
-		ctx, cancel := context.WithTimeout(cmd.Context(), deedTimeout)
-		defer cancel()
-		what, done, err := act(ctx, o, deed)
+		what, done, err := act(cmd.Context(), o, deed)
 		if err != nil {
 			return err
 		}
@@ -74,10 +72,6 @@ func (d *deedFlags) do(cmd *cobra.Command, f *streamFlags, id string, act func(c
 		return d.report(cmd, o, what, done.Spec)
 	})
 }
-
-// deedTimeout bounds the writing of a change: another writer, or a coordinator that
-// moves, may have to be waited for.
-const deedTimeout = 30 * time.Second
 
 // report waits until the change is in force and says so.
 func (d *deedFlags) report(cmd *cobra.Command, o *app.Operator, what string, s consumer.Spec) error {

@@ -28,6 +28,7 @@ func newStreamList() *cobra.Command {
   invalid   the destination refuses credentials or configuration; probed slowly
   error     the destination fails; tried again at NEXT ATTEMPT
   stopped   no process delivers streams of this kind
+  draining  is deleted as soon as it has delivered what came before its deletion
   paused    by its owner or an operator; the cursor stays
   active    delivers, or has nothing to deliver
 
@@ -140,7 +141,7 @@ func stateColour(state string) string {
 	switch state {
 	case consumer.StateInvalid, consumer.StateError:
 		return colourBad
-	case consumer.StatusStopped, consumer.StatusPaused:
+	case consumer.StatusStopped, consumer.StatusPaused, consumer.StatusDraining:
 		return colourHeld
 	}
 	return ""

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -144,9 +143,7 @@ func (s *skip) run(cmd *cobra.Command, o *app.Operator, id string, t app.Target,
 			return errors.Join(err, errors.New("nothing was changed"))
 		}
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), deedTimeout)
-	defer cancel()
-	done, err := o.Move(ctx, id, t, deed)
+	done, err := o.Move(cmd.Context(), id, t, deed)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,7 @@ type crew struct {
 	actions  *catalogue.Catalogue
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
+	draining atomic.Bool                // some stream ends when it is drained
 }
 
 // newCrew makes a crew that nobody serves in yet.
@@ -82,11 +84,13 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 	c.state.begun()
 	running.Go(func() error { return c.feel(ctx) })
 	running.Go(func() error { return c.follow(ctx, running, specs) })
+	running.Go(func() error { return c.finishDrains(ctx) })
 	return running.Wait()
 }
 
 // begin starts a group for each kind that has streams and none yet.
 func (c *crew) begin(ctx context.Context, running *errgroup.Group, specs consumer.Specs) error {
+	c.draining.Store(slices.ContainsFunc(specs.Streams, isDraining))
 	var fresh []*consumer.Group
 	for _, name := range kindsOf(specs, c.d.Kinds) {
 		if c.groups[name] != nil {

@@ -27,7 +27,8 @@ func TestWhatAnotherProcessAppliesIsInForceWithoutARestart(t *testing.T) {
 	// Another process has a newer file: a second stream, of a kind that the first process does
 	// not deliver yet.
 	second := s.config(oneStream + fmt.Sprintf(
-		"  - {id: also, organization_id: \"*\", start: beginning, datadog: {url: %q, api_key: {file: %q}, linger: 0s}}\n", datadog.URL, s.tokenFile()))
+		"  - {id: also, organization_id: \"*\", start: beginning, datadog: {url: %q, api_key: {file: %q}, linger: 0s}}\n", datadog.URL, s.tokenFile(),
+	))
 	second.Observe.Listen = ""
 	other := run(t, Delivery{Config: second, Kinds: []string{"s3"}})
 	other.logged("stream applied")

@@ -100,6 +100,7 @@ func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, state *readiness) (
 		ids, err := prepare(ctx, opts, topics, d.Log, state.waiting)
 		var specs consumer.Specs
 		if err == nil {
+			d.tellDropped(ctx, opts)
 			specs, err = applyStreams(ctx, opts, topics, d.Config.Streams, d.Log)
 		}
 		if err == nil || !passes(err) || ctx.Err() != nil {

@@ -55,11 +55,15 @@ func (o *Operator) Resume(ctx context.Context, id string, d Deed) (Done, error) 
 
 // PausedError says that a stream stays paused, because its owner says so.
 type PausedError struct {
-	Owner  string
-	Lifted bool // an operator's pause was there too, and is lifted
+	Owner  string           // who pauses it
+	Hold   *consumer.Change // in its stead: an operator does
+	Lifted bool             // an operator's pause was there too, and is lifted
 }
 
 func (e *PausedError) Error() string {
+	if e.Hold != nil {
+		return "it is paused by an operator: resume it first (" + e.Hold.String() + ")"
+	}
 	text := fmt.Sprintf("it is paused by its owner, %q", e.Owner)
 	if e.Owner == ownerFile {
 		text = `it is paused in its configuration file: take "paused: true" out of the stream there and start delivery again`
@@ -70,9 +74,15 @@ func (e *PausedError) Error() string {
 	return text
 }
 
+// changeTimeout bounds the writing of a change: another writer, or a coordinator that
+// moves, may have to be waited for.
+const changeTimeout = 30 * time.Second
+
 // change has decide make another spec of the stream with an id; one of the same revision
 // is no change.
 func (o *Operator) change(ctx context.Context, id string, decide func(consumer.Spec) (consumer.Spec, error)) (Done, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
 	var done Done
 	_, written, err := changeStreams(ctx, o.opts, o.topics, o.log, func(have []consumer.Spec) ([]consumer.Spec, error) {
 		s, err := streamNamed(have, id)

@@ -37,6 +37,14 @@ func Operate(ctx context.Context, cfg *config.Config, log *zap.Logger) (*Operato
 	if err != nil {
 		return nil, err
 	}
+	o, err := operate(ctx, opts, cfg, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err)
+	}
+	return o, nil
+}
+
+func operate(ctx context.Context, opts []kgo.Opt, cfg *config.Config, log *zap.Logger) (*Operator, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, err
@@ -45,7 +53,7 @@ func Operate(ctx context.Context, cfg *config.Config, log *zap.Logger) (*Operato
 	o.valid.OrganizationPattern = cfg.Events.OrganizationPattern
 	if err := o.look(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("%s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err)
+		return nil, err
 	}
 	return o, nil
 }

@@ -113,7 +113,7 @@ func missing(have, known []consumer.Spec) []consumer.Spec {
 	}
 	var out []consumer.Spec
 	for _, s := range known {
-		if s.State != consumer.SpecDeleted && !there[s.ID] {
+		if (s.State != consumer.SpecDeleted || s.Removed != nil) && !there[s.ID] {
 			out = append(out, s.Restored())
 		}
 	}

@@ -65,6 +65,10 @@ type TargetError struct{ Why string }
 
 func (e *TargetError) Error() string { return e.Why }
 
+func errEnds() error {
+	return &TargetError{"it is being deleted: what came before its deletion is delivered, and nothing else (to end that: stream delete --drop)"}
+}
+
 // PlanMove says what a move would mean. It reads the part of the log in question, for as
 // long as patience at most, 0 for as long as that takes.
 func (o *Operator) PlanMove(ctx context.Context, id string, t Target, patience time.Duration) ([]Passage, error) {
@@ -104,6 +108,9 @@ func (o *Operator) passages(ctx context.Context, id string, t Target) (consumer.
 	st, err := o.Get(ctx, id)
 	if err != nil {
 		return st, nil, err
+	}
+	if isDraining(st.Spec) {
+		return st, nil, errEnds()
 	}
 	if t.Time.After(time.Now()) {
 		return st, nil, &TargetError{fmt.Sprintf("%s is in the future: events that are to come cannot be passed over; pause the stream instead", t.Time.Format(time.RFC3339))}
@@ -145,6 +152,9 @@ func (o *Operator) Move(ctx context.Context, id string, t Target, d Deed) (Done,
 		return Done{}, err
 	}
 	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+		if isDraining(s) {
+			return s, errEnds()
+		}
 		return t.apply(s, o.ids.Events, passages[0].Cursor, d.change(t.What())), nil
 	})
 }

@@ -29,8 +29,24 @@ func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, stre
 		specs, written, err := changeStreams(ctx, opts, topics, log, func(have []consumer.Spec) ([]consumer.Spec, error) {
 			return diffStreams(have, streams)
 		})
-		if err != nil || len(written) == 0 {
+		if err != nil {
 			return specs, err
+		}
+		if len(written) == 0 {
+			tellRemoved(specs.Streams, streams, log)
+			return specs, nil
+		}
+	}
+}
+
+// tellRemoved says which streams of the file are not delivered, or soon will not be,
+// because an operator has deleted them.
+func tellRemoved(have []consumer.Spec, want []config.Stream, log *zap.Logger) {
+	for _, w := range want {
+		i := slices.IndexFunc(have, func(s consumer.Spec) bool { return s.ID == w.ID && s.Removed != nil })
+		if i >= 0 {
+			log.Warn("an operator has deleted this stream, although the file lists it: take it out of the file; listed again after a start without it, it is made anew",
+				zap.String("stream", w.ID), zap.String("state", have[i].State), zap.Stringer("deleted", have[i].Removed), zap.Time("at", have[i].Removed.At))
 		}
 	}
 }
@@ -174,7 +190,7 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 	}
 	there, listed := map[string]consumer.Spec{}, map[string]bool{}
 	for _, h := range have {
-		if h.State != consumer.SpecDeleted {
+		if h.State != consumer.SpecDeleted || h.Removed != nil {
 			there[h.ID] = h
 		}
 	}
@@ -188,15 +204,24 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 		if h.Owner != ownerFile {
 			return nil, fmt.Errorf("stream %q of the configuration is owned by %q already: give one of them another id", w.ID, h.Owner)
 		}
+		if h.Removed != nil {
+			continue // an operator has deleted it
+		}
 		if next, changed := revise(h, w); changed {
 			change(next, "changed")
 		}
 	}
 	for _, h := range have {
-		if h.Owner == ownerFile && h.State != consumer.SpecDeleted && !listed[h.ID] {
+		switch {
+		case h.Owner != ownerFile || listed[h.ID] || h.State == consumer.SpecDraining:
+		case h.State != consumer.SpecDeleted:
 			gone := h.Revise()
 			gone.State = consumer.SpecDeleted
 			change(gone, "deleted")
+		case h.Removed != nil: // listed again, it is a new stream
+			gone := h.Revise()
+			gone.Removed = nil
+			change(gone, "taken out of the file")
 		}
 	}
 	return changes, nil
