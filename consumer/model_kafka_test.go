@@ -92,9 +92,12 @@ func (k simKafka) Read(ctx context.Context, _ string, partition int32, from int6
 	return s, nil
 }
 
-func (k simKafka) ReadRecord(ctx context.Context, _ string, partition int32, offset int64) (*kgo.Record, error) {
+func (k simKafka) ReadRecord(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
 	if err := k.o.park(ctx, "reread", fmt.Sprintf("%d/%d", partition, offset)); err != nil {
 		return nil, err
+	}
+	if topic == "letters" {
+		return k.w.lettersOf(partition)[offset].x.Record, nil
 	}
 	p := k.w.parts[partition]
 	if !k.w.healthy && k.w.tape.chance(10) {
@@ -117,7 +120,10 @@ func (k simKafka) ReadToEnd(_ context.Context, _ string, partition int32, f func
 	return int64(len(p.keys)), nil
 }
 
-func (k simKafka) Bounds(_ context.Context, _ string, number int32) (start, end int64, err error) {
+func (k simKafka) Bounds(_ context.Context, topic string, number int32) (start, end int64, err error) {
+	if topic == "letters" {
+		return 0, int64(len(k.w.lettersOf(number))), nil
+	}
 	p := k.w.parts[number]
 	return p.start, p.end, nil
 }

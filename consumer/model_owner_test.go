@@ -259,7 +259,13 @@ func (w *world) revoke(o *owner) {
 func (w *world) pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
-	for _, o := range w.owners() {
+	all := w.owners()
+	if w.job != nil {
+		for _, o := range w.job.owners {
+			all = append(all, o.owner)
+		}
+	}
+	for _, o := range all {
 		o.begins()
 		// A sweep that waits for its last lane: with lanes going on meanwhile, who is faster
 		// would be no part of the schedule.

@@ -75,7 +75,7 @@ func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt,
 		return sinks.Receipt{}, err
 	}
 	w.tell("%s: deliver %s %v next %d mark %q", o.name, id, at, b.Next, b.Mark)
-	if b.Lane.TopicID != w.events() {
+	if b.Lane.TopicID != w.events() && b.Lane.TopicID != lettersID {
 		return sinks.Receipt{}, s.unavailable()
 	}
 	if l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition); !l.at(b.Lane.Partition).onRecord[b.Lane.Revision] {
@@ -115,13 +115,13 @@ func (s *modelSink) unavailable() error {
 // take is a destination that takes batches and refuses events, with and without naming them.
 func (s *modelSink) take(b *sinks.Batch, at []int64) (sinks.Receipt, error) {
 	w := s.w
-	p := w.parts[b.Lane.Partition]
+	j := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition).job
 	n := len(at)
 	if !w.healthy && w.tape.chance(20) {
 		n = w.tape.pick(n) // a head of it is taken
 	}
 	for i, o := range at {
-		if x := w.recordEver(p, o); x == nil || !x.poison {
+		if x := w.recordOf(b.Lane.TopicID, b.Lane.Partition, o); x == nil || !x.poison || j != nil && j.mended {
 			continue
 		}
 		refusal := &sinks.Error{Class: sinks.Rejected, Err: errors.New("bad event")}
@@ -159,12 +159,15 @@ func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 			continue
 		}
 		lp.arrived[o] = true
-		x := w.recordEver(p, o)
+		x := w.recordOf(b.Lane.TopicID, b.Lane.Partition, o)
+		if l.job != nil {
+			w.sends(l.job, p.number, o, x)
+		}
 		if x == nil {
 			w.fail("11: offset %d of %d holds no event", o, p.number)
 			continue
 		}
-		if last, ok := lp.newest[x.org]; ok && o < last && o >= p.start && !x.Timestamp.Before(l.start) && !l.changed {
+		if last, ok := lp.newest[x.org]; ok && o < last && (o >= p.start || l.job != nil) && !x.Timestamp.Before(l.start) && !l.changed {
 			w.fail("11: %s: organization %c: event %d of %d arrives after %d", l.id, x.org, o, p.number, last)
 		}
 		lp.newest[x.org] = max(lp.newest[x.org], o)
@@ -247,7 +250,7 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 		if err := s.o.park(ctx, "put", fmt.Sprint(key)); err != nil {
 			return r, err
 		}
-		if b.Lane.TopicID != w.events() {
+		if b.Lane.TopicID != w.events() && b.Lane.TopicID != lettersID {
 			return r, s.unavailable()
 		}
 		if walk() {
@@ -304,6 +307,9 @@ func (s *modelSink) create(b *sinks.Batch, key slot, from int) {
 			w.fail("5: event %d is in the objects %v and %v", e.Offset, other, key)
 		}
 		w.once[id] = key
+		if l.job != nil {
+			w.sends(l.job, key.part, e.Offset, w.recordOf(key.topic, key.part, e.Offset))
+		}
 		w.settle(l, key.part, e.Offset)
 	}
 	w.objects[key] = o

@@ -74,10 +74,17 @@ func simulate(t *tape, m *Metrics, traced bool) *world {
 			break
 		}
 		w.pass(time.Millisecond)
-		w.step()
+		if w.tape.chance(25) {
+			w.jobStep()
+		} else {
+			w.step()
+		}
 	}
 	if w.failed == nil {
 		w.quiet()
+	}
+	if w.job != nil {
+		w.forgetJob("the schedule ends")
 	}
 	for _, o := range w.owners() {
 		w.crash(o)
@@ -209,8 +216,13 @@ func (w *world) remake() {
 	for _, p := range w.parts {
 		p.all, p.start, p.end, p.since = nil, 0, 0, -1
 	}
+	if w.job != nil && w.job.task.Job == TaskReplay {
+		w.forgetJob("its topic was made anew")
+	}
 	for _, l := range w.lines {
-		clear(l.parts)
+		if l.job == nil || l.job.task.Job == TaskReplay {
+			clear(l.parts)
+		}
 	}
 	w.takeOver(w.known())
 }
@@ -269,6 +281,13 @@ func (w *world) quiet() {
 	}
 	if w.failed == nil {
 		w.final()
+	}
+	for n := 0; w.job != nil && w.failed == nil; n++ {
+		if n > 5000 {
+			w.fail("10: no rest: %s is not done", w.job.task.UID)
+		}
+		w.pass(time.Millisecond)
+		w.jobStep()
 	}
 }
 

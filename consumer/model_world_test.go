@@ -45,6 +45,10 @@ type world struct {
 	mu      sync.Mutex
 	calls   []*call // parked
 
+	job     *simJob // that is not done; nil without one
+	jobs    int
+	letters map[int32][]*simLetter // the dead letters, by the partition of the event
+
 	objects map[slot]object
 	once    map[string]slot
 
@@ -85,7 +89,8 @@ type line struct {
 	id, uid   string
 	base      int64
 	revisions []revision
-	changed   bool // the filter changed
+	changed   bool    // the filter changed
+	job       *simJob // whose line it is; nil of a stream
 	start     time.Time
 	forward   bool // what a former line has settled need not be sent again
 	only      *Move
@@ -120,7 +125,7 @@ func newWorld(t *tape, m *Metrics) *world {
 	w := &world{
 		tape: t, metrics: m, eventsID: 1, progressID: 1,
 		clock:  time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
-		latest: map[string]Spec{}, objects: map[slot]object{}, once: map[string]slot{},
+		latest: map[string]Spec{}, letters: map[int32][]*simLetter{}, objects: map[slot]object{}, once: map[string]slot{},
 	}
 	m.mu.Lock()
 	m.groups = nil
@@ -249,7 +254,7 @@ func (w *world) retention(p *simPartition) {
 		p.start = p.end
 	}
 	for _, l := range w.lines {
-		if at := l.at(p.number); len(at.onRecord) > 0 {
+		if at := l.at(p.number); len(at.onRecord) > 0 && l.job == nil {
 			for _, x := range w.owed(l, p) {
 				if x.Offset >= before && x.Offset < p.start {
 					at.expired[x.Offset] = true
@@ -595,7 +600,10 @@ func (w *world) progressArrives(o *owner, r *kgo.Record) {
 		return
 	}
 	w.tell("%s: progress %d %s begin %d cursor %d mark %q", o.name, p.number, key, rec.Begin, rec.Cursor, rec.Mark)
-	if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && rec.TopicID == w.events() {
+	if name := o.name[:1]; ofJob(rec.UID) != (name == "J") {
+		w.fail("14: %s writes the progress of %s", o.name, rec.UID)
+	}
+	if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && (rec.TopicID == w.events() || rec.TopicID == lettersID) {
 		at := l.at(p.number)
 		at.onRecord[rec.Revision] = true
 		at.begin[rec.Revision] = max(at.begin[rec.Revision], rec.Begin)
@@ -618,6 +626,9 @@ func (w *world) commitArrives(o *owner, p *simPartition, offset int64, metadata 
 	p.learn(w)
 	if c := p.commit; c != nil {
 		for _, l := range w.lines {
+			if l.job != nil {
+				continue
+			}
 			at, first := l.at(p.number), l.revisions[0].number
 			at.passed[first] = max(at.passed[first], c.meta.Floor)
 		}
@@ -752,7 +763,16 @@ func (w *world) letterArrives(o *owner, r *kgo.Record) {
 		if !x.poison && !x.huge {
 			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
 		}
-		w.settle(w.line(streams[0].UID, streams[0].Epoch, p.number), p.number, offset)
+		uid := streams[0].UID
+		if streams[0].Replay != "" {
+			if uid = streams[0].Replay; w.line(uid, streams[0].Epoch, p.number).job.task.StreamUID != streams[0].UID {
+				w.fail("14: a letter of %s is about the stream %s", uid, streams[0].UID)
+			}
+		}
+		w.settle(w.line(uid, streams[0].Epoch, p.number), p.number, offset)
+	}
+	if x != nil {
+		w.keepLetter(id, streams, p.number, x)
 	}
 }
 

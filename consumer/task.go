@@ -94,8 +94,8 @@ func (t Task) spec(s Spec) Spec {
 	s.UID = t.UID
 	s.BaseEpoch, s.Epoch = 1, t.Epoch
 	s.Start, s.EpochOffset = StartBeginning, new(int64(0))
-	s.FormerOffset, s.Forward, s.Moves = nil, false, nil // of the stream's own cursor
-	s.State, s.Drain = SpecActive, nil                   // its end is not the job's
+	s.Forward, s.FormerOffset, s.Moved, s.Moves, s.Here = false, nil, nil, nil, nil // of the stream's own cursor
+	s.State, s.Drain = SpecActive, nil                                              // its end is not the job's
 	if t.OrganizationID != "" {
 		s.OrganizationID = t.OrganizationID
 	}

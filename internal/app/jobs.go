@@ -201,7 +201,7 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 		if err != nil || done || !again {
 			return t, standing, err
 		}
-		j.log.Info("the stream has changed, the job goes on with what it is now", zap.String("stream", t.Stream))
+		j.log.Info("the job goes on with what the stream is now", zap.String("stream", t.Stream))
 	}
 }
 
@@ -215,7 +215,14 @@ func (j *Jobs) run(ctx context.Context, job *consumer.Job, t consumer.Task, spec
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
+		again := time.Now().Add(topicsEvery)
 		for running.Err() == nil {
+			if now := time.Now(); now.After(again) && j.progressRemade(running) {
+				stop(errChanged)
+				return
+			} else if now.After(again) {
+				again = now.Add(topicsEvery)
+			}
 			next, err := j.news(running, specs)
 			switch {
 			case err != nil:
@@ -235,6 +242,19 @@ func (j *Jobs) run(ctx context.Context, job *consumer.Job, t consumer.Task, spec
 	stop(nil)
 	<-followed
 	return done, again, err
+}
+
+// progressRemade says whether the progress topic was made anew: clients hold fast to the one
+// that they know, and the job would wait for it for ever. It is begun again and repeats what
+// it had on record there.
+func (j *Jobs) progressRemade(ctx context.Context) bool {
+	id, err := j.topicID(ctx, j.o.topics.Progress())
+	if err != nil || id == j.o.ids.Progress {
+		return false
+	}
+	j.log.Warn("the progress topic was made anew: the job begins again, and repeats what it had on record there")
+	j.o.ids.Progress = id
+	return true
 }
 
 // news waits a moment for something new in the streams topic, and returns the streams as
