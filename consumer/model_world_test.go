@@ -764,6 +764,10 @@ func (w *world) letterArrives(o *owner, r *kgo.Record) {
 			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
 		}
 		uid := streams[0].UID
+		if ofJob(uid) {
+			w.fail("14: letter %s is about %s, which is no stream: no redrive would find it", id, uid)
+			return
+		}
 		if streams[0].Replay != "" {
 			if uid = streams[0].Replay; w.line(uid, streams[0].Epoch, p.number).job.task.StreamUID != streams[0].UID {
 				w.fail("14: a letter of %s is about the stream %s", uid, streams[0].UID)
