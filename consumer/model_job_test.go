@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/sinks"
@@ -150,7 +149,7 @@ func (w *world) runJob() {
 			},
 		},
 		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},
-		Budget: NewBudget(w.memory), InFlight: semaphore.NewWeighted(16), Metrics: w.metrics, Log: zap.NewNop(),
+		Budget: NewBudget(w.memory, 1), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 1}), Metrics: w.metrics, Log: zap.NewNop(),
 	}}
 	if j.task.Job == TaskRedrive {
 		cfg.Letters = &simLetters{w: w, o: o.owner, open: map[int32]map[int64]bool{}}
