@@ -214,21 +214,20 @@ func (w *world) buryJob() {
 	w.job = nil
 }
 
-// jobStep takes one step of the job, or begins one. It reports whether anything moved.
-func (w *world) jobStep() bool {
+// jobStep takes one step of the job, or begins one.
+func (w *world) jobStep() {
 	if w.job == nil {
 		if !w.healthy && w.tape.chance(30) {
 			w.beginJob()
 		}
-		return false
+		return
 	}
 	j := w.job
 	if len(j.owners) == 0 || w.tape.chance(3) && !w.healthy {
 		w.runJob()
-		return w.job != nil && len(j.owners) > 0
+		return
 	}
 	o := j.owners[w.tape.pick(len(j.owners))]
-	moved := true
 	switch q := w.tape.pick(100); {
 	case o.ending:
 		w.jobEnds(o)
@@ -236,11 +235,11 @@ func (w *world) jobStep() bool {
 		w.crash(o.owner) // it notices that the progress topic was made anew, and begins again
 		w.leaves(o)
 	case w.healthy:
-		moved = w.resume(o.owner) || o.sweep() || w.jobSettles(o)
+		_ = w.resume(o.owner) || o.sweep() || w.jobSettles(o)
 	case q < 35:
-		moved = o.sweep()
+		o.sweep()
 	case q < 75:
-		moved = w.resume(o.owner)
+		w.resume(o.owner)
 	case q < 85:
 		o.commit()
 	case q < 88:
@@ -251,9 +250,8 @@ func (w *world) jobStep() bool {
 	case q < 94:
 		w.stopJob(o)
 	default:
-		moved = w.jobSettles(o)
+		w.jobSettles(o)
 	}
-	return moved
 }
 
 func (w *world) leaves(o *jobOwner) {
