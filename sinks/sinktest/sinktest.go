@@ -86,6 +86,7 @@ func Conformance(t *testing.T, h Harness) {
 		{"a page of HTML is no delivery", htmlPage, true},
 		{"an endless answer is not read", endlessAnswer, true},
 		{"an answer that echoes the request gives no secret away", echo, true},
+		{"whatever fails, nothing is missing, and only what nobody can know is there twice", faultMatrix, true},
 		{"a deadline ends a slow answer", deadline, true},
 		{"a context that has ended sends nothing", cancelledBefore, false},
 		{"a test shows each step", testSteps, false},
