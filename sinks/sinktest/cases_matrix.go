@@ -103,7 +103,7 @@ func faultMatrix(t *testing.T, h *Harness) {
 			}
 			receipt, err := r.deliver(t, ctx, second)
 			cancel()
-			f.check(t, h, err)
+			f.check(t, err)
 			rest := &batch{}
 			if err != nil {
 				rest = second.rest(receipt)
@@ -177,7 +177,7 @@ func (r *rig) mustFail(t *testing.T, url string, b *batch, class sinks.Class, wo
 }
 
 // check judges the error of the one attempt that met the fault.
-func (f *fault) check(t *testing.T, h *Harness, err error) {
+func (f *fault) check(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
 		if f.stored == nothing {
