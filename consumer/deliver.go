@@ -80,6 +80,9 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		l.recovered()
 		return nil
 	}
+	if err := l.keepUp(ctx, c); err != nil {
+		return err
+	}
 	total := c.end
 	done := c.done
 	ends := []int{total} // where attempts end: a refusal that names no event halves the last

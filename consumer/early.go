@@ -12,18 +12,56 @@ import (
 // are therefore written as soon as that is much, not only every commit interval. A lane
 // begins at its own record, so the group's offset need not go with it.
 const (
-	repeatsOfLane      = 1000 // events; a record of some 400 bytes a thousand events is not measurable
-	repeatsOfPartition = 5000 // events over all lanes of a partition
+	repeatsOfLane      = 200  // events, or two batches where they are larger: a lane that has as many waits for its record
+	repeatsOfPartition = 1000 // events over all lanes of a partition
 	repeatsOfEach      = 50   // events a lane, where so many lanes share a partition that this is more: a record for every few events would cost more than they do
-	earliest           = 20 * time.Millisecond
+	earliest           = 5 * time.Millisecond
+	recordPatience     = 10 * time.Second // how long a lane waits for its record at most
 )
+
+// mostUnsaved is how many settled events may be in no record when a batch begins. Half of
+// that makes a record due: it is written while the next batch is under way. The caller
+// holds l.mu.
+func (l *lane) mostUnsaved() int64 { return max(repeatsOfLane, 2*int64(l.batched)) }
+
+// keepUp waits until the lane's record has caught up with it, so that what a crash repeats
+// is bounded however slow Kafka is. Where progress cannot be written at all it goes on:
+// events that arrive twice are better than none.
+func (l *lane) keepUp(ctx context.Context, c *chunk) error {
+	l.mu.Lock()
+	l.batched = c.end - c.done
+	if l.counts.settled()-l.savedCount < l.mostUnsaved() || l.p.g.records.present() != "" {
+		l.mu.Unlock()
+		return nil
+	}
+	if l.written == nil {
+		l.written = make(chan struct{})
+	}
+	written := l.written
+	l.mu.Unlock()
+	signal(l.p.g.saveWake)
+	// Not a sleep: the lane is getting on, and whoever feeds it may wait for it.
+	limit := time.NewTimer(recordPatience)
+	defer limit.Stop()
+	select {
+	case <-written:
+	case <-limit.C:
+	case <-l.p.going:
+		return errGoing
+	case <-l.retiring:
+		return errGoing
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
 
 // unsaved counts n settled events and asks for an early record when enough have come
 // together. The caller holds l.mu.
 func (l *lane) unsaved(n int) {
 	p := l.p
 	sum := p.unsaved.Add(int64(n))
-	if sum >= p.saveAt.Load() || l.counts.settled()-l.savedCount >= repeatsOfLane {
+	if sum >= p.saveAt.Load() || l.counts.settled()-l.savedCount >= l.mostUnsaved()/2 {
 		signal(p.g.saveWake)
 	}
 }
@@ -31,6 +69,10 @@ func (l *lane) unsaved(n int) {
 // recordWritten takes note of an acknowledged record. The caller holds l.mu.
 func (l *lane) recordWritten(rec *progress) {
 	l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
+	if l.written != nil {
+		close(l.written)
+		l.written = nil
+	}
 	if l.succeeded {
 		return // its successor has taken over what was not on record, and takes it off with its own first one
 	}
@@ -109,7 +151,7 @@ func (p *partition) overdue() []*lane {
 		l.mu.Lock()
 		n := l.counts.settled() - l.savedCount
 		sum += n
-		if n >= repeatsOfLane || all && n > 0 {
+		if n >= l.mostUnsaved()/2 || all && n > 0 {
 			out = append(out, l)
 		}
 		l.mu.Unlock()

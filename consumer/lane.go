@@ -71,11 +71,13 @@ type lane struct {
 	counts counts
 	gaps   []gap
 
-	saved      bool      // the record of this revision is acknowledged in Kafka
-	dirty      bool      // what the record says has changed
-	savedAt    time.Time // of the last record
-	recorded   int64     // cursor in the last record
-	savedCount int64     // events settled, by the last record
+	saved      bool          // the record of this revision is acknowledged in Kafka
+	dirty      bool          // what the record says has changed
+	savedAt    time.Time     // of the last record
+	recorded   int64         // cursor in the last record
+	savedCount int64         // events settled, by the last record
+	batched    int           // events of the last batch
+	written    chan struct{} // closed at the next record; nil when nobody waits for it
 }
 
 // health is a lane's state as people see it.

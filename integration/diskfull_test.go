@@ -27,13 +27,15 @@ func TestAFullDiskLosesNothingThatWasAcknowledged(t *testing.T) {
 	)
 	for name, start := range map[string]func(t *testing.T) (run delivery, disk *servers.Disk, mend func(t *testing.T)){
 		"Apache Kafka": func(t *testing.T) (delivery, *servers.Disk, func(*testing.T)) {
+			t.Helper()
 			broker := servers.NewKafka(t, servers.KafkaConfig{Brokers: 1})
 			disk := servers.NewDisk(t, size)
 			broker.PutData(t, 1, disk.Dir)
 			broker.Start(t)
-			return delivery{brokers: broker.Addrs}, disk, func(t *testing.T) { broker.RestartNode(t, 1) }
+			return delivery{brokers: broker.Addrs}, disk, func(t *testing.T) { t.Helper(); broker.RestartNode(t, 1) }
 		},
 		"embedded": func(t *testing.T) (delivery, *servers.Disk, func(*testing.T)) {
+			t.Helper()
 			disk := servers.NewDisk(t, size)
 			own := &embedded{dir: filepath.Join(disk.Dir, "kafka"), port: closedport.Find(t)}
 			return delivery{embedded: own, brokers: []string{fmt.Sprintf("127.0.0.1:%d", own.port)}}, disk, func(*testing.T) {}
