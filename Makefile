@@ -71,7 +71,7 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
-integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17 and Maven (RUN=…)
+integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17, Maven, and Python 3 with venv (RUN=…)
 	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
 
 .PHONY: chaos

@@ -1,4 +1,5 @@
 // Package integration holds the tests against real servers: Apache Kafka, a real S3 server,
-// and kafka-go as a second Kafka client that shares no code with ours. They are behind the
+// kafka-go as a second Kafka client that shares no code with ours, and OCSF's definitions as
+// a library of others (in Python) has them. They are behind the
 // build tag "integration"; "make integration" runs them.
 package integration
