@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 	}
 	sinktest.Conformance(t, sinktest.Harness{
 		Kind:        s3.Kind(),
-		Start:       startTarget,
+		Start:       func(t *testing.T) *sinktest.Target { t.Helper(); return startTarget(t, s3store.Config{}) },
 		Delivers:    putsEvents,
 		ExactlyOnce: true,
 		Refusals: []sinktest.Refusal{
@@ -102,12 +102,18 @@ func settings(t *testing.T, endpoint string) *s3.Settings {
 	return set
 }
 
-func startTarget(t *testing.T) *sinktest.Target {
+func startTarget(t *testing.T, cfg s3store.Config, change ...func(*s3.Settings)) *sinktest.Target {
 	t.Helper()
-	store := newStore(t, s3store.Config{})
+	store := newStore(t, cfg)
 	return &sinktest.Target{
-		Handler:  store,
-		Settings: func(base string) sinks.Settings { return settings(t, base) },
+		Handler: store,
+		Settings: func(base string) sinks.Settings {
+			set := settings(t, base)
+			for _, c := range change {
+				c(set)
+			}
+			return set
+		},
 		Arrived: func() [][]byte {
 			events, err := store.Events()
 			if err != nil {

@@ -23,6 +23,9 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	if err := checkBatch(b); err != nil {
 		return sinks.Receipt{}, err
 	}
+	if s.layout.format == formatLoose {
+		return s.deliverLoose(ctx, b)
+	}
 	w := &walk{sink: s, batch: b}
 	w.marks, w.hinted = parseMarks(b.Mark, b.Lane, s.place)
 	var err error

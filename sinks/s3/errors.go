@@ -9,7 +9,8 @@ var (
 	errNewline = errors.New("the event has a newline between its tokens, so it cannot be a line of NDJSON")
 	errNotS3   = errors.New("the answer has no ETag: something other than S3 answers here; look at endpoint, and at proxies on the way")
 	errIgnored = errors.New("the store ignores If-None-Match: * (it created one object twice): auditstream cannot deliver to it without " +
-		"losing or doubling events; use Amazon S3 or a store with conditional writes, and see that no proxy drops the header")
+		"losing or doubling events; use Amazon S3 or a store with conditional writes, see that no proxy drops the header, " +
+		"or choose guarantee: at_least_once")
 	errGone   = errors.New("S3 says that this object exists, and then that it does not: was it deleted just now?")
 	errNoHead = errors.New("this object exists and the credentials may not read its metadata: allow them s3:GetObject on the prefix")
 )

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math"
@@ -27,6 +28,12 @@ func lakeLayout() layout {
 	return layoutOf(set, new(packers))
 }
 
+func looseLayout() layout {
+	set := Defaults()
+	set.Guarantee = AtLeastOnce
+	return layoutOf(set, new(packers))
+}
+
 func gzipLayout() layout { return layoutOf(Defaults(), new(packers)) }
 
 // TestFormatIsAsWritten holds keys and metadata to the golden files. Such a file is the
@@ -39,6 +46,7 @@ func TestFormatIsAsWritten(t *testing.T) {
 		"testdata/object-1.golden": gzipLayout(),
 		"testdata/object-2.golden": layoutOf(zstd, new(packers)),
 		"testdata/object-3.golden": lakeLayout(),
+		"testdata/object-4.golden": looseLayout(),
 	} {
 		t.Run(file, func(t *testing.T) { holdFormat(t, file, l) })
 	}
@@ -53,7 +61,11 @@ func holdFormat(t *testing.T, file string, as layout) {
 	c := chain{layout: as, prefix: prefix, lane: exampleLane(), day: 20779}
 	l := newLink(c, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"))
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", c.key(1207))
+	key := c.key(1207)
+	if as.format == formatLoose {
+		key = c.looseKey(1207, 1393, sha256.Sum256([]byte("{\"a\":1}\n{\"a\":2}\n")))
+	}
+	fmt.Fprintf(&b, "%s\n", key)
 	metadata := l.metadata()
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		fmt.Fprintf(&b, "x-amz-meta-%s: %s\n", name, metadata[name])

@@ -25,6 +25,8 @@ const (
 	formatGzip = 1 // NDJSON, packed with gzip
 	formatZstd = 2 // the same, packed with zstd
 	formatLake = 3 // rows of OCSF in Parquet, for Security Lake
+
+	formatLoose = 4 // content as in any of the others, as the ending says; in no chain
 )
 
 // Values of Settings.Compression.
@@ -38,6 +40,15 @@ const (
 // while their names still say .gz, and readers that go by the name (Athena, Spark, zcat)
 // would then fail.
 func layoutOf(set *Settings, p *packers) layout {
+	l := chained(set, p)
+	if set.Guarantee == AtLeastOnce {
+		l.format = formatLoose
+	}
+	return l
+}
+
+// chained is the layout of objects that form chains.
+func chained(set *Settings, p *packers) layout {
 	if lake := set.SecurityLake; lake != nil {
 		t := p.lakes.tableOf(lake.Class)
 		return layout{

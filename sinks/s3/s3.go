@@ -79,7 +79,7 @@ func open(set *Settings, o sinks.Options, shared *common) (*Sink, error) {
 // placeOf is what marks are bound to. That of the first format is its persisted form.
 func placeOf(set *Settings, prefix string, l layout) string {
 	place := set.Endpoint + "/" + set.Bucket + "/" + prefix
-	if l.format != formatGzip {
+	if l.format != formatGzip { // loose objects have no marks
 		place += l.ending
 	}
 	return place

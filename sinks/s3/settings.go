@@ -24,6 +24,12 @@ const (
 	ChecksumSHA256        = "sha256"
 )
 
+// Values of Settings.Guarantee.
+const (
+	ExactlyOnce = "exactly_once"
+	AtLeastOnce = "at_least_once" // for stores that ignore If-None-Match
+)
+
 // Values of Settings.Encryption.
 const (
 	EncryptionS3       = "s3"       // keys of S3
@@ -64,6 +70,9 @@ type Settings struct {
 
 	// ExpectedBucketOwner is an account id; S3 refuses us if another one owns the bucket.
 	ExpectedBucketOwner string `json:"expected_bucket_owner"`
+	// Guarantee is exactly_once, or at_least_once for stores that ignore If-None-Match.
+	Guarantee string `json:"guarantee"`
+
 	// Checksum says what the store compares the body with: one of Checksum…. when_required
 	// sends none, for stores that know none. Either way the metadata hold a SHA-256.
 	Checksum string `json:"checksum"`
@@ -109,6 +118,7 @@ func (l *SecurityLake) root() string { return "ext/" + l.Source + "/" }
 // minute are a compromise between requests, which cost money, and freshness.
 func Defaults() *Settings {
 	return &Settings{
+		Guarantee:   ExactlyOnce,
 		Checksum:    ChecksumWhenSupported,
 		MaxBytes:    8 * units.MiB,
 		MaxAge:      units.Duration(time.Minute),
@@ -193,6 +203,7 @@ func (s *Settings) Validate() error {
 	s.validateCredentials(check)
 	check(s.ExpectedBucketOwner == "" || ownerForm.MatchString(s.ExpectedBucketOwner), "expected_bucket_owner", "write an account id of 12 digits, in quotes")
 	check(s.CAFile == "" || s.Endpoint == "" || strings.HasPrefix(s.Endpoint, "https:"), "ca_file", "endpoint is http, which knows no certificates")
+	oneOf(check, "guarantee", s.Guarantee, []string{ExactlyOnce, AtLeastOnce})
 	oneOf(check, "checksum", s.Checksum, checksums())
 	s.validateKeeping(check)
 	if s.SecurityLake != nil {
@@ -293,6 +304,9 @@ func validURL(text string) bool {
 // Place is where the objects are put: settings that put them elsewhere begin a new chain.
 func (s *Settings) Place() string {
 	place := []string{s.Endpoint, s.Bucket, s.Prefix}
+	if s.Guarantee == AtLeastOnce {
+		place = append(place, s.Guarantee)
+	}
 	if l := s.SecurityLake; l != nil {
 		return strings.Join(append(place, l.root(), l.AccountID, l.Class, s.Region), "\n")
 	}

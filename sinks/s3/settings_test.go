@@ -82,6 +82,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"nothing of a lake", func(s *s3.Settings) { s.SecurityLake = &s3.SecurityLake{} }, []string{"security_lake.source", "security_lake.account_id", "security_lake.class"}},
 		{"a lake with a prefix", func(s *s3.Settings) { ofLake(s); s.Prefix = "audit/" }, []string{"prefix"}},
 		{"a lake without its region", func(s *s3.Settings) { ofLake(s); s.Region, s.Endpoint = "", "http://127.0.0.1:9000" }, []string{"region"}},
+		{"guarantee", func(s *s3.Settings) { s.Guarantee = "at_most_once" }, []string{"guarantee"}},
 		{"checksum", func(s *s3.Settings) { s.Checksum = "always" }, []string{"checksum"}},
 		{
 			"sizes", func(s *s3.Settings) { s.MaxBytes, s.MaxEvents, s.MaxAge, s.GzipLevel, s.Timeout = 1, -1, 0, 0, 0 },
@@ -124,7 +125,11 @@ func TestPlace(t *testing.T) {
 	if set.Place() != before {
 		t.Error("what keeps the names of objects changes their place")
 	}
-	set.Compression = s3.CompressionZstd
+	set.Guarantee = s3.AtLeastOnce
+	if set.Place() == before {
+		t.Error("objects outside of chains have the same place as chains")
+	}
+	set.Guarantee, set.Compression = s3.ExactlyOnce, s3.CompressionZstd
 	if set.Place() == before {
 		t.Error("another compression, and so other names, is the same place")
 	}

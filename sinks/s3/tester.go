@@ -37,6 +37,9 @@ func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)
 	told := func(step sinks.Step) {
 		if step.Name == sinks.StepWrite || step.Name == sinks.StepCredentials && step.Err != nil {
 			step.Sent, step.Answer = t.seen.texts(s.store.keys)
+			if len(t.lines) > 0 {
+				step.Sent += "\nunpacked:\n" + string(t.lines)
+			}
 			if step.Err == nil {
 				step.Detail = t.wrote
 			}
@@ -60,6 +63,7 @@ func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)
 type test struct {
 	sink    *Sink
 	seen    *exchange
+	lines   []byte  // of the test's own object, before they were packed
 	lock    string  // what is to be said about the bucket's locks
 	wrote   string  // what the write has shown
 	key     string  // of the test's own object, empty if none was written
@@ -94,6 +98,7 @@ func (t *test) write(ctx context.Context, b *sinks.Batch) error {
 	if s.layout.check != nil {
 		lines = nil // the event of a test may be none of those that such objects take
 	}
+	t.lines = lines
 	packed, err := s.layout.pack(lines)
 	if err != nil {
 		return err
@@ -117,7 +122,7 @@ func (t *test) knock(ctx context.Context) error {
 		t.wrote = fmt.Sprintf("tried to create s3://%s/%s and heard that it is there: writing is allowed, nothing was written", s.store.bucket, s.probe.key)
 		return nil
 	case created:
-		t.wrote = fmt.Sprintf("created s3://%s/%s, which delivery would have created", s.store.bucket, s.probe.key)
+		t.wrote = fmt.Sprintf("created s3://%s/%s, which tells what it is and may be deleted", s.store.bucket, s.probe.key)
 		return nil
 	case refused, unknown:
 	}
