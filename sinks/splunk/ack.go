@@ -70,7 +70,7 @@ func (s *acknowledged) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Recei
 	case ack != nil:
 		receipt.Pending = c.number(id, *ack)
 		s.disabled.Store(false)
-	case s.accept:
+	case s.accept && (err == nil || s.disabled.Load()):
 		s.fallBack()
 	case err != nil: // a head was taken in, and nobody will say what became of it
 		receipt.Settled = 0

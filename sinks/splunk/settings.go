@@ -50,7 +50,7 @@ const (
 
 const (
 	maxFields         = 32
-	maxUnacknowledged = 1000
+	maxUnacknowledged = 256 // the answer to a question about all of them, repeats included, stays below transport.MaxBody
 	minPoll           = 10 * time.Millisecond
 	maxPoll           = 30 * time.Second // sixteen times that is below the 10 minutes after which Splunk forgets a channel
 )
