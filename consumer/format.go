@@ -64,6 +64,25 @@ func (s *stream) frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	return s.sink.Frame(dst, &event)
 }
 
+// Apply returns e as a stream of the format sends it. Delivery does the same with memory that
+// it uses again; this is for a single event.
+func (f *Format) Apply(e *sinks.Event) (*sinks.Event, error) {
+	decoded, err := schema.Decode(e.Value)
+	if err != nil {
+		return nil, err
+	}
+	text, err := f.Append(nil, decoded)
+	if err != nil {
+		return nil, err
+	}
+	made := *e
+	made.Value = text
+	if f.Text {
+		made.Value, made.Line = schema.AppendText(nil, text), text
+	}
+	return &made, nil
+}
+
 func unformatted(format string, err error) error {
 	return &sinks.Error{Class: sinks.Rejected, Err: fmt.Errorf("the event has no form in the format %s: %w", format, err)}
 }

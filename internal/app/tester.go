@@ -11,6 +11,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -71,6 +72,9 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 		return "", err
 	}
 	id = string(e.ID)
+	if e, err = t.formatted(e); err != nil {
+		return id, err
+	}
 	frame, err := sink.Frame(nil, e)
 	if _, ok := settings.(sinks.Formatted); ok && sinks.ClassOf(err) == sinks.Rejected {
 		frame, err = nil, nil // it takes events of some forms only: the sink tests without this one
@@ -83,6 +87,19 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 		Events: []sinks.Entry{{End: len(frame), Day: int32(e.Time.Unix() / (24 * 60 * 60))}},
 		Body:   frame, Next: 1,
 	}, report)
+}
+
+// formatted is e as the stream's format has it.
+func (t StreamTest) formatted(e *sinks.Event) (*sinks.Event, error) {
+	known, err := catalogue.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	format, err := FormatNamed(t.Spec.Format, known.Action)
+	if err != nil || format == nil {
+		return e, err
+	}
+	return format.Apply(e)
 }
 
 // event is the one that is written.

@@ -55,9 +55,13 @@ func open(s *Settings, o sinks.Options) *Sink {
 	}
 }
 
-// Frame implements sinks.Sink: the event is a line.
+// Frame implements sinks.Sink: the event is a line, of text where the format is one.
 func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
-	return append(append(dst, e.Value...), '\n'), nil
+	line := e.Value
+	if e.Line != nil {
+		line = e.Line
+	}
+	return append(append(dst, line...), '\n'), nil
 }
 
 // Deliver implements sinks.Sink.

@@ -130,6 +130,14 @@ func mustHold(t *testing.T, dir string, want ...string) {
 	}
 }
 
+func TestFormatOfTextIsALineOfText(t *testing.T) {
+	s := newSink(t, t.TempDir(), nil)
+	got, err := s.Frame([]byte("before\n"), &sinks.Event{Value: []byte(`"CEF:0|a\\n"`), Line: []byte(`CEF:0|a\n`)})
+	if err != nil || string(got) != "before\nCEF:0|a\\n\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestFileAndItsMode(t *testing.T) {
 	dir := t.TempDir()
 	mustDeliver(t, newSink(t, dir, func(s *Settings) { s.Mode = 0o640 }), `{"n":1}`)

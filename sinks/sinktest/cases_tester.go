@@ -19,7 +19,7 @@ func (r *rig) tester(t *testing.T) sinks.Tester {
 	t.Helper()
 	tester, ok := r.sink.(sinks.Tester)
 	if !ok {
-		t.Skip("the sink is no sinks.Tester")
+		t.Fatal("the sink is no sinks.Tester: nobody can try a stream of its kind")
 	}
 	return tester
 }
