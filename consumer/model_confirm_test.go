@@ -49,7 +49,7 @@ func (s *confirmingSink) Confirm(ctx context.Context, lane sinks.Lane, tickets [
 	for i, ticket := range tickets {
 		in := w.intakes[ticket]
 		if in.heard {
-			w.fail("13: ticket %s is confirmed, and asked about again", ticket)
+			w.fail("7: ticket %s is confirmed, and asked about again", ticket)
 		}
 		out[i] = in.ask(w)
 		w.tell("  ticket %s %v: %d", ticket, in.offsets, out[i])

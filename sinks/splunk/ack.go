@@ -51,7 +51,7 @@ func (s *acknowledged) channel(lane sinks.Lane) *channel {
 func (s *acknowledged) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
 	c := s.channel(b.Lane)
 	if !s.checked.Load() {
-		if err := s.check(ctx, c); err != nil {
+		if err := s.check(ctx); err != nil {
 			return sinks.Receipt{}, err
 		}
 	}
@@ -83,8 +83,10 @@ func (s *acknowledged) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Recei
 
 const disabledWords = "Splunk took the events but does not acknowledge them: enable indexer acknowledgement for the token, or set acknowledge_disabled: accept"
 
-// check asks whether the token acknowledges.
-func (s *acknowledged) check(ctx context.Context, c *channel) error {
+// check asks whether the token acknowledges, over a channel that nothing is sent over: an
+// answer about one in use might say true of an event, for the only time.
+func (s *acknowledged) check(ctx context.Context) error {
+	c := newChannel()
 	header, _ := c.header()
 	_, err := s.ask(ctx, c, header, []int64{0})
 	_, off := errors.AsType[*disabledError](err)

@@ -397,3 +397,44 @@ func TestATestShowsTheAcknowledgement(t *testing.T) {
 		t.Errorf("the last step is %+v", last)
 	}
 }
+
+func TestATokenThatIsRevokedInMidstreamHoldsAndLosesNothing(t *testing.T) {
+	double := newDouble(t, hec.Config{Acknowledgement: true})
+	sink := openAcknowledging(t, double)
+	ticket := mustDeliver(t, sink, numbered(1))
+	double.Program(func(*http.Request) *faults.Answer {
+		return &faults.Answer{Status: 403, Body: []byte(`{"text":"Token disabled","code":1}`)}
+	})
+	for range 2 {
+		receipt, err := sink.Deliver(t.Context(), numbered(2))
+		if sinks.ClassOf(err) != sinks.Misconfigured || receipt.Settled != 0 {
+			t.Errorf("%+v, %v; want nothing settled, and the class misconfigured", receipt, err)
+		}
+		if _, err := sink.Confirm(t.Context(), sinks.Lane{}, []sinks.Ticket{ticket}); err == nil || sinks.ClassOf(err) != sinks.Misconfigured {
+			t.Errorf("Confirm: %v, want an error of class misconfigured", err)
+		}
+	}
+	double.Program(nil)
+	wantStandings(t, mustConfirm(t, sink, ticket, mustDeliver(t, sink, numbered(2))), sinks.Durable, sinks.Durable)
+	if double.Len() != 2 {
+		t.Errorf("%d events are written, want 2", double.Len())
+	}
+}
+
+// An error counts for the events before it only if somebody will say what became of them.
+func TestAHeadWithoutANumberCountsOnlyWhereReceiptsDo(t *testing.T) {
+	for _, mode := range []string{Hold, Accept} {
+		t.Run(mode, func(t *testing.T) {
+			double := newDouble(t, hec.Config{Acknowledgement: true})
+			sink := openAcknowledging(t, double, func(s *Settings) { s.AcknowledgeDisabled = mode })
+			mustDeliver(t, sink, numbered(0))
+			double.Program(func(*http.Request) *faults.Answer {
+				return &faults.Answer{Status: 503, Body: []byte(`{"text":"Server is busy","code":9,"invalid-event-number":2}`)}
+			})
+			receipt, err := sink.Deliver(t.Context(), batchOf(`{"event":1}`, `{"event":2}`, `{"event":3}`))
+			if sinks.ClassOf(err) != sinks.Unavailable || receipt.Settled != 0 || receipt.Pending != "" {
+				t.Errorf("%+v, %v; want nothing settled: the token acknowledges, and this answer has no number", receipt, err)
+			}
+		})
+	}
+}
