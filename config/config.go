@@ -16,6 +16,7 @@ import (
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/schema/ocsf"
+	"github.com/auditstream/auditstream/schema/registry"
 )
 
 // Config is everything that the file says, over the defaults.
@@ -62,6 +63,13 @@ func (t Topics) Kafka() kafka.Topics {
 // Events says which events are valid, beyond what the schema fixes.
 type Events struct {
 	OrganizationPattern *regexp.Regexp `json:"organization_pattern"` // must match somewhere: anchor it
+	Check               string         `json:"check"`                // one of Checks: how much publishing looks at
+	Unknown             string         `json:"unknown"`              // with CheckSchema: one of registry.Policies, for actions without a schema
+	Schemas             string         `json:"schemas,omitempty"`    // likewise: a folder of schemas, beside those of the binary and the cluster
+	MetadataMembers     int            `json:"metadata_members"`     // likewise: the most in one metadata; 0: no bound
+	MetadataName        *regexp.Regexp `json:"metadata_name"`        // likewise: that every name in metadata matches somewhere
+	MetadataText        int            `json:"metadata_text"`        // likewise: characters of a text; 0: no bound
+	MetadataNested      bool           `json:"metadata_nested"`      // likewise: objects and arrays may stand in metadata
 }
 
 // Delivery says how events are read and handed to destinations.
@@ -107,6 +115,15 @@ type Log struct {
 // Levels are the values of Log.Level.
 func Levels() []string { return []string{"debug", "info", "warn", "error"} }
 
+// Checks are the values of Events.Check.
+func Checks() []string { return []string{CheckEnvelope, CheckSchema} }
+
+// How much of an event publishing looks at.
+const (
+	CheckEnvelope = "envelope" // what every event has
+	CheckSchema   = "schema"   // also the schema of its action, and the limits of metadata
+)
+
 // LogFormats are the values of Log.Format.
 func LogFormats() []string { return []string{"json", "console"} }
 
@@ -128,6 +145,9 @@ const (
 	FormatCEF    = "cef"    // ArcSight's Common Event Format
 )
 
+// metadataName is what WorkOS asks of a name in metadata.
+const metadataName = `^[a-zA-Z0-9_-]{0,40}$`
+
 // organizationPattern is that of organization_id in the WorkOS Audit Log Event schema.
 const organizationPattern = `^org_[A-Z0-9]{26}$`
 
@@ -143,7 +163,11 @@ func Defaults() *Config {
 			Retention:           units.Duration(kafka.DefaultRetention),
 			DeadLetterRetention: units.Duration(kafka.DefaultDeadLetterRetention),
 		},
-		Events: Events{OrganizationPattern: regexp.MustCompile(organizationPattern)},
+		Events: Events{
+			OrganizationPattern: regexp.MustCompile(organizationPattern),
+			Check:               CheckEnvelope, Unknown: string(registry.Accept), MetadataMembers: 50, MetadataText: 500,
+			MetadataName: regexp.MustCompile(metadataName),
+		},
 		Delivery: Delivery{
 			Memory:            256 * units.MiB,
 			CommitInterval:    seconds(1),

@@ -86,7 +86,7 @@ kafka:
   tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem, server_name: kafka}
   sasl: {mechanism: scram-sha-512, username: audit, password: {env: KAFKA_PASSWORD}}
 topics: {prefix: a, partitions: 3, replication: 2, retention: 1d, dead_letter_retention: 36h}
-events: {organization_pattern: '^[a-z]+$'}
+events: {organization_pattern: '^[a-z]+$', check: schema, unknown: reject, schemas: own, metadata_members: 7, metadata_name: '^m', metadata_text: 8, metadata_nested: true}
 delivery:
   instance_id: one
   memory: 1GiB
@@ -139,7 +139,10 @@ streams:
 			Prefix: "a", Partitions: 3, Replication: 2,
 			Retention: units.Duration(24 * time.Hour), DeadLetterRetention: units.Duration(36 * time.Hour),
 		},
-		Events: config.Events{OrganizationPattern: regexp.MustCompile(`^[a-z]+$`)},
+		Events: config.Events{
+			OrganizationPattern: regexp.MustCompile(`^[a-z]+$`), Check: "schema", Unknown: "reject", Schemas: "own",
+			MetadataMembers: 7, MetadataName: regexp.MustCompile(`^m`), MetadataText: 8, MetadataNested: true,
+		},
 		Delivery: config.Delivery{
 			InstanceID: "one", Memory: units.GiB, CommitInterval: units.Duration(2 * time.Second),
 			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightSlow: 90, InFlightPerStream: 3, CatchUpShare: 0.25, RetentionGuard: 0.5,

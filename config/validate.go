@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/internal/units"
+	"github.com/auditstream/auditstream/schema/registry"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -50,6 +51,7 @@ func (c *Config) Validate() error {
 	if p := c.Events.OrganizationPattern; p == nil {
 		bad("events.organization_pattern", "is required")
 	}
+	c.Events.validate(bad)
 	c.Delivery.validate(bad)
 	if l := c.Observe.Listen; l != "" {
 		if _, port, err := net.SplitHostPort(l); err != nil || !validPort(port) {
@@ -60,6 +62,23 @@ func (c *Config) Validate() error {
 	oneOf(bad, "log.format", c.Log.Format, LogFormats())
 	c.validateStreams(bad)
 	return errors.Join(errs...)
+}
+
+func (e *Events) validate(bad violation) {
+	oneOf(bad, "events.check", e.Check, Checks())
+	var policies []string
+	for _, p := range registry.Policies() {
+		policies = append(policies, string(p))
+	}
+	oneOf(bad, "events.unknown", e.Unknown, policies)
+	if e.MetadataName == nil {
+		bad("events.metadata_name", "is required; .* takes any name")
+	}
+	for name, n := range map[string]int{"metadata_members": e.MetadataMembers, "metadata_text": e.MetadataText} {
+		if n < 0 {
+			bad("events."+name, "is less than 0; 0 is no bound")
+		}
+	}
 }
 
 func (k *Kafka) validate(bad violation) {

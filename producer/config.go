@@ -32,6 +32,9 @@ type Config struct {
 
 	// Validator checks each event; its zero value is the schema as published.
 	Validator schema.Validator
+	// Check says what else is wrong with an event whose envelope is valid, as schema/registry
+	// does by the schema of its action; such an event is refused. nil: nothing is.
+	Check func(*schema.Event) schema.Violations
 
 	// DeliveryTimeout bounds how long the client tries to deliver an event; default
 	// DefaultDeliveryTimeout, at least a second.

@@ -201,6 +201,11 @@ func (c *Client) prepare(ctx context.Context, k *call, event *schema.Event) (*kg
 	if err := violations.Err(); err != nil {
 		return nil, err
 	}
+	if c.conf.Check != nil {
+		if err := c.conf.Check(event).Err(); err != nil {
+			return nil, err
+		}
+	}
 	if ctx.Err() != nil || c.stop.Err() != nil {
 		return nil, k.notHandedOver(ctx, nil)
 	}

@@ -53,6 +53,26 @@ func TestInvalidEventsAreNamedAndTheOthersAccepted(t *testing.T) {
 	}
 }
 
+func TestWhatTheCheckRefusesIsNeverSent(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t)
+	c := to(k)
+	c.Check = func(e *schema.Event) schema.Violations {
+		if e.ID == numbered(2).ID {
+			return schema.Violations{{Pointer: "/metadata/role", Code: schema.CodeRequired, Message: schema.CodeRequired}}
+		}
+		return nil
+	}
+	err := newProducer(t, c).Publish(t.Context(), numbered(1), numbered(2), numbered(3))
+	failed := failures(t, err)
+	if len(failed) != 1 || failed[0].Index != 1 || failed[0].Err.Error() != "/metadata/role: required" || producer.Uncertain(failed[0].Err) {
+		t.Errorf("failed: %v", failed)
+	}
+	if diff := cmp.Diff([]string{numbered(1).ID, numbered(3).ID}, ids(t, k)); diff != "" {
+		t.Errorf("accepted (-want +got)\n%s", diff)
+	}
+}
+
 // sized is an event whose record takes n bytes more than that of sized(0).
 func sized(n int) *schema.Event {
 	e := numbered(1)

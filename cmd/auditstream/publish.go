@@ -19,6 +19,7 @@ import (
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer"
 	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/schema/registry"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -70,16 +71,27 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 	if err != nil {
 		return usageError(err)
 	}
+	known, err := f.registry(cmd.Context())
+	if err != nil {
+		return err
+	}
 	input, size, err := openInput(cmd, name)
 	if err != nil {
 		return usageError(err)
 	}
 	defer input.Close() //nolint:errcheck // only read
+	screen := newScreen(cmd.ErrOrStderr(), size)
+	if known != nil {
+		conf.Check = func(e *schema.Event) schema.Violations {
+			result := known.Validate(e)
+			screen.warned(e, result.Warnings)
+			return result.Violations
+		}
+	}
 	client, err := producer.New(conf)
 	if err != nil {
 		return usageError(err)
 	}
-	screen := newScreen(cmd.ErrOrStderr(), size)
 	waiting := screen.after(patience, "waiting for Kafka at "+strings.Join(conf.Brokers, ", "))
 	counts, err := feed.Publish(cmd.Context(), screen.count(input), feed.Config{
 		Client: client, Validator: conf.Validator, Organization: f.organization,
@@ -144,6 +156,33 @@ func (f publishFlags) producer(prefixGiven bool) (producer.Config, error) {
 		p.Topic = kafka.Topics{Prefix: prefix}.Events()
 	}
 	return p, nil
+}
+
+// registry is what events are checked by, beside their envelope, if the configuration says
+// so; else nil.
+func (f publishFlags) registry(ctx context.Context) (*registry.Registry, error) {
+	if f.config == "" {
+		return nil, nil //nolint:nilnil // nothing more is checked
+	}
+	c, err := config.Load(f.config, all.Kinds())
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if c.Events.Check != config.CheckSchema {
+		return nil, nil //nolint:nilnil // likewise
+	}
+	source := schemaSource{clusterFlags: clusterFlags{config: f.config, brokers: f.brokers, timeout: f.timeout}, dir: c.Events.Schemas}
+	actions, err := source.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(registry.Config{
+		Validator: schema.Validator{OrganizationPattern: c.Events.OrganizationPattern},
+		Unknown:   registry.Policy(c.Events.Unknown),
+		Limits: &registry.Limits{
+			Keys: c.Events.MetadataMembers, Key: c.Events.MetadataName, Text: c.Events.MetadataText, Nested: c.Events.MetadataNested,
+		},
+	}, actions)
 }
 
 // openInput opens the file; size is -1 where it is not known.
@@ -241,6 +280,13 @@ func (s *screen) refused(line int, violations schema.Violations) {
 		} else {
 			s.print(fmt.Sprintf("line %d: %s: %s", line, v.Pointer, v.Message))
 		}
+	}
+}
+
+// warned tells what is odd about an event that is published all the same.
+func (s *screen) warned(e *schema.Event, warnings schema.Violations) {
+	for _, v := range warnings {
+		s.print(fmt.Sprintf("warning: action %q: %s: %s", e.Action, v.Pointer, v.Message))
 	}
 }
 
