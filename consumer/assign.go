@@ -114,6 +114,9 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if f.records, err = readTable(ctx, g.reader, g.cfg.Topics.Progress, number); err != nil {
 		return nil, err
 	}
+	if f.cut, err = g.cutAt(ctx, number, f.commit); err != nil {
+		return nil, err
+	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
 
 	all := append(slices.Clip(router.streams), g.invalid)
@@ -126,6 +129,9 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	}
 	p := g.newPartition(number, router, specs)
 	p.progressID = f.progress
+	if c := f.commit; c != nil && c.meta.LeaderEpoch != nil && f.cut == nil {
+		p.epoch = *c.meta.LeaderEpoch
+	}
 	for _, note := range at.notes {
 		p.log.Warn(note)
 	}
@@ -152,6 +158,23 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	g.mu.Unlock()
 	g.wakeCatchUp()
 	return p, nil
+}
+
+// cutAt finds out whether the log was cut off below what had been dispatched: a leader was
+// elected that lacked the end. Without the leader's epoch nobody could tell once others
+// had filled the place. It returns nil when nothing is missing.
+func (g *Group) cutAt(ctx context.Context, number int32, c *commit) (*int64, error) {
+	if c == nil || c.meta.LeaderEpoch == nil || c.meta.Events != g.cfg.IDs.Events {
+		return nil, nil //nolint:nilnil // no cut is a fact, not a failure
+	}
+	end, err := g.offsets.EpochEnd(ctx, g.cfg.Topics.Events, number, *c.meta.LeaderEpoch)
+	if err != nil {
+		return nil, err
+	}
+	if end < 0 || end >= c.meta.Position {
+		return nil, nil //nolint:nilnil // likewise
+	}
+	return &end, nil
 }
 
 // readTable reads one partition of the progress topic.
@@ -196,8 +219,8 @@ func (g *Group) newPartition(number int32, router *router, specs reached) *parti
 		work: &sync.WaitGroup{}, going: make(chan struct{}), in: make(chan polled, 1), room: make(chan struct{}, 1), saving: newTurn(),
 		log:    g.log.With(zap.Int32("partition", number)),
 		router: router, specs: specs,
-		behind: map[*lane]struct{}{},
-		check:  checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events, letters: g.letters},
+		behind: map[*lane]struct{}{}, epoch: -1,
+		check: checker{validator: g.cfg.Validator, topicID: g.cfg.IDs.Events, letters: g.letters},
 	}
 	p.saveAt.Store(repeatsOfPartition)
 	p.grow(g.size)

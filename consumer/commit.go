@@ -42,6 +42,9 @@ func (p *partition) snapshot(all bool) snapshot {
 		Floor: position,
 		Specs: p.specs.offset, Streams: p.specs.topicID, Events: p.g.cfg.IDs.Events, Progress: p.progressID,
 	}}
+	if p.epoch >= 0 {
+		s.meta.Position, s.meta.LeaderEpoch = position, new(p.epoch)
+	}
 	var lanes fingerprint
 	now := time.Now()
 	for _, l := range p.lanes {

@@ -491,6 +491,7 @@ func (p *partition) rewind(end int64) {
 	p.log.Error("Kafka has lost records that it had acknowledged: the log ends below the position; whatever it takes there from now on is delivered",
 		zap.Int64("position", p.position.Load()), zap.Int64("log_end", end))
 	p.position.Store(end)
+	p.epoch = -1
 	for s, l := range p.lanes {
 		if p.from[s] != later {
 			p.from[s] = min(p.from[s], end)
@@ -520,6 +521,7 @@ func (p *partition) skip(start int64) {
 		}
 	}
 	p.position.Store(start)
+	p.epoch = -1
 }
 
 const expiredPosition = "expired in Kafka before delivery: the topic's retention passed the position"

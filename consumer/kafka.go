@@ -38,6 +38,9 @@ type offsets interface {
 	// At is the first offset whose record was appended at t or later, in milliseconds; the
 	// end of the partition without one.
 	At(ctx context.Context, topic string, number int32, t time.Time) (int64, error)
+	// EpochEnd is where the records of a leader epoch, and those of earlier ones, end in the
+	// log as it is now; -1 if Kafka does not know.
+	EpochEnd(ctx context.Context, topic string, number, epoch int32) (int64, error)
 	// ID is a topic's id at this moment.
 	ID(ctx context.Context, topic string) (string, error)
 }
@@ -117,6 +120,23 @@ func (c clusterOffsets) At(ctx context.Context, topic string, number int32, t ti
 		return 0, fmt.Errorf("%s[%d]: %w", topic, number, kerr.UnknownTopicOrPartition)
 	}
 	return o.Offset, nil
+}
+
+func (c clusterOffsets) EpochEnd(ctx context.Context, topic string, number, epoch int32) (int64, error) {
+	var req kadm.OffsetForLeaderEpochRequest
+	req.Add(topic, number, epoch)
+	resp, err := kadm.NewClient(c.client).OffsetForLeaderEpoch(ctx, req)
+	if err != nil {
+		return -1, fmt.Errorf("end of leader epoch %d of %s[%d]: %w", epoch, topic, number, err)
+	}
+	found, ok := resp[topic][number]
+	if !ok {
+		return -1, fmt.Errorf("%s[%d]: %w", topic, number, kerr.UnknownTopicOrPartition)
+	}
+	if found.Err != nil {
+		return -1, fmt.Errorf("end of leader epoch %d of %s[%d]: %w", epoch, topic, number, found.Err)
+	}
+	return found.EndOffset, nil
 }
 
 func (c clusterOffsets) ID(ctx context.Context, topic string) (string, error) {

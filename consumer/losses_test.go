@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
@@ -167,5 +168,47 @@ func TestWhatAnEventsTopicThatIsGoneHadUndeliveredIsARecordedGap(t *testing.T) {
 		if p := r.progress(stream); len(p.Gaps) != 1 || p.Gaps[0].From != at || p.Gaps[0].To != at {
 			t.Errorf("%s: gaps %+v, want one from %d on", stream, p.Gaps, at)
 		}
+	}
+}
+
+// The log was cut off while nobody read, and has grown beyond the position since: only the
+// leader's epoch can tell.
+func TestWhatKafkaTookWhereTheLogWasCutOffMeanwhileIsDelivered(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	r.deliverAll("a", 0, 100)
+	r.publish(orgA, 100, 10)
+	asked := make(chan int32, 1)
+	r.broker.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		ask, ok := req.(*kmsg.OffsetForLeaderEpochRequest)
+		if !ok {
+			return nil, nil, false
+		}
+		asked <- ask.Topics[0].Partitions[0].LeaderEpoch
+		resp, ok := ask.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		if !ok {
+			return nil, nil, false
+		}
+		part := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+		part.LeaderEpoch, part.EndOffset = ask.Topics[0].Partitions[0].LeaderEpoch, 60
+		resp.Topics = append(resp.Topics, kmsg.OffsetForLeaderEpochResponseTopic{
+			Topic: r.topics.Events(), Partitions: []kmsg.OffsetForLeaderEpochResponseTopicPartition{part},
+		})
+		return resp, nil, true
+	})
+	stop := r.start()
+	r.eventually("what is new", func() bool { return r.dest.count("a") >= 150 })
+	stop()
+	if epoch := <-asked; epoch < 0 {
+		t.Errorf("asked for the end of leader epoch %d", epoch)
+	}
+	if diff := cmp.Diff(slices.Concat(wantIDs(0, 100), wantIDs(60, 50)), r.dest.ids("a")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	r.publish(orgA, 110, 10)
+	r.start()
+	r.eventually("what comes then", func() bool { return r.dest.count("a") >= 160 })
+	if n := r.dest.count("a"); n != 160 {
+		t.Errorf("%d events after the next start, want 160: nothing is cut off any more", n)
 	}
 }

@@ -132,6 +132,10 @@ func (k simKafka) At(_ context.Context, _ string, number int32, t time.Time) (in
 	return k.w.parts[number].after(t), nil
 }
 
+func (k simKafka) EpochEnd(_ context.Context, _ string, number, _ int32) (int64, error) {
+	return k.w.parts[number].end, nil
+}
+
 func (k simKafka) ID(_ context.Context, topic string) (string, error) {
 	if topic == "events" {
 		return k.w.events(), nil

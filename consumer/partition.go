@@ -40,6 +40,7 @@ type partition struct {
 	obsolete []progressKey      // records to delete once their successors are acknowledged; guarded by mu
 	check    checker            // guarded by mu
 	found    []*stream          // scratch of offer; guarded by mu
+	epoch    int32              // leader epoch of the last record below position; -1: not known; guarded by mu
 
 	saving     turn        // one writer of progress at a time, so that records go out in order
 	committed  groupOffset // what was last committed; guarded by Group.committing
@@ -153,6 +154,7 @@ func (p *partition) feed(records []*kgo.Record) (int, *lane) {
 			}
 		}
 		p.position.Store(r.Offset + 1)
+		p.epoch = r.LeaderEpoch
 	}
 	return len(records), nil
 }

@@ -1,5 +1,7 @@
 package consumer
 
+import "fmt"
+
 // Where delivery of a partition begins, and each lane of it. The order of the questions
 // matters: a randomized model of these rules loses events when it is changed.
 
@@ -8,8 +10,9 @@ type found struct {
 	number   int32   // of the partition
 	commit   *commit // nil: never made, or expired
 	records  table
-	logStart int64 // first offset that Kafka still has
-	logEnd   int64 // last stable offset
+	logStart int64  // first offset that Kafka still has
+	logEnd   int64  // last stable offset
+	cut      *int64 // where the log was cut off below what had been dispatched; nil: it was not
 
 	events, progress, streams string // present topic ids
 	started                   func(Spec) (int64, error)
@@ -56,6 +59,16 @@ func place(f found, streams []*stream) (placement, error) {
 	if lost {
 		p.notes = append(p.notes, "the progress topic was made anew: lanes begin at the floor of the last commit, events may repeat")
 	}
+	// What Kafka has taken where the log was cut off is new, whatever anybody had settled there.
+	kept := func(offset int64) int64 {
+		if f.cut == nil {
+			return offset
+		}
+		return min(offset, *f.cut)
+	}
+	if f.cut != nil {
+		p.notes = append(p.notes, fmt.Sprintf("Kafka has lost records that it had acknowledged: the log was cut off at offset %d, below the position; whatever it has taken there since is delivered", *f.cut))
+	}
 	var present fingerprint
 	for _, s := range streams {
 		l := laneStart{stream: s}
@@ -93,7 +106,7 @@ func place(f found, streams []*stream) (placement, error) {
 		s, spec := l.stream, l.stream.spec.In(f.number)
 		switch {
 		case l.record != nil:
-			l.from = l.record.Cursor
+			l.from = kept(l.record.Cursor)
 		case recreated:
 			l.from = f.logStart
 		case s.invalid && c == nil:
@@ -108,9 +121,9 @@ func place(f found, streams []*stream) (placement, error) {
 				l.from = start
 				f.moved(l, spec, start, specs, lost || incomplete)
 			case lost, incomplete:
-				l.from = max(c.meta.Floor, start)
+				l.from = max(kept(c.meta.Floor), start)
 			default:
-				l.from = max(c.offset, start)
+				l.from = max(kept(c.offset), start)
 			}
 		}
 		lowest = min(lowest, l.from)
@@ -119,7 +132,7 @@ func place(f found, streams []*stream) (placement, error) {
 	case recreated:
 		p.position = f.logStart
 	case c != nil:
-		p.position = c.offset
+		p.position = kept(c.offset)
 	default:
 		p.position = lowest
 	}

@@ -33,6 +33,7 @@ func TestWhereALaneStarts(t *testing.T) {
 		spec    Spec  // of stream u
 		begins  int64 // where its epoch begins in the log
 		invalid bool  // it is the lane of invalid records
+		cut     *int64
 
 		from     int64
 		position int64
@@ -127,6 +128,18 @@ func TestWhereALaneStarts(t *testing.T) {
 			records: []*progress{rec(1, 1, 300)}, begins: 100,
 			from: 300, position: 300,
 		},
+		"a log that was cut off: at the cut, and the position with it": {
+			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 450)}, cut: new(int64(400)), begins: 100,
+			from: 400, position: 400, noted: true,
+		},
+		"a log that was cut off above the lane": {
+			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 300)}, cut: new(int64(400)), begins: 100,
+			from: 300, position: 400, noted: true,
+		},
+		"a log that was cut off below where a stream without a record stands": {
+			commit: commitAt(500, 200, 7), spec: Spec{Offset: 6}, cut: new(int64(400)), begins: 100,
+			from: 400, position: 400, lazy: true, noted: true,
+		},
 		"an events topic made anew: everything from its beginning": {
 			commit: changed(commitAt(500, 200, 7), func(m *commitMeta) { m.Events = "former" }), begins: 900,
 			records: []*progress{{UID: "u", Epoch: 1, Revision: 1, Cursor: 300, TopicID: "former"}},
@@ -158,7 +171,7 @@ func TestWhereALaneStarts(t *testing.T) {
 			f := found{
 				commit: test.commit, records: table{}, logStart: logStart, logEnd: logEnd,
 				events: "events", progress: "progress", streams: "streams",
-				started: func(Spec) (int64, error) { return test.begins, nil },
+				started: func(Spec) (int64, error) { return test.begins, nil }, cut: test.cut,
 			}
 			for _, r := range test.records {
 				f.records[r.key()] = r

@@ -181,6 +181,12 @@ type commitMeta struct {
 	Events   string `json:"events"`          // topic ids at the time of the commit
 	Progress string `json:"progress"`        //
 	Streams  string `json:"streams"`         //
+
+	// The position up to which was dispatched, and the leader epoch of the last record below
+	// it: with them the next owner finds out whether the log was cut off meanwhile. Absent:
+	// not known.
+	Position    int64  `json:"position,omitempty"`
+	LeaderEpoch *int32 `json:"leader_epoch,omitempty"`
 }
 
 // commit is a committed group offset with its metadata.
