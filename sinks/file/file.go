@@ -66,48 +66,20 @@ func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 
 // Deliver implements sinks.Sink.
 func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
-	if err := s.write(ctx, b, func(string, string, time.Time) {}); err != nil {
+	if err := s.write(ctx, b); err != nil {
 		return sinks.Receipt{}, s.failure(ctx, err)
 	}
 	return sinks.Receipt{Settled: len(b.Events)}, nil
 }
 
-// Test implements sinks.Tester: it writes b to the file of its partition.
-func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
-	last := stepOpen
-	err := s.write(ctx, b, func(step, detail string, begun time.Time) {
-		next := map[string]string{stepOpen: sinks.StepWrite, sinks.StepWrite: sinks.StepAcknowledge}
-		last = next[step]
-		text := ""
-		if step == sinks.StepWrite {
-			text = string(b.Body)
-		}
-		report(sinks.Step{Name: step, Detail: detail, Took: time.Since(begun), Sent: text})
-	})
-	if err != nil {
-		err := s.failure(ctx, err)
-		report(sinks.Step{Name: last, Err: err})
-		return err
-	}
-	return nil
-}
-
 // Close implements sinks.Sink.
 func (s *Sink) Close() error { return nil }
 
-// stepOpen is the step of a test in which the file was opened, and what a crash left of a
-// line cut off.
-const stepOpen = "open"
-
 // write appends b to the file of its lane and returns when the disk has it.
-func (s *Sink) write(ctx context.Context, b *sinks.Batch, done func(step, detail string, begun time.Time)) error {
-	if owner := s.options.Owner; owner != "" && owner != sinks.OwnerFile {
-		return errStranger
+func (s *Sink) write(ctx context.Context, b *sinks.Batch) error {
+	if err := s.mayWrite(ctx); err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	begun := time.Now()
 	dir := s.dir(&b.Lane)
 	if err := s.makeDir(dir); err != nil {
 		return err
@@ -117,27 +89,28 @@ func (s *Sink) write(ctx context.Context, b *sinks.Batch, done func(step, detail
 		return err
 	}
 	defer f.Close() //nolint:errcheck // what counts was synced
-	done(stepOpen, f.path, begun)
 	if ctx.Err() != nil {
 		return ctx.Err() // nothing was written
 	}
-	begun = time.Now()
 	if _, err := f.Write(b.Body); err != nil {
 		return errors.Join(err, f.Truncate(f.size))
 	}
-	done(sinks.StepWrite, fmt.Sprintf("%d bytes behind the first %d", len(b.Body), f.size), begun)
-	begun = time.Now()
 	if err := f.Sync(); err != nil {
 		// Which of it is on the disk nobody knows now; it is written again.
 		return errors.Join(err, f.Truncate(f.size))
 	}
 	if f.fresh {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
+		return syncDir(dir)
 	}
-	done(sinks.StepAcknowledge, "synced to the disk", begun)
 	return nil
+}
+
+// mayWrite says why nothing is to be written at all.
+func (s *Sink) mayWrite(ctx context.Context) error {
+	if owner := s.options.Owner; owner != "" && owner != sinks.OwnerFile {
+		return errStranger
+	}
+	return ctx.Err()
 }
 
 // dir is where the files of a lane are. What a job sends another time stands apart.

@@ -223,6 +223,43 @@ func TestRotation(t *testing.T) {
 	mustHold(t, dir, `{"n":1}`, `{"n":2}`, `{"n":3}`, `{"n":4,"much":"longer than a file"}`, `{"n":5}`, `{"n":6}`)
 }
 
+// Who tests may be another user than who delivers.
+func TestTestLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := newSink(t, dir, nil)
+	var steps []string
+	note := func(step sinks.Step) {
+		name := step.Name
+		if step.Err != nil {
+			name += "!"
+		}
+		steps = append(steps, name)
+	}
+	if err := s.Test(t.Context(), batchOf(`{}`), note); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v are left", entries, err)
+	}
+	honest := s.open
+	s.open = func(path string) (handle, error) {
+		h, err := honest(path)
+		return &broken{handle: h, write: syscall.ENOSPC, takes: 1}, err
+	}
+	if err := s.Test(t.Context(), batchOf(`{}`), note); sinks.ClassOf(err) != sinks.Unavailable || err == nil {
+		t.Errorf("on a full disk: %v", err)
+	}
+	if err := newSink(t, filepath.Join(dir, "absent"), nil).Test(t.Context(), batchOf(`{}`), note); sinks.ClassOf(err) != sinks.Misconfigured || err == nil {
+		t.Errorf("without the directory: %v", err)
+	}
+	if diff := cmp.Diff([]string{"open", "write", "acknowledge", "open", "write!", "open!"}, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v are left", entries, err)
+	}
+}
+
 // Two owners of a partition, each sure of being the only one, write whole lines.
 func TestTwoOwners(t *testing.T) {
 	dir := t.TempDir()

@@ -44,6 +44,7 @@ type probe struct {
 
 	mu        sync.Mutex
 	done      bool                 // guarded by mu: finish was called
+	host      string               // guarded by mu: looked up last
 	started   map[string]time.Time // guarded by mu: by step and address
 	steps     []sinks.Step         // guarded by mu: of the network, in order, those that succeeded
 	failed    *sinks.Step          // guarded by mu: the last one of the network that did not
@@ -85,21 +86,22 @@ func (p *probe) end(what string, step sinks.Step) {
 }
 
 func (p *probe) trace() *httptrace.ClientTrace {
-	var host string // guarded by the order of hooks: a lookup starts before it is done
 	return &httptrace.ClientTrace{
 		DNSStart: func(info httptrace.DNSStartInfo) {
 			p.start(sinks.StepDNS)
-			host = info.Host
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.host = info.Host
 		},
 		DNSDone: func(info httptrace.DNSDoneInfo) {
 			var addresses []string
 			for _, a := range info.Addrs {
 				addresses = append(addresses, a.String())
 			}
-			p.end(sinks.StepDNS, sinks.Step{
-				Name: sinks.StepDNS, Err: info.Err,
-				Detail: fmt.Sprintf("%s is %s", host, strings.Join(addresses, ", ")),
-			})
+			p.mu.Lock()
+			detail := p.host + " is " + strings.Join(addresses, ", ")
+			p.mu.Unlock()
+			p.end(sinks.StepDNS, sinks.Step{Name: sinks.StepDNS, Err: info.Err, Detail: detail})
 		},
 		ConnectStart: func(_, address string) { p.start(sinks.StepTCP + address) },
 		ConnectDone: func(_, address string, err error) {
