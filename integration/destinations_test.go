@@ -158,7 +158,15 @@ type process struct {
 // small and objects young, so that whatever happens happens amid many of them.
 func (d delivery) start(t *testing.T, instance string) process {
 	t.Helper()
-	listen, store := closedport.Address(t), d.destinations.archive.store
+	listen := closedport.Address(t)
+	config, env := d.configured(instance, listen)
+	return process{Process: servers.StartDeliver(t, d.binary, config, env...), url: "http://" + listen}
+}
+
+// configured is the configuration of a process that says how it is at listen, and the
+// environment with its secrets.
+func (d delivery) configured(instance, listen string) (config string, env []string) {
+	store := d.destinations.archive.store
 	batch, session := cmp.Or(d.batch, 100), cmp.Or(d.session, 10*time.Second)
 	sasl := ""
 	if d.user != "" {
@@ -168,7 +176,7 @@ func (d delivery) start(t *testing.T, instance string) process {
 	if d.embedded != nil {
 		reach = fmt.Sprintf("{embedded: {dir: %q, port: %d}}", d.embedded.dir, d.embedded.port)
 	}
-	config := fmt.Sprintf(`
+	config = fmt.Sprintf(`
 kafka: %s
 topics: {prefix: %q, partitions: 6, replication: %d}
 delivery:
@@ -203,11 +211,7 @@ streams:
       max_age: 300ms
 `, reach, cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen, d.destinations.splunkURL, batch,
 		d.destinations.datadogURL, batch, store.Bucket, store.Region, d.destinations.s3URL, store.AccessKey, batch)
-	return process{
-		Process: servers.StartDeliver(t, d.binary, config,
-			"KAFKA_PASSWORD="+d.user+"-secret", "HEC_TOKEN="+hecToken, "DATADOG_API_KEY="+datadogAPIKey, "S3_SECRET="+store.SecretKey),
-		url: "http://" + listen,
-	}
+	return config, []string{"KAFKA_PASSWORD=" + d.user + "-secret", "HEC_TOKEN=" + hecToken, "DATADOG_API_KEY=" + datadogAPIKey, "S3_SECRET=" + store.SecretKey}
 }
 
 // ready reports whether the process delivers.
