@@ -37,7 +37,8 @@ The range is by the time at which Kafka took the events, or by offsets (--offset
 partition each, both ends included). The stream's own filter holds, and the filters here
 beside it. What the destination gets is marked with the job: in Splunk the indexed field
 auditstream_replay, in Datadog the tag auditstream.replay, in S3 objects below replay=JOB/,
-where each event is once, however often the job is stopped and gone on with. Elsewhere a
+where each event is once, however often the job is stopped and gone on with (for the other
+kinds see docs/replay.md). Elsewhere a
 job that was killed repeats what it sent last; one that is stopped by ^C repeats nothing.
 
 What would be sent is counted first; --dry-run does nothing else. Where Kafka has given up
