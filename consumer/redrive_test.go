@@ -35,7 +35,9 @@ func (r *rig) redriving() (consumer.Task, func(*consumer.JobConfig)) {
 		UID: jobUID, Job: consumer.TaskRedrive, Stream: "a", StreamUID: "str_a", Epoch: 1,
 		Topic: r.topics.DeadLetters(), TopicID: ids[r.topics.DeadLetters()], Ranges: []consumer.Range{{Partition: 0, From: bounds[0][0], To: bounds[0][1]}},
 	}
-	return t, func(c *consumer.JobConfig) { c.Letters = topic.Redrive(deadletter.Selection{UID: "str_a", Reason: jobUID}) }
+	return t, func(c *consumer.JobConfig) {
+		c.Letters = topic.Redrive(deadletter.Selection{UID: "str_a", Reason: jobUID})
+	}
 }
 
 // redrive runs such a job to its end.
