@@ -143,6 +143,8 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	p.position.Store(position)
 	p.end.Store(f.logEnd)
 	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
+	// Streams that were deleted while nobody had the partition leave nothing behind either.
+	p.obsolete = f.records.ofDeleted(g.deleted)
 	for _, start := range at.lanes {
 		p.obsolete = append(p.obsolete, start.obsolete...)
 		p.from[start.stream.index] = min(start.from, f.logEnd)
@@ -157,6 +159,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	g.partitions[number] = p
 	g.mu.Unlock()
 	g.wakeCatchUp()
+	signal(g.guardWake)
 	return p, nil
 }
 

@@ -90,14 +90,16 @@ type Group struct {
 
 	catchUpWake chan struct{}
 	saveWake    chan struct{} // a token when early records are due
+	guardWake   chan struct{} // a token when lanes have come whose age is not known
 	joined      atomic.Bool
 	retention   atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
 	committing  turn         // one commit at a time
 
-	learning sync.Mutex // one change of the streams, or opening of a partition, at a time
-	retired  []*stream  // replaced or deleted, perhaps with lanes that still finish; guarded by learning
-	indices  []int      // free ones below size; guarded by learning
-	size     int        // of every slice by stream index; guarded by learning
+	learning sync.Mutex      // one change of the streams, or opening of a partition, at a time
+	retired  []*stream       // replaced or deleted, perhaps with lanes that still finish; guarded by learning
+	deleted  map[string]bool // uids of streams that are deleted, of every kind; guarded by learning
+	indices  []int           // free ones below size; guarded by learning
+	size     int             // of every slice by stream index; guarded by learning
 
 	mu         sync.Mutex
 	router     *router              // the streams as they are now; guarded by mu
@@ -116,7 +118,7 @@ func New(cfg Config) (*Group, error) {
 	}
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
-		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), committing: newTurn(),
+		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, assigned: map[int32]bool{}, fetched: map[int32]*commit{},
 	}
 	g.reading = &nag{what: "reading is held", over: "reading goes on", log: g.log}
@@ -137,6 +139,7 @@ func New(cfg Config) (*Group, error) {
 	}
 	g.invalid = invalidStream(cfg.Kind.Name)
 	g.invalid.index = g.index()
+	g.deleted = deletedOf(cfg.Specs)
 	g.router, g.progressID = newRouter(streams), cfg.IDs.Progress
 	g.specs = reached{cmp.Or(cfg.Specs.TopicID, cfg.IDs.Streams), cfg.Specs.Offset}
 	g.metrics.watch(g)

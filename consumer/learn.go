@@ -34,6 +34,7 @@ func (c change) continues(number int32) bool {
 func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	g.learning.Lock()
 	defer g.learning.Unlock()
+	g.deleted = deletedOf(specs)
 	streams, changes, problems := g.revise(specs)
 	parts := g.owned()
 	starts := make([][]change, len(parts))
@@ -72,6 +73,17 @@ func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	}
 	g.wakeCatchUp()
 	return problems
+}
+
+// deletedOf are the uids of the streams that are deleted.
+func deletedOf(specs Specs) map[string]bool {
+	uids := map[string]bool{}
+	for _, s := range specs.Streams {
+		if s.State == SpecDeleted {
+			uids[s.UID] = true
+		}
+	}
+	return uids
 }
 
 // revise compares what is delivered with what should be.

@@ -54,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600, 86400},
 		}, []string{"stream"}),
 		lagEvents:  prometheus.NewDesc("auditstream_stream_lag_events", "Offsets between the stream's cursors and the ends of the partitions that this process owns: an upper bound of the events that wait.", []string{"stream"}, nil),
-		lagSeconds: prometheus.NewDesc("auditstream_stream_lag_seconds", "Age of the oldest event that waits for the stream in the partitions that this process owns; 0 when none does.", []string{"stream"}, nil),
+		lagSeconds: prometheus.NewDesc("auditstream_stream_lag_seconds", "Age of the oldest event that waits for the stream in the partitions that this process owns; 0 when none does; absent while that is not known, as it may be for a moment after a start.", []string{"stream"}, nil),
 		state:      prometheus.NewDesc("auditstream_stream_lanes", "Lanes of the stream in this process, by state.", []string{"stream", "state"}, nil),
 		retention:  prometheus.NewDesc("auditstream_stream_retention_used_ratio", "Age of the stream's oldest event that is not settled, in the partitions that this process owns, as a share of the events topic's retention: at 1 Kafka forgets it.", []string{"stream"}, nil),
 		held:       prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
@@ -141,7 +141,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range groups {
 		for id, st := range g.standings() {
 			ch <- prometheus.MustNewConstMetric(m.lagEvents, prometheus.GaugeValue, float64(st.lag), id)
-			ch <- prometheus.MustNewConstMetric(m.lagSeconds, prometheus.GaugeValue, st.age.Seconds(), id)
+			if st.age > 0 || !st.ageless {
+				ch <- prometheus.MustNewConstMetric(m.lagSeconds, prometheus.GaugeValue, st.age.Seconds(), id)
+			}
 			ch <- prometheus.MustNewConstMetric(m.retention, prometheus.GaugeValue, st.used, id)
 			ch <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(st.unconfirmed), id)
 			for state, n := range st.lanes {
@@ -153,10 +155,11 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 // standing is where a stream stands in the partitions of this process.
 type standing struct {
-	lag   int64
-	age   time.Duration
-	used  float64 // share of the retention
-	lanes map[string]int
+	lag     int64
+	age     time.Duration
+	ageless bool    // something waits, and nobody knows for how long
+	used    float64 // share of the retention
+	lanes   map[string]int
 
 	unconfirmed int // events
 }
@@ -190,10 +193,14 @@ func (g *Group) standings() map[string]*standing {
 			st.lanes[l.health.state]++
 			st.used = max(st.used, l.used(now))
 			l.waits(func(_ *chunk, p *part) { st.unconfirmed += p.to - p.from })
-			if c := l.head(); c != nil {
-				st.age = max(st.age, now.Sub(c.oldest))
-			} else if !l.live && !l.leftAt.IsZero() {
+			switch oldest := l.oldest(); {
+			case !oldest.IsZero():
+				st.age = max(st.age, now.Sub(oldest))
+			case l.live || l.seekAt == l.next: // a record was looked for, and none found
+			case !l.leftAt.IsZero():
 				st.age = max(st.age, now.Sub(l.leftAt))
+			case l.next < p.position.Load():
+				st.ageless = true
 			}
 			l.mu.Unlock()
 		}

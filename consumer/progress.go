@@ -153,6 +153,18 @@ func (t table) former(s Spec) *progress {
 	return best
 }
 
+// ofDeleted are the keys of the records of streams that are deleted.
+func (t table) ofDeleted(uids map[string]bool) []progressKey {
+	var keys []progressKey
+	for key := range t {
+		if uids[key.uid] {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, progressKey.compare)
+	return keys
+}
+
 // before returns the record that counted before the stream's last deliberate move.
 func (t table) before(s Spec, topicID string) *progress {
 	s.Epoch, s.BaseEpoch = s.BaseEpoch-1, 1

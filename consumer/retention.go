@@ -46,14 +46,20 @@ func (g *Group) watchRetention(ctx context.Context, retention func(context.Conte
 		}
 		if d := time.Duration(g.retention.Load()); d > 0 {
 			wait = min(max(d/200, guardLeast), guardMost)
-			for _, p := range g.owned() {
-				if err := p.guard(ctx); err != nil && ctx.Err() == nil && p.ctx.Err() == nil {
-					p.log.Warn("the age of waiting events cannot be told", zap.Error(err))
-					wait = max(wait, guardRetry)
-				}
+		}
+		for _, p := range g.owned() { // also where nothing expires: how old is what waits is a figure
+			if err := p.guard(ctx); err != nil && ctx.Err() == nil && p.ctx.Err() == nil {
+				p.log.Warn("the age of waiting events cannot be told", zap.Error(err))
+				wait = max(wait, guardRetry)
 			}
 		}
-		if pause(ctx, wait) != nil {
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-g.guardWake:
+			again.Stop()
+		case <-ctx.Done():
+			again.Stop()
 			return
 		}
 	}

@@ -83,6 +83,23 @@ func TestASkipToNowOfAStreamThatIsUpToDateRepeatsNothing(t *testing.T) {
 	}
 }
 
+func TestAStreamDeletedWhileNobodyDeliversLeavesNoRecord(t *testing.T) {
+	r := newRig(t, 2)
+	r.stream("a", orgA)
+	r.stream("b", orgA)
+	stop := r.start()
+	r.publish(orgA, 0, 50)
+	r.eventually("both", func() bool { return r.dest.count("a") >= 50 && r.dest.count("b") >= 50 })
+	stop()
+	r.revise("a", func(s *consumer.Spec) { s.State = consumer.SpecDeleted })
+	stop = r.start()
+	r.eventually("no record", func() bool { return r.liveProgress("str_a") == 0 })
+	stop()
+	if n := r.liveProgress("str_b"); n != 1 {
+		t.Errorf("%d records of the stream that is still there, want 1", n)
+	}
+}
+
 // A move that no process has taken over yet is as good after a start, and repeated no
 // more by the next one.
 func TestMovesWhileNobodyDelivers(t *testing.T) {
