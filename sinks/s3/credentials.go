@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -30,6 +31,9 @@ type keyring struct {
 // maxUsed is how many credentials are kept from being shown: a request may still be
 // under way with those before the present ones.
 const maxUsed = 4
+
+// expiryWindow is how long before their end temporary credentials are replaced.
+const expiryWindow = time.Minute
 
 // roleSession names our sessions in the audit logs of the role's owner.
 const roleSession = "auditstream"
@@ -83,7 +87,9 @@ func (k *keyring) cache(p aws.CredentialsProvider) *aws.CredentialsCache {
 		}
 		k.remember(v)
 		return v, nil
-	}))
+	}), func(o *aws.CredentialsCacheOptions) {
+		o.ExpiryWindow = expiryWindow // a request that is signed now arrives in a while
+	})
 	k.caches = append(k.caches, c)
 	return c
 }

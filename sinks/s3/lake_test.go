@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,8 +71,12 @@ func TestSecurityLake(t *testing.T) {
 	if rows != int64(len(events)) {
 		t.Errorf("%d rows of %d events", rows, len(events))
 	}
-	if keys := r.Objects(bucket, ""); !slices.ContainsFunc(keys, func(o s3store.Object) bool { return o.Key == "ext/auditstream-auth/.auditstream-probe" }) {
-		t.Error("the probe is not where the source's role may write")
+	_, probe, ok := r.Get(bucket, "ext/auditstream-auth/.auditstream-probe")
+	if !ok {
+		t.Fatal("the probe is not where the source's role may write")
+	}
+	if f, err := parquet.OpenFile(bytes.NewReader(probe), int64(len(probe))); err != nil || f.NumRows() != 0 {
+		t.Errorf("the probe is no table without rows: %v", err)
 	}
 	if _, err := first.Frame(nil, &sinks.Event{Value: []byte(`{"action":"user.created"}`)}); sinks.ClassOf(err) != sinks.Rejected {
 		t.Errorf("an event that is not in OCSF: %v", err)

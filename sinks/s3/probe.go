@@ -12,13 +12,27 @@ import (
 // store that ignores it would let a second process overwrite the objects of the first,
 // and lose events without a word.
 type probe struct {
+	layout layout
 	key    string
 	turn   chan struct{} // holds a token while somebody is probing
 	passed atomic.Bool
 }
 
-func newProbe(prefix string) probe {
-	return probe{key: prefix + ".auditstream-probe", turn: make(chan struct{}, 1)}
+func newProbe(l layout) probe {
+	return probe{layout: l, key: l.root + ".auditstream-probe", turn: make(chan struct{}, 1)}
+}
+
+// object is what is tried to be created. Among tables it is one too, without rows: whoever
+// reads a lake finds nothing there that is no table.
+func (p *probe) object() (upload, error) {
+	u := upload{key: p.key, contentType: "text/plain", body: []byte(probeText)}
+	if p.layout.check == nil {
+		return u, nil
+	}
+	var err error
+	u.contentType = p.layout.contentType
+	u.body, err = p.layout.pack(nil)
+	return u, err
 }
 
 // probeText tells whoever finds the object what it is.
@@ -39,8 +53,12 @@ func (p *probe) check(ctx context.Context, s *store) error {
 	if p.passed.Load() {
 		return nil
 	}
+	object, err := p.object()
+	if err != nil {
+		return err
+	}
 	for range 2 {
-		o, err := s.put(ctx, upload{key: p.key, contentType: "text/plain", body: []byte(probeText)})
+		o, err := s.put(ctx, object)
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func open(set *Settings, o sinks.Options, shared *common) (*Sink, error) {
 		prefix: prefix,
 		place:  placeOf(set, prefix, l),
 		log:    o.Log.Named("s3"),
-		probe:  newProbe(l.root),
+		probe:  newProbe(l),
 	}, nil
 }
 

@@ -152,16 +152,17 @@ func (s *Settings) CheckFormat(format string) error {
 
 // Bounds of the settings.
 const (
-	maxPrefix   = 512
-	maxExternal = 1224 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-	minBytes    = units.KiB
-	maxBytes    = 256 * units.MiB
-	maxAge      = 24 * time.Hour
-	minTimeout  = time.Second
-	maxTimeout  = time.Hour
-	maxRetained = 100 * 365 * 24 * time.Hour // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
-	maxZstd     = 22
-	maxKMSKey   = 2048
+	maxPrefix    = 512
+	maxExternal  = 1224 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+	minBytes     = units.KiB
+	maxBytes     = 256 * units.MiB
+	maxLakeBytes = 64 * units.MiB
+	maxAge       = 24 * time.Hour
+	minTimeout   = time.Second
+	maxTimeout   = time.Hour
+	maxRetained  = 100 * 365 * 24 * time.Hour // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
+	maxZstd      = 22
+	maxKMSKey    = 2048
 )
 
 var (
@@ -263,6 +264,7 @@ func (s *Settings) validateLake(check checker) {
 	oneOf(check, "security_lake.class", l.Class, classNames())
 	check(s.Prefix == "", "prefix", "Security Lake decides where objects stand: leave prefix out beside security_lake")
 	check(s.Region != "", "region", "required beside security_lake")
+	check(s.MaxBytes <= maxLakeBytes, "max_bytes", "write at most %v beside security_lake: an object's rows are in memory while it is made", maxLakeBytes)
 }
 
 // day is the unit in which S3 counts what it keeps.

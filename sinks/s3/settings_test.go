@@ -80,6 +80,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"another lock", func(s *s3.Settings) { s.ObjectLock, s.Retention = "legal", units.Duration(48*time.Hour) }, []string{"object_lock"}},
 		{"compression", func(s *s3.Settings) { s.Compression, s.ZstdLevel = "lz4", 0 }, []string{"compression", "zstd_level"}},
 		{"nothing of a lake", func(s *s3.Settings) { s.SecurityLake = &s3.SecurityLake{} }, []string{"security_lake.source", "security_lake.account_id", "security_lake.class"}},
+		{"a lake of huge objects", func(s *s3.Settings) { ofLake(s); s.MaxBytes = 65 << 20 }, []string{"max_bytes"}},
 		{"a lake with a prefix", func(s *s3.Settings) { ofLake(s); s.Prefix = "audit/" }, []string{"prefix"}},
 		{"a lake without its region", func(s *s3.Settings) { ofLake(s); s.Region, s.Endpoint = "", "http://127.0.0.1:9000" }, []string{"region"}},
 		{"guarantee", func(s *s3.Settings) { s.Guarantee = "at_most_once" }, []string{"guarantee"}},

@@ -126,6 +126,7 @@ func (s *store) put(ctx context.Context, u upload) (outcome, error) {
 	a := s.read(ctx, inner, "PUT "+u.key, keys, err)
 	switch {
 	case a.status == http.StatusPreconditionFailed:
+		s.keys.accept(keys)
 		return exists, nil
 	case a.ambiguous():
 		return unknown, a.refusal()

@@ -116,7 +116,11 @@ func (t *test) write(ctx context.Context, b *sinks.Batch) error {
 // knock tries to create the object of the probe, as delivery does.
 func (t *test) knock(ctx context.Context) error {
 	s := t.sink
-	o, err := s.store.put(ctx, upload{key: s.probe.key, contentType: "text/plain", body: []byte(probeText)})
+	object, err := s.probe.object()
+	if err != nil {
+		return err
+	}
+	o, err := s.store.put(ctx, object)
 	switch o {
 	case exists:
 		t.wrote = fmt.Sprintf("tried to create s3://%s/%s and heard that it is there: writing is allowed, nothing was written", s.store.bucket, s.probe.key)
