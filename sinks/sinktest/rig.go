@@ -34,6 +34,7 @@ type rig struct {
 
 	mu   sync.Mutex
 	hook faults.Hook // guarded by mu; asked for requests that deliver
+	asks faults.Hook // guarded by mu; asked for the others
 }
 
 // newRig starts a double and opens a sink to it. When the test ends it closes both and
@@ -139,13 +140,14 @@ func (c *connections) wait(t *testing.T) {
 }
 
 func (r *rig) decide(req *http.Request) *faults.Answer {
-	if !r.harness.Delivers(req) {
-		return nil
-	}
-	r.attempts.Add(1)
 	r.mu.Lock()
-	hook := r.hook
+	hook, asks := r.hook, r.asks
 	r.mu.Unlock()
+	if r.harness.Delivers(req) {
+		r.attempts.Add(1)
+	} else {
+		hook = asks
+	}
 	if hook == nil {
 		return nil
 	}
@@ -155,6 +157,14 @@ func (r *rig) decide(req *http.Request) *faults.Answer {
 // program makes every later delivery end as a says; nil makes the double honest again.
 func (r *rig) program(a *faults.Answer) {
 	r.programHook(func(*http.Request) *faults.Answer { return a })
+}
+
+// programQuestions makes every later request that delivers nothing end as a says; nil makes
+// the double honest again.
+func (r *rig) programQuestions(a *faults.Answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asks = func(*http.Request) *faults.Answer { return a }
 }
 
 func (r *rig) programHook(hook faults.Hook) {

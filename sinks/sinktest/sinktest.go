@@ -81,6 +81,7 @@ func Conformance(t *testing.T, h Harness) {
 		{"lanes deliver side by side", deliverConcurrently, false},
 		{"a replay arrives beside the live events, and says what it is", replay, false},
 		{"refusals have their class and take nothing", refusals, true},
+		{"a question that fails confirms nothing", questionsFail, true},
 		{"nobody listens", nobodyListens, true},
 		{"connections are cut", cuts, true},
 		{"a page of HTML is no delivery", htmlPage, true},
