@@ -71,7 +71,7 @@ func questionsFail(t *testing.T, h *Harness) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("Confirm: %v, %v; want the end of the context", standings, err)
 		}
-		if !r.confirm(t, b.Lane, receipt.Pending) { //nolint:contextcheck // ctx has ended
+		if !r.confirm(t, b.Lane, receipt.Pending) {
 			t.Error("a question that was given up has used the confirmation up")
 		}
 	})
