@@ -283,7 +283,7 @@ func (g *Group) Run(ctx context.Context) error {
 	background.Go(func() { g.commitLoop(running) })
 	background.Go(func() { g.saveLoop(running) })
 	background.Go(func() {
-		g.watchRetention(running, func(ctx context.Context) (time.Duration, error) {
+		g.watchRetention(running, func(ctx context.Context) (retentionLimits, error) {
 			return topicRetention(ctx, out, g.cfg.Topics.Events)
 		})
 	})

@@ -29,15 +29,21 @@ const (
 func warnAt() []float64 { return []float64{0.5, 0.7, 0.9} }
 
 // watchRetention guards the lanes until ctx ends.
-func (g *Group) watchRetention(ctx context.Context, retention func(context.Context) (time.Duration, error)) {
+func (g *Group) watchRetention(ctx context.Context, retention func(context.Context) (retentionLimits, error)) {
 	var next time.Time
+	bytes := int64(-1)
 	for {
 		wait := guardMost
 		if now := time.Now(); !now.Before(next) {
-			d, err := retention(ctx)
+			found, err := retention(ctx)
 			switch {
 			case err == nil:
-				g.retention.Store(int64(d))
+				g.retention.Store(int64(found.age))
+				if found.bytes != bytes && found.bytes >= 0 {
+					g.log.Warn("the events topic has a limit in bytes as well: events that Kafka deletes for it, earlier than retention.ms says, are neither warned of nor dead-lettered in time, and become recorded gaps; to have all guarded: retention.bytes=-1 on the topic",
+						zap.String("topic", g.cfg.Topics.Events), zap.Int64("retention.bytes", found.bytes))
+				}
+				bytes = found.bytes
 				next = now.Add(retentionRefresh)
 			case ctx.Err() == nil:
 				g.log.Warn("the events topic's retention is not known: nobody warns of events that expire", zap.Error(err))
@@ -65,28 +71,39 @@ func (g *Group) watchRetention(ctx context.Context, retention func(context.Conte
 	}
 }
 
-// topicRetention asks for retention.ms of a topic; 0 for one that keeps everything.
-// retention.bytes is not looked at: nobody can tell the time from it.
-func topicRetention(ctx context.Context, client *kgo.Client, topic string) (time.Duration, error) {
+// retentionLimits are those of a topic.
+type retentionLimits struct {
+	age   time.Duration // retention.ms; 0: for ever
+	bytes int64         // retention.bytes, of a partition; -1: no limit
+}
+
+// topicRetention asks for a topic's limits. That in bytes is only told: nobody knows when
+// it will have an event deleted.
+func topicRetention(ctx context.Context, client *kgo.Client, topic string) (retentionLimits, error) {
+	limits := retentionLimits{bytes: -1}
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return 0, fmt.Errorf("configuration of %s: %w", topic, err)
+		return limits, fmt.Errorf("configuration of %s: %w", topic, err)
 	}
 	found, err := configs.On(topic, nil)
 	if err = errors.Join(err, found.Err); err != nil {
-		return 0, fmt.Errorf("configuration of %s: %w", topic, err)
+		return limits, fmt.Errorf("configuration of %s: %w", topic, err)
 	}
 	for _, c := range found.Configs {
-		if c.Key != "retention.ms" || c.Value == nil {
+		if c.Key != "retention.ms" && c.Key != "retention.bytes" || c.Value == nil {
 			continue
 		}
-		ms, err := strconv.ParseInt(*c.Value, 10, 64)
+		n, err := strconv.ParseInt(*c.Value, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("configuration of %s: retention.ms: %w", topic, err)
+			return limits, fmt.Errorf("configuration of %s: %s: %w", topic, c.Key, err)
 		}
-		return time.Duration(max(0, min(ms, int64(maxRetention/time.Millisecond)))) * time.Millisecond, nil
+		if c.Key == "retention.bytes" {
+			limits.bytes = max(-1, n)
+		} else {
+			limits.age = time.Duration(max(0, min(n, int64(maxRetention/time.Millisecond)))) * time.Millisecond
+		}
 	}
-	return 0, nil
+	return limits, nil
 }
 
 // maxRetention keeps retentions within what a Duration can say.

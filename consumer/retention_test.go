@@ -140,3 +140,20 @@ func TestOldEventsAreWarnedOfOncePerThreshold(t *testing.T) {
 		t.Errorf("%d and %d warnings, want one for each of 50, 70 and 90 %%", a, paused)
 	}
 }
+
+// Nobody can tell when a limit in bytes has an event deleted: that it is there must be said.
+func TestALimitInBytesIsSpokenOf(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	core, logged := observer.New(zapcore.WarnLevel)
+	r.logs = zap.New(core)
+	_, err := kadm.NewClient(r.client).AlterTopicConfigs(t.Context(),
+		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.bytes", Value: new("1000000")}}, r.topics.Events())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.eventually("the warning", func() bool {
+		return logged.FilterMessageSnippet("has a limit in bytes as well").FilterField(zap.Int64("retention.bytes", 1000000)).Len() == 1
+	})
+}

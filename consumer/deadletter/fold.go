@@ -20,12 +20,25 @@ type standing struct {
 	state       State
 }
 
-func (s *standing) letter(r *kgo.Record) {
-	if s.state != Open {
+// invalid is the class of letters about records that are no events.
+const invalid = "invalid"
+
+// reopens says whether a letter that is written after a mark is open again: the event was
+// refused once more. A discarded one about an invalid record is not: the groups of all
+// kinds write it, each when it comes past, and what is no event becomes none.
+func reopens(state State, class string) bool {
+	return state != Open && (state != Discarded || class != invalid)
+}
+
+// letter takes a record of the letter in.
+func (s *standing) letter(r *kgo.Record, class string) {
+	if reopens(s.state, class) {
 		s.state, s.first = Open, r.Offset
 	}
-	s.last, s.millis = r.Offset, r.Timestamp.UnixMilli()
 	s.written++
+	if s.state == Open {
+		s.last, s.millis = r.Offset, r.Timestamp.UnixMilli()
+	}
 }
 
 // Unread counts records that are neither letters nor marks of a known version.
@@ -91,7 +104,7 @@ func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func
 				s = &standing{first: rec.Offset, state: Open}
 				standings[k] = s
 			}
-			s.letter(rec)
+			s.letter(rec, l.Class)
 			for len(standings) > t.most && high > low {
 				high = low + (high-low)/2
 				for k := range standings {

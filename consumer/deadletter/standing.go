@@ -44,8 +44,11 @@ func (t *Topic) Standings(ctx context.Context, letters ...*Letter) (map[string]*
 			case errors.Is(err, errNewer): // perhaps a mark of one of them
 				return fmt.Errorf("record %s: %w", Position{r.Partition, r.Offset}, err)
 			case l != nil && out[l.ID] != nil:
-				out[l.ID].State = Open
-				out[l.ID].Written++
+				s := out[l.ID]
+				if reopens(s.State, l.Class) {
+					s.State = Open
+				}
+				s.Written++
 			case m != nil && out[m.Letter] != nil:
 				s := out[m.Letter]
 				s.State = m.State

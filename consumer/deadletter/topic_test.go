@@ -227,6 +227,37 @@ func TestMarkingWhileIterating(t *testing.T) {
 	}
 }
 
+// The groups of all kinds write a letter about an invalid record, each when it comes past:
+// the one that catches up late must not undo what was decided.
+func TestADiscardedLetterAboutAnInvalidRecordStaysDiscarded(t *testing.T) {
+	r := newRig(t)
+	r.put(letter(0, 1, "", orgA))
+	for _, step := range []struct {
+		does string
+		do   func()
+		want State
+	}{
+		{"written by another kind", func() { r.put(letter(0, 1, "", orgA)) }, Open},
+		{"discarded", func() { r.markAt(Discarded, "0:0") }, Discarded},
+		{"written by a third kind", func() { r.put(letter(0, 1, "", orgA)) }, Discarded},
+		{"redriven", func() { r.markAt(Redriven, "0:0") }, Redriven},
+		{"found invalid once more", func() { r.put(letter(0, 1, "", orgA)) }, Open},
+	} {
+		step.do()
+		l := r.at("0:0")
+		standings, err := r.topic.Standings(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := standings[l.ID].State; got != step.want {
+			t.Errorf("%s: %s, want %s", step.does, got, step.want)
+		}
+		if got := r.list(Query{}).Letters[0].State; got != step.want {
+			t.Errorf("%s: listed as %s, want %s", step.does, got, step.want)
+		}
+	}
+}
+
 func TestTheLastRecordOfALetterSaysHowItStands(t *testing.T) {
 	r := newRig(t)
 	r.put(letter(0, 1, "a", orgA))
