@@ -38,7 +38,7 @@ type crew struct {
 	metrics  *consumer.Metrics
 	inFlight *consumer.Slots
 	reading  *consumer.Reading
-	actions  *catalogue.Catalogue
+	actions  *knownActions
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 	draining atomic.Bool                // some stream ends when it is drained
@@ -51,7 +51,7 @@ func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *
 	if err != nil {
 		return nil, err
 	}
-	actions, err := catalogue.Embedded()
+	actions, err := newKnownActions()
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +71,17 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 	c.ids, c.groups = ids, map[string]*consumer.Group{}
 	specs.TopicID = ids.Streams
 	running, ctx := errgroup.WithContext(ctx)
+	client, err := kgo.NewClient(c.opts...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	// The first events that are delivered go by what was registered before.
+	first, cancel := context.WithTimeout(ctx, actionsPause)
+	if err := c.actions.read(first, client, c.topics.Schemas()); err != nil {
+		c.d.Log.Warn("registered schemas cannot be read yet, formats go by those of the binary", zap.Error(err))
+	}
+	cancel()
 	if err := c.begin(ctx, running, specs); err != nil {
 		return err
 	}
@@ -83,6 +94,7 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 	}
 	c.state.begun()
 	running.Go(func() error { return c.feel(ctx) })
+	running.Go(func() error { return c.actions.follow(ctx, client, c.topics.Schemas(), c.d.Log) })
 	running.Go(func() error { return c.follow(ctx, running, specs) })
 	running.Go(func() error { return c.finishDrains(ctx) })
 	return running.Wait()
@@ -123,7 +135,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := streamConfig(c.d.Config, c.d.Version, c.actions, c.egress)
+	g := streamConfig(c.d.Config, c.d.Version, c.actions.Action, c.egress)
 	g.Kafka, g.IDs, g.ID, g.InstanceID = c.opts, c.ids, groupID(c.topics.Prefix, name), instance
 	g.Topics = consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()}
 	g.Kind, g.Specs = kind, specs
@@ -133,12 +145,12 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 }
 
 // streamConfig is how events are sent to a stream's destination, live or by a job.
-func streamConfig(cfg *config.Config, version string, actions *catalogue.Catalogue, egress *guard) consumer.Config {
+func streamConfig(cfg *config.Config, version string, lookup func(name string, version int) *catalogue.Action, egress *guard) consumer.Config {
 	d := cfg.Delivery
 	return consumer.Config{
 		Sink:           sinks.Options{Version: version, Egress: egress},
 		Validator:      schema.Validator{OrganizationPattern: cfg.Events.OrganizationPattern},
-		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, actions.Action) },
+		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, lookup) },
 		CommitInterval: d.CommitInterval.Std(),
 		DrainTimeout:   d.DrainTimeout.Std(),
 		Retry:          consumer.Retry{Min: d.Retry.Min.Std(), Max: d.Retry.Max.Std(), Probe: d.Probe.Std()},

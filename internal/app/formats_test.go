@@ -130,3 +130,85 @@ func TestEveryFormatOfTheConfigurationIsThere(t *testing.T) {
 		}
 	}
 }
+
+// What is registered while delivery runs is what formats go by from then on.
+func TestFormatsGoByWhatIsRegistered(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	c := s.config(`
+streams:
+  - {id: ecs, organization_id: "*", start: beginning, format: ecs, SPLUNK}
+`)
+	run(t, Delivery{Config: c})
+	s.publish(0)
+	s.deliveredAs(t, `"category":["iam"]`)
+
+	known, err := newKnownActions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := OpenSchemas(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer schemas.Close()
+	login := &catalogue.Action{
+		Name: "user.login", Version: 1, Title: "Login", Family: "own", Targets: []catalogue.Target{{Type: catalogue.AnyTarget}},
+		ECS: &catalogue.ECS{Category: []string{"authentication"}, Type: []string{"start"}},
+	}
+	if _, err := schemas.Register(t.Context(), known.base, []*catalogue.Action{login}, false); err != nil {
+		t.Fatal(err)
+	}
+	client := s.client()
+	if err := known.read(t.Context(), client, "audit.schemas"); err != nil {
+		t.Fatal(err)
+	}
+	if got := known.Action("user.login", 0); got == nil || got.Title != "Login" {
+		t.Errorf("after it was read: %+v", got)
+	}
+	if known.Action("user.invite", 0) == nil || known.Action("user.other", 0) != nil {
+		t.Error("the binary's own actions have changed")
+	}
+	// A record that is none is told, and hides no other.
+	for _, value := range []string{"{", `{"v":2}`} {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "audit.schemas", Key: []byte("bad"), Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := known.read(t.Context(), client, "audit.schemas"); err == nil || !strings.Contains(err.Error(), `schemas of action "bad"`) {
+		t.Errorf("got %v", err)
+	}
+	if known.Action("user.login", 0) == nil {
+		t.Error("a bad record has hidden another one")
+	}
+	if err := known.read(t.Context(), client, "audit.schemas"); err != nil {
+		t.Errorf("told again: %v", err)
+	}
+
+	// A process that begins now knows it from its first event on.
+	before := s.splunk.Len()
+	run(t, Delivery{Config: s.config(`
+streams:
+  - {id: again, organization_id: "*", start: beginning, format: ecs, SPLUNK}
+`)})
+	eventually(t, "the events once more", func() bool { return s.splunk.Len() >= before+30 })
+	for _, e := range s.splunk.Events()[before:] {
+		if !strings.Contains(string(e.Event), `"category":["authentication"]`) {
+			t.Errorf("got %s", e.Event)
+		}
+	}
+}
+
+// deliveredAs waits for 30 events in Splunk that hold the text.
+func (s *site) deliveredAs(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, "30 events with "+text, func() bool {
+		n := 0
+		for _, e := range s.splunk.Events() {
+			if strings.Contains(string(e.Event), text) {
+				n++
+			}
+		}
+		return n == 30
+	})
+}

@@ -17,7 +17,6 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 	"github.com/auditstream/auditstream/internal/kafka"
-	"github.com/auditstream/auditstream/schema/catalogue"
 )
 
 // What one job may take up beside live delivery: it runs in the process of a command, for
@@ -86,7 +85,7 @@ func (j *Jobs) Count(ctx context.Context, t consumer.Task, told func(offsets int
 	if err != nil {
 		return nil, err
 	}
-	job, err := j.open(t, spec)
+	job, err := j.open(ctx, t, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +128,7 @@ func changed(specs consumer.Specs, t consumer.Task, s consumer.Spec) bool {
 	return err != nil || now.Revision != s.Revision || now.Epoch != s.Epoch
 }
 
-func (j *Jobs) open(t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
+func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
 	kind, ok := kindNamed(s.Kind)
 	if !ok {
 		return nil, fmt.Errorf("stream %q is of kind %q: written by a newer version of auditstream", s.ID, s.Kind)
@@ -140,11 +139,14 @@ func (j *Jobs) open(t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	actions, err := catalogue.Embedded()
+	actions, err := newKnownActions()
 	if err != nil {
 		return nil, err
 	}
-	cfg := consumer.JobConfig{Task: t, Spec: s, Config: streamConfig(j.cfg, j.version, actions, newGuard(j.cfg))}
+	if err := actions.read(ctx, j.o.client, j.o.topics.Schemas()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", j.o.topics.Schemas(), err)
+	}
+	cfg := consumer.JobConfig{Task: t, Spec: s, Config: streamConfig(j.cfg, j.version, actions.Action, newGuard(j.cfg))}
 	cfg.Kafka, cfg.IDs, cfg.Kind = j.o.opts, j.o.ids, kind
 	cfg.Topics = consumer.Topics{Progress: j.o.topics.Progress(), DeadLetters: j.o.topics.DeadLetters()}
 	cfg.Budget, cfg.InFlight = budget, consumer.NewSlots(consumer.SlotsConfig{Max: min(delivery.InFlight, jobInFlight), MaxSlow: jobInFlight, CatchUp: 1})
@@ -181,7 +183,7 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 				return t, consumer.JobStanding{}, err
 			}
 		}
-		job, err := j.open(t, spec)
+		job, err := j.open(ctx, t, spec)
 		if err != nil {
 			return t, consumer.JobStanding{}, err
 		}
