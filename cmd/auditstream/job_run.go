@@ -264,6 +264,9 @@ func (s *jobScreen) count(ctx context.Context, jobs *app.Jobs, t *consumer.Task)
 	s.show("counting", total)
 	counts, err := jobs.Count(ctx, *t, func(n int64) { s.move(n, false) })
 	s.done()
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted while it was counted what would be sent: nothing was")
+	}
 	for _, n := range counts {
 		t.Matched += n
 	}
