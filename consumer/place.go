@@ -70,13 +70,14 @@ func place(f found, streams []*stream) (placement, error) {
 		p.notes = append(p.notes, fmt.Sprintf("Kafka has lost records that it had acknowledged: the log was cut off at offset %d, below the position; whatever it has taken there since is delivered", *f.cut))
 	}
 	var present fingerprint
+	records := f.records.byUID() // ten thousand streams must not look through the records of all
 	for _, s := range streams {
 		l := laneStart{stream: s}
 		spec := s.spec.In(f.number)
-		l.record, l.obsolete = f.records.of(spec, f.events)
+		l.record, l.obsolete = records[spec.UID].of(spec, f.events)
 		if l.record != nil {
 			present = present.with(spec)
-		} else if former := f.records.former(spec); former != nil && (c == nil || recreated) {
+		} else if former := records[spec.UID].former(spec); former != nil && (c == nil || recreated) {
 			// Kafka forgets a group's offsets with their topic, so that often no commit says so.
 			l.gone = &gap{From: former.Cursor, To: former.Cursor, Reason: goneTopic + former.TopicID}
 			if recreated && former.TopicID == c.meta.Events {
@@ -119,7 +120,7 @@ func place(f found, streams []*stream) (placement, error) {
 			switch {
 			case c == nil || s.began(f.number) >= specs:
 				l.from = start
-				f.moved(l, spec, start, specs, lost || incomplete)
+				f.moved(l, spec, start, records[spec.UID].before(spec, f.events), specs, lost || incomplete)
 			case lost, incomplete:
 				l.from = max(kept(c.meta.Floor), start)
 			default:
@@ -150,14 +151,14 @@ func place(f found, streams []*stream) (placement, error) {
 }
 
 // moved has a lane go on where a deliberate move puts it that nobody has taken over yet:
-// seen from where its former epoch stood. Where records are lost, or nobody has taken over
+// seen from where its former epoch stood, by its record if it has one. Where records are lost, or nobody has taken over
 // that epoch either, nobody knows that, and it begins at the start.
-func (f *found) moved(l *laneStart, spec Spec, start, specs int64, lost bool) {
+func (f *found) moved(l *laneStart, spec Spec, start int64, former *progress, specs int64, lost bool) {
 	if spec.FormerOffset == nil {
 		return
 	}
 	to := relocationOf(spec, start)
-	switch former := f.records.before(spec, f.events); {
+	switch {
 	case former != nil:
 		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
 	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position

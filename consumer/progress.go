@@ -120,6 +120,20 @@ func (t table) add(r *kgo.Record) error {
 	return nil
 }
 
+// byUID divides the table by stream.
+func (t table) byUID() map[string]table {
+	out := make(map[string]table, len(t))
+	for key, p := range t {
+		of := out[key.uid]
+		if of == nil {
+			of = table{}
+			out[key.uid] = of
+		}
+		of[key] = p
+	}
+	return out
+}
+
 // of returns the record that counts for a stream in the partition that the spec is for,
 // nil without one, and the keys that it makes obsolete: the highest epoch from the base on,
 // and of that the highest revision.
