@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,6 +146,8 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
 	// Streams that were deleted while nobody had the partition leave nothing behind either.
 	p.obsolete = f.records.ofDeleted(g.deleted)
+	p.strangers = f.records.byUID()
+	maps.DeleteFunc(p.strangers, func(uid string, _ table) bool { return g.known[uid] || strings.HasPrefix(uid, invalidUID) })
 	for _, start := range at.lanes {
 		p.obsolete = append(p.obsolete, start.obsolete...)
 		p.from[start.stream.index] = min(start.from, f.logEnd)
@@ -196,6 +199,11 @@ func readTable(ctx context.Context, reader source, topic string, number int32) (
 func (p *partition) place(start laneStart, logStart, logEnd int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.placeLane(start, logStart, logEnd)
+}
+
+// placeLane is place with mu held.
+func (p *partition) placeLane(start laneStart, logStart, logEnd int64) {
 	l := p.addLane(start.stream, start.from, start.record)
 	if start.gaps != nil {
 		l.gaps = start.gaps

@@ -97,6 +97,7 @@ type Group struct {
 
 	learning sync.Mutex      // one change of the streams, or opening of a partition, at a time
 	retired  []*stream       // replaced or deleted, perhaps with lanes that still finish; guarded by learning
+	known    map[string]bool // uids of all streams, of every kind; guarded by learning
 	deleted  map[string]bool // uids of streams that are deleted, of every kind; guarded by learning
 	indices  []int           // free ones below size; guarded by learning
 	size     int             // of every slice by stream index; guarded by learning
@@ -139,7 +140,7 @@ func New(cfg Config) (*Group, error) {
 	}
 	g.invalid = invalidStream(cfg.Kind.Name)
 	g.invalid.index = g.index()
-	g.deleted = deletedOf(cfg.Specs)
+	g.known, g.deleted = uidsOf(cfg.Specs)
 	g.router, g.progressID = newRouter(streams), cfg.IDs.Progress
 	g.specs = reached{cmp.Or(cfg.Specs.TopicID, cfg.IDs.Streams), cfg.Specs.Offset}
 	g.metrics.watch(g)

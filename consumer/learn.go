@@ -18,6 +18,8 @@ const later = math.MaxInt64
 type change struct {
 	old, next *stream
 	start     int64 // in one partition, of a stream that does not go on where old stands
+	logStart  int64 // of that partition
+	logEnd    int64 // likewise
 }
 
 // continues says whether the stream goes on in a partition where its former revision
@@ -34,7 +36,7 @@ func (c change) continues(number int32) bool {
 func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	g.learning.Lock()
 	defer g.learning.Unlock()
-	g.deleted = deletedOf(specs)
+	g.known, g.deleted = uidsOf(specs)
 	streams, changes, problems := g.revise(specs)
 	parts := g.owned()
 	starts := make([][]change, len(parts))
@@ -75,15 +77,16 @@ func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	return problems
 }
 
-// deletedOf are the uids of the streams that are deleted.
-func deletedOf(specs Specs) map[string]bool {
-	uids := map[string]bool{}
+// uidsOf are the uids of all streams, and of those that are deleted.
+func uidsOf(specs Specs) (known, deleted map[string]bool) {
+	known, deleted = make(map[string]bool, len(specs.Streams)), map[string]bool{}
 	for _, s := range specs.Streams {
+		known[s.UID] = true
 		if s.State == SpecDeleted {
-			uids[s.UID] = true
+			deleted[s.UID] = true
 		}
 	}
-	return uids
+	return known, deleted
 }
 
 // revise compares what is delivered with what should be.
@@ -138,6 +141,7 @@ func (g *Group) resolve(ctx context.Context, p *partition, changes []change) ([]
 				return nil, err
 			}
 		}
+		c.logStart, c.logEnd = logStart, logEnd
 		var err error
 		if c.start, err = g.started(ctx, c.next.spec.In(p.number), p.number, logStart, logEnd); err != nil {
 			return nil, fmt.Errorf("stream %q: %w", c.next.spec.ID, err)
@@ -226,7 +230,9 @@ func (p *partition) learn(r *router, specs reached, size int, changes []change) 
 		}
 		switch {
 		case c.old == nil:
-			p.introduce(c.next, c.start, nil)
+			if !p.recognize(c) {
+				p.introduce(c.next, c.start, nil)
+			}
 		case c.next == nil || c.continues(p.number):
 			p.replace(c.old, c.next, nil)
 		default:
@@ -247,6 +253,21 @@ func (p *partition) occupied(s *stream) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return s.index < len(p.lanes) && p.lanes[s.index] != nil && p.lanes[s.index].stream == s
+}
+
+// recognize places a stream that a former owner knew, and this process did not when it took
+// the partition, at its record. The caller holds mu.
+func (p *partition) recognize(c change) bool {
+	spec := c.next.spec.In(p.number)
+	rec, obsolete := p.strangers[spec.UID].of(spec, p.g.cfg.IDs.Events)
+	delete(p.strangers, spec.UID)
+	p.obsolete = append(p.obsolete, obsolete...)
+	if rec == nil {
+		return false
+	}
+	p.from[c.next.index] = min(rec.Cursor, c.logEnd)
+	p.placeLane(laneStart{stream: c.next, record: rec, from: rec.Cursor}, c.logStart, c.logEnd)
+	return true
 }
 
 // introduce begins a stream at start. Below the position it gets its lane at once: before

@@ -255,3 +255,31 @@ func TestRandomChangesUnderTrafficLoseNothingThatMatchesAlways(t *testing.T) {
 		}
 	}
 }
+
+// A process that has read the streams topic less far than the one before it takes a
+// partition, and hears of the newer stream a moment later.
+func TestAStreamThatTheFormerOwnerKnewGoesOnAtItsRecord(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("old", orgA)
+	known := r.specs
+	r.stream("newer", orgA)
+	stop := r.start()
+	r.publish(orgA, 0, 100)
+	r.eventually("both", func() bool { return r.dest.count("old") >= 100 && r.dest.count("newer") >= 100 })
+	stop()
+	all := r.specs
+	r.specs = known
+	g := r.group()
+	stop = r.run(g)
+	r.publish(orgA, 100, 50)
+	r.eventually("the stream that it knows", func() bool { return r.dest.count("old") >= 150 })
+	r.specs = all
+	r.learn(g)
+	r.eventually("the other", func() bool { return r.dest.count("newer") >= 150 })
+	stop()
+	for _, s := range []string{"old", "newer"} {
+		if diff := cmp.Diff(wantIDs(0, 150), r.dest.ids(s)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", s, diff)
+		}
+	}
+}
