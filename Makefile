@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # Arguments of dev and bench, as in: make dev ARGS="--once --dir ./data"
+# and make bench ARGS="--only ratio --repeats 5"
 ARGS ?=
 # Time that "make fuzz" gives each target.
 FUZZTIME ?= 10s
@@ -12,6 +13,9 @@ RUN ?= .
 # How long "make chaos" breaks things, and the seed that it prints, to repeat the faults.
 DURATION ?= 10m
 SEED ?=
+
+# Where "make bench" has its broker.
+BENCH_PORT ?= 19592
 
 TOOLS := .cache/bin
 PATTERNS := ./...
@@ -92,8 +96,10 @@ fuzz: ## run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: build ## measure delivery against the floor (ARGS=…)
-	@exec bin/auditstream bench $(ARGS)
+bench: build kafka-jars ## measure delivery on Apache Kafka, into docs/benchmarks.md; needs Java 17 and Maven (ARGS=…)
+	@dir=$$(mktemp -d); trap 'integration/kafka/kafka-up clean "$$dir/kafka"; rmdir "$$dir"' EXIT; \
+	address=$$(integration/kafka/kafka-up start --heap 1g "$$dir/kafka" $(BENCH_PORT)); \
+	bin/auditstream bench suite --brokers "$$address" $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built, tools included

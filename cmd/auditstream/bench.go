@@ -79,7 +79,7 @@ with the most events on, and has an address of its own; the floor posts as many 
 	flags.DurationVar(&c.Duration, "duration", c.Duration, "longest time for each of the two measurements")
 	flags.StringVar(&c.Profile, "cpu-profile", "", "write what delivery costs to `FILE`, for go tool pprof")
 	flags.StringVarP(&output, "output", "o", output, "table or json")
-	cmd.AddCommand(newBenchFloor(), newBenchHEC())
+	cmd.AddCommand(newBenchSuite(), newBenchFloor(), newBenchHEC())
 	return cmd
 }
 
@@ -169,7 +169,7 @@ func newBenchFloor() *cobra.Command {
 // newBenchHEC is the process that everything is delivered to. It says its address on
 // standard output and ends with its standard input.
 func newBenchHEC() *cobra.Command {
-	destinations := 1
+	destinations, ages := 1, false
 	cmd := &cobra.Command{
 		Use:    "hec",
 		Short:  "Take what bench delivers, and count it",
@@ -180,7 +180,11 @@ func newBenchHEC() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			server := &http.Server{Handler: bench.NewEndpoint(bench.Token), ReadHeaderTimeout: 10 * time.Second}
+			endpoint := bench.NewEndpoint(bench.Token)
+			if ages {
+				endpoint.MeasureAges()
+			}
+			server := &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second}
 			ctx, cancel := context.WithCancel(cmd.Context())
 			defer cancel()
 			go func() {
@@ -200,5 +204,6 @@ func newBenchHEC() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&destinations, "destinations", destinations, "")
+	cmd.Flags().BoolVar(&ages, "ages", ages, "")
 	return cmd
 }

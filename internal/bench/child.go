@@ -46,6 +46,26 @@ func (r *runner) start(ctx context.Context, name string, env []string, stdin io.
 	return c, nil
 }
 
+// startOn starts the program on as many processors as are to be measured.
+func (r *runner) startOn(ctx context.Context, name string, env []string, args ...string) (*child, error) {
+	c, err := r.start(ctx, name, append(r.coresEnv(), env...), nil, nil, args...)
+	if err != nil || r.Cores == 0 {
+		return c, err
+	}
+	if err := pin(c.cmd.Process.Pid, r.Cores); err != nil {
+		c.end()
+		return nil, fmt.Errorf("%s on %d processors: %w", name, r.Cores, err)
+	}
+	return c, nil
+}
+
+func (r *runner) coresEnv() []string {
+	if r.Cores == 0 {
+		return nil
+	}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(r.Cores)}
+}
+
 // end sends SIGTERM, if the process still runs, and returns when it has ended.
 func (c *child) end() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only for one that has ended
@@ -124,7 +144,7 @@ func (r *runner) startCollector(ctx context.Context) (*collector, error) {
 	if err != nil {
 		return nil, errors.Join(err, in.Close(), stdin.Close())
 	}
-	c, err := r.start(ctx, "endpoint", nil, in, stdout, "bench", "hec", "--destinations", strconv.Itoa(r.destinations()))
+	c, err := r.start(ctx, "endpoint", nil, in, stdout, "bench", "hec", "--destinations", strconv.Itoa(r.destinations()), "--ages="+strconv.FormatBool(r.ages))
 	err = errors.Join(err, in.Close(), stdout.Close()) // the child has its own
 	if err != nil {
 		return nil, errors.Join(err, stdin.Close(), out.Close())

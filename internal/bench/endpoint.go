@@ -20,6 +20,10 @@ type Counts struct {
 	Bytes    int64     `json:"bytes"` // on the wire, compressed ones where they were
 	First    time.Time `json:"first"` // when the first request was answered; zero without one
 	Last     time.Time `json:"last"`  // likewise the last
+
+	Aged   int64 `json:"aged,omitempty"`    // events whose age was measured; see MeasureAges
+	AgeP50 int   `json:"age_p50,omitempty"` // the median age, in milliseconds
+	AgeP99 int   `json:"age_p99,omitempty"`
 }
 
 // Endpoint is a Splunk HTTP Event Collector that takes everything well-formed, counts it
@@ -33,6 +37,7 @@ type Endpoint struct {
 
 	events, requests, bytes atomic.Int64
 	first, last             atomic.Int64 // Unix nanoseconds
+	ages                    *ages        // nil: they are not measured
 }
 
 // maxBody bounds a request, uncompressed. It is above any batch that delivery cuts.
@@ -42,6 +47,9 @@ const maxBody = 64 << 20
 func NewEndpoint(token string) *Endpoint {
 	return &Endpoint{token: token, buffers: sync.Pool{New: func() any { return &reading{buf: make([]byte, 64<<10)} }}}
 }
+
+// MeasureAges has the endpoint compare the time of each event with that of its request.
+func (e *Endpoint) MeasureAges() { e.ages = &ages{} }
 
 // reading is what one request needs and the next one uses again.
 type reading struct {
@@ -73,6 +81,10 @@ func (e *Endpoint) Counts() Counts {
 	if first := e.first.Load(); first != 0 {
 		c.First, c.Last = time.Unix(0, first), time.Unix(0, e.last.Load())
 	}
+	if e.ages != nil {
+		events, q := e.ages.quantiles(0.5, 0.99)
+		c.Aged, c.AgeP50, c.AgeP99 = events, q[0], q[1]
+	}
 	return c
 }
 
@@ -80,6 +92,9 @@ func (e *Endpoint) Counts() Counts {
 func (e *Endpoint) Reset() {
 	for _, n := range []*atomic.Int64{&e.events, &e.requests, &e.bytes, &e.first, &e.last} {
 		n.Store(0)
+	}
+	if e.ages != nil {
+		e.ages.reset()
 	}
 }
 
@@ -128,6 +143,10 @@ func (e *Endpoint) count(r *http.Request) (events, wire int64, err error) {
 		return 0, 0, fmt.Errorf("content encoding %q", encoding)
 	}
 	var objects objectCounter
+	if e.ages != nil {
+		now := time.Now()
+		objects.begins = func(object []byte) { e.ages.add(object, now) }
+	}
 	for {
 		n, err := body.Read(reading.buf)
 		if err := objects.add(reading.buf[:n]); err != nil {

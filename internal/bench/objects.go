@@ -13,6 +13,8 @@ type objectCounter struct {
 	depth    int
 	inString bool
 	escaped  bool // the last byte was a backslash within a string
+
+	begins func(object []byte) // if not nil, told of each object: as much of it as is there yet
 }
 
 var (
@@ -28,6 +30,9 @@ func (c *objectCounter) add(p []byte) error {
 			continue
 		}
 		b := p[0]
+		if b == '{' && c.depth == 0 && c.begins != nil {
+			c.begins(p)
+		}
 		p = p[1:]
 		switch b {
 		case '{', '[':

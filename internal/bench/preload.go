@@ -19,13 +19,18 @@ func PreloadOptions() []kgo.Opt {
 	}
 }
 
+// eventHeaders are those of an event in canonical form.
+func eventHeaders() []kgo.RecordHeader {
+	return []kgo.RecordHeader{{Key: "encoding", Value: []byte("jcs")}, {Key: "version", Value: []byte("1")}}
+}
+
 // Preload writes the generator's next n events to topic and returns how many of them each
 // organization has, by index, when all are acknowledged. Progress, if not nil, is told now
 // and then how many are; it is called by one goroutine at a time.
 func Preload(ctx context.Context, client *kgo.Client, topic string, n int, g *Generator, progress func(done int)) ([]int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	headers := []kgo.RecordHeader{{Key: "encoding", Value: []byte("jcs")}, {Key: "version", Value: []byte("1")}}
+	headers := eventHeaders()
 	keys := make([][]byte, len(g.organizations))
 	for i, id := range g.organizations {
 		keys[i] = []byte(id)

@@ -9,15 +9,16 @@ import (
 
 // Result is what a run has measured.
 type Result struct {
-	Events        int    `json:"events"`        // in the topic
-	Partitions    int    `json:"partitions"`    // of the topic
-	Deliveries    int64  `json:"deliveries"`    // wanted: more than events where several streams want one
-	Delivered     int64  `json:"delivered"`     // by delivery, within its time
-	Organizations int    `json:"organizations"` // that the events are of
-	Streams       int    `json:"streams"`       // that are delivered
-	Destinations  int    `json:"destinations"`  // addresses that they go to
-	Compression   string `json:"compression"`   // of requests: gzip or none
-	Kafka         string `json:"kafka"`         // embedded, or the brokers given
+	Events        int    `json:"events"`          // in the topic
+	Partitions    int    `json:"partitions"`      // of the topic
+	Deliveries    int64  `json:"deliveries"`      // wanted: more than events where several streams want one
+	Delivered     int64  `json:"delivered"`       // by delivery, within its time
+	Organizations int    `json:"organizations"`   // that the events are of
+	Streams       int    `json:"streams"`         // that are delivered
+	Destinations  int    `json:"destinations"`    // addresses that they go to
+	Cores         int    `json:"cores,omitempty"` // that each process had; 0: all
+	Compression   string `json:"compression"`     // of requests: gzip or none
+	Kafka         string `json:"kafka"`           // embedded, or the brokers given
 
 	Requests      int64 `json:"requests"`       // that delivery made
 	FloorRequests int64 `json:"floor_requests"` // and the floor, for the same deliveries
@@ -55,7 +56,7 @@ func (m measurement) cpuPerMillion() float64 {
 func newResult(c Config, wanted int64, floor, delivery measurement) Result {
 	r := Result{
 		Events: c.Events, Partitions: c.Partitions, Deliveries: wanted, Delivered: delivery.counts.Events,
-		Organizations: c.Organizations, Streams: c.Streams, Destinations: c.destinations(),
+		Organizations: c.Organizations, Streams: c.Streams, Destinations: c.destinations(), Cores: c.Cores,
 		Requests: delivery.counts.Requests, FloorRequests: floor.counts.Requests,
 		Compression: c.compression(), Kafka: c.kafka(),
 		EventsPerSecond: delivery.perSecond(), CPUSecondsPerMillion: delivery.cpuPerMillion(),

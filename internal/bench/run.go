@@ -42,6 +42,8 @@ type Config struct {
 	Destinations  int           // addresses of the collector, which the streams share; 0: one for each stream
 	Gzip          bool          // compress requests
 	Duration      time.Duration // at most, of each of the two measurements
+	Linger        time.Duration // of the streams; 0: the default
+	Cores         int           // that the floor and delivery may use; 0: all
 	Profile       string        // file for the CPU profile of delivery; "": none
 
 	// Progress, if not nil, is told how far a phase is.
@@ -97,22 +99,31 @@ func (c Config) kafka() string {
 // Run writes the events to a topic of their own, measures the floor, then delivery, and
 // removes what it has made. It is an error when a process fails, and none when Duration
 // ends before everything is delivered: the figures are then of what was.
-func Run(ctx context.Context, c Config) (Result, error) {
+func Run(ctx context.Context, c Config) (result Result, err error) {
+	err = within(ctx, c, func(r *runner, _ *kadm.Client) error {
+		result, err = r.run(ctx)
+		return err
+	})
+	return result, err
+}
+
+// within runs f with topics of its own, and removes what was made.
+func within(ctx context.Context, c Config, f func(*runner, *kadm.Client) error) (err error) {
 	if err := c.Validate(); err != nil {
-		return Result{}, err
+		return err
 	}
 	brokers := c.Brokers
 	if len(brokers) == 0 {
 		broker, err := kafka.StartEmbedded(kafka.EmbeddedConfig{Log: c.Log})
 		if err != nil {
-			return Result{}, err
+			return err
 		}
 		defer broker.Close() //nolint:errcheck // in memory
 		brokers = []string{broker.Addr()}
 	}
 	dir, err := os.MkdirTemp("", "auditstream-bench-")
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a leftover in the temporary directory
 	r := &runner{
@@ -120,33 +131,17 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		// A cluster that is given may hold real topics, and other runs.
 		prefix: "auditstream-bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
-	return r.run(ctx)
-}
-
-// runner is one run.
-type runner struct {
-	Config
-	brokers []string
-	dir     string
-	prefix  string // of the topics and the floor's group
-	topics  kafka.Topics
-	fanout  Fanout
-	wanted  int64 // deliveries
-}
-
-func (r *runner) run(ctx context.Context) (result Result, err error) {
-	connect, err := kafka.Config{Brokers: r.brokers}.Options(r.Log)
+	connect, err := kafka.Config{Brokers: brokers}.Options(c.Log)
 	if err != nil {
-		return result, err
+		return err
 	}
-	client, err := kgo.NewClient(append(connect, PreloadOptions()...)...)
-	if err != nil {
-		return result, err
+	if r.client, err = kgo.NewClient(append(connect, PreloadOptions()...)...); err != nil {
+		return err
 	}
-	defer client.Close()
-	admin := kadm.NewClient(client)
+	defer r.client.Close()
+	admin := kadm.NewClient(r.client)
 	if err := r.makeTopics(ctx, admin); err != nil {
-		return result, err
+		return err
 	}
 	defer func() {
 		// Also when ctx has ended: the topics are ours to remove.
@@ -156,22 +151,42 @@ func (r *runner) run(ctx context.Context) (result Result, err error) {
 			err = errors.Join(err, fmt.Errorf("the topics %s.* are left over: %w", r.prefix, removeErr))
 		}
 	}()
-	if err := r.preload(ctx, client); err != nil {
-		return result, err
+	return f(r, admin)
+}
+
+// runner is one run.
+type runner struct {
+	Config
+	brokers []string
+	dir     string
+	prefix  string // of the topics and the floor's group
+	topics  kafka.Topics
+	client  *kgo.Client // of the events
+	fanout  Fanout
+	wanted  int64 // deliveries
+	ages    bool  // the endpoint measures how old events are
+	idle    bool  // the delivering process has one stream, which wants nothing
+}
+
+func (r *runner) run(ctx context.Context) (Result, error) {
+	counts, err := r.write(ctx)
+	if err != nil {
+		return Result{}, err
 	}
+	r.wanted = r.fanout.Deliveries(counts)
 	endpoint, err := r.startCollector(ctx)
 	if err != nil {
-		return result, err
+		return Result{}, err
 	}
 	defer endpoint.end()
 
 	floor, err := r.measure(ctx, "floor", endpoint, r.startFloor)
 	if err != nil {
-		return result, err
+		return Result{}, err
 	}
 	delivery, err := r.measure(ctx, "delivery", endpoint, r.startDelivery)
 	if err != nil {
-		return result, err
+		return Result{}, err
 	}
 	return newResult(r.Config, r.wanted, floor, delivery), nil
 }
@@ -185,16 +200,12 @@ func (r *runner) makeTopics(ctx context.Context, admin *kadm.Client) error {
 	return kafka.EnsureTopics(ctx, admin, r.topics, r.Log)
 }
 
-func (r *runner) preload(ctx context.Context, client *kgo.Client) error {
+// write writes the events and returns how many each organization has.
+func (r *runner) write(ctx context.Context) ([]int64, error) {
 	g := NewGenerator(GeneratorConfig{Seed: seed, Organizations: r.Organizations, Start: time.Now()})
-	counts, err := Preload(ctx, client, r.topics.Events(), r.Events, g, func(done int) {
+	return Preload(ctx, r.client, r.topics.Events(), r.Events, g, func(done int) {
 		r.progress("preload", int64(done), int64(r.Events))
 	})
-	if err != nil {
-		return err
-	}
-	r.wanted = r.fanout.Deliveries(counts)
-	return nil
 }
 
 func (r *runner) progress(phase string, done, total int64) {
@@ -205,7 +216,7 @@ func (r *runner) progress(phase string, done, total int64) {
 
 // startFloor starts the floor. It ends by itself.
 func (r *runner) startFloor(ctx context.Context, url string) (*child, error) {
-	return r.start(ctx, "floor", nil, nil, nil, "bench", "floor",
+	return r.startOn(ctx, "floor", nil, "bench", "floor",
 		"--brokers", strings.Join(r.brokers, ","),
 		"--topic", r.topics.Events(),
 		"--group", r.prefix+".floor",
@@ -225,7 +236,7 @@ func (r *runner) startDelivery(ctx context.Context, url string) (*child, error) 
 	if err := os.WriteFile(file, r.config(url), 0o600); err != nil {
 		return nil, err
 	}
-	return r.start(ctx, "delivery", []string{tokenEnv + "=" + Token}, nil, nil, "serve", "deliver", "--config", file, "--cpu-profile", r.Profile)
+	return r.startOn(ctx, "delivery", []string{tokenEnv + "=" + Token}, "serve", "deliver", "--config", file, "--cpu-profile", r.Profile)
 }
 
 // config is that of the delivering process, in JSON, which is YAML too. Everything that
@@ -235,13 +246,22 @@ func (r *runner) config(url string) []byte {
 	type object = map[string]any
 	var streams []object
 	for i, organization := range r.fanout.Streams() {
+		settings := object{
+			"url": Destination(url, i%r.destinations()), "token": object{"env": tokenEnv}, "compression": r.compression(),
+			"max_bytes": batchBytes,
+		}
+		if r.Linger > 0 {
+			settings["linger"] = r.Linger.String()
+		}
 		streams = append(streams, object{
-			"id": fmt.Sprintf("bench-%05d", i), "organization_id": organization, "start": "beginning",
-			"splunk": object{
-				"url": Destination(url, i%r.destinations()), "token": object{"env": tokenEnv}, "compression": r.compression(),
-				"max_bytes": batchBytes,
-			},
+			"id": fmt.Sprintf("bench-%d-%05d", r.Streams, i), "organization_id": organization, "start": "beginning", "splunk": settings,
 		})
+	}
+	if r.idle {
+		streams = []object{{
+			"id": "bench-idle", "organization_id": "*", "actions": []string{idleAction}, "start": "beginning",
+			"splunk": object{"url": url, "token": object{"env": tokenEnv}},
+		}}
 	}
 	text, err := json.Marshal(object{
 		"kafka":   object{"brokers": r.brokers},
