@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,17 +99,37 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 	return p
 }
 
-// save writes the records of lanes as they are now and returns when all replicas have
-// them.
-func (p *partition) save(ctx context.Context, lanes []*lane) error {
+// saveFirst writes the first record of a lane, and of all others that wait for theirs: a
+// thousand lanes that come into being together need few writes, not one each after the
+// other.
+func (p *partition) saveFirst(ctx context.Context, l *lane) error {
+	p.mu.Lock()
+	p.unrecorded = append(p.unrecorded, l)
+	p.mu.Unlock()
 	if err := p.saving.take(ctx); err != nil {
 		return err
 	}
 	defer p.saving.give()
+	p.mu.Lock()
+	lanes := p.unrecorded
+	p.unrecorded = nil
+	p.mu.Unlock()
+	if !slices.Contains(lanes, l) {
+		lanes = append(lanes, l) // somebody has written it, perhaps in vain
+	}
+	lanes = slices.DeleteFunc(lanes, (*lane).onRecord)
 	return p.writeNow(ctx, lanes)
 }
 
-// writeNow is save for a caller who holds saving.
+// onRecord says whether the record of the lane's revision is acknowledged.
+func (l *lane) onRecord() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.saved
+}
+
+// writeNow writes the records of lanes as they are now and returns when all replicas have
+// them. The caller holds saving.
 func (p *partition) writeNow(ctx context.Context, lanes []*lane) error {
 	now := time.Now()
 	s := snapshot{lanes: lanes}

@@ -37,7 +37,7 @@ func (k *slowKafka) Commit(_ context.Context, offsets map[int32]int64, _ map[int
 func commitOfThree(t *testing.T) (parts []*partition, writes map[int32]write, wait func() ([]int32, error)) {
 	t.Helper()
 	first := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20, Linger: time.Hour})
-	k := &slowKafka{waiting: make(chan write, 10)}
+	k := &slowKafka{waiting: make(chan write, 1000)}
 	g := first.g
 	g.out, g.member = k, k
 	parts = []*partition{first, g.newPartition(1, g.router, g.specs), g.newPartition(2, g.router, g.specs)}
@@ -136,6 +136,50 @@ func TestACommitThatIsGivenUpWaitsForNothing(t *testing.T) {
 		}
 		for _, number := range []int32{1, 2} { // late answers go nowhere, and wait for nobody
 			writes[number].promise(writes[number].r, nil)
+		}
+	})
+}
+
+func TestLanesThatComeIntoBeingTogetherShareTheWritesOfTheirFirstRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lanes = 100
+		p := newTestPartition(t, lineSink{}, sinks.Batching{MaxBytes: 1 << 20, Linger: time.Hour})
+		t.Cleanup(func() { p.stop(0) })
+		p.g.cfg.Retry = Retry{Min: time.Millisecond, Max: time.Millisecond}
+		k := &slowKafka{waiting: make(chan write, lanes)}
+		p.g.out = k
+		errs := make(chan error, lanes)
+		for i := range lanes {
+			l := p.addLane(p.streams[0], int64(i), nil)
+			go func() { errs <- l.establish(t.Context()) }()
+		}
+		refused := errors.New("refused")
+		for round, want := range []struct {
+			records int
+			err     error
+		}{{1, nil}, {lanes - 1, refused}} {
+			synctest.Wait()
+			if n := len(k.waiting); n != want.records {
+				t.Fatalf("round %d: %d records are written, want %d", round, n, want.records)
+			}
+			for range want.records {
+				x := <-k.waiting
+				x.promise(x.r, want.err)
+			}
+		}
+		for done := 0; done < lanes; { // all are written again, in few rounds
+			synctest.Wait()
+			for len(k.waiting) > 0 {
+				x := <-k.waiting
+				x.promise(x.r, nil)
+			}
+			select {
+			case err := <-errs:
+				if done++; err != nil {
+					t.Error(err)
+				}
+			case <-time.After(time.Second):
+			}
 		}
 	})
 }

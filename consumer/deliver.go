@@ -421,7 +421,7 @@ func (l *lane) establish(ctx context.Context) error {
 		if saved {
 			return nil
 		}
-		err := l.p.save(ctx, []*lane{l})
+		err := l.p.saveFirst(ctx, l)
 		if err == nil {
 			return nil
 		}

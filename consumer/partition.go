@@ -30,18 +30,19 @@ type partition struct {
 	unsaved  atomic.Int64 // events settled that no record speaks of yet, over all lanes
 	saveAt   atomic.Int64 // that many of them make early records due
 
-	mu        sync.Mutex
-	router    *router            // guarded by mu
-	specs     reached            // first offset of the streams topic that router does not know; guarded by mu
-	streams   []*stream          // by index, nil where none is delivered; guarded by mu
-	lanes     []*lane            // by stream index, nil where none exists yet; guarded by mu
-	from      []int64            // by stream index: nothing below belongs to the stream; guarded by mu
-	behind    map[*lane]struct{} // lanes that are not live; guarded by mu
-	strangers map[string]table   // by uid: records of streams that were not known when the partition was taken; guarded by mu
-	obsolete  []progressKey      // records to delete once their successors are acknowledged; guarded by mu
-	check     checker            // guarded by mu
-	found     []*stream          // scratch of offer; guarded by mu
-	epoch     int32              // leader epoch of the last record below position; -1: not known; guarded by mu
+	mu         sync.Mutex
+	router     *router            // guarded by mu
+	specs      reached            // first offset of the streams topic that router does not know; guarded by mu
+	streams    []*stream          // by index, nil where none is delivered; guarded by mu
+	lanes      []*lane            // by stream index, nil where none exists yet; guarded by mu
+	from       []int64            // by stream index: nothing below belongs to the stream; guarded by mu
+	behind     map[*lane]struct{} // lanes that are not live; guarded by mu
+	strangers  map[string]table   // by uid: records of streams that were not known when the partition was taken; guarded by mu
+	unrecorded []*lane            // that wait for their first records to be written; guarded by mu
+	obsolete   []progressKey      // records to delete once their successors are acknowledged; guarded by mu
+	check      checker            // guarded by mu
+	found      []*stream          // scratch of offer; guarded by mu
+	epoch      int32              // leader epoch of the last record below position; -1: not known; guarded by mu
 
 	saving     turn        // one writer of progress at a time, so that records go out in order
 	committed  groupOffset // what was last committed; guarded by Group.committing
