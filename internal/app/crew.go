@@ -231,14 +231,25 @@ func (c *crew) readOn(ctx context.Context, client *kgo.Client, specs consumer.Sp
 	case err != nil:
 		return specs, err
 	}
-	streams := slices.Clone(specs.Streams)
+	changed := map[string]int64{} // by id: offset of the last change
+	var changes []consumer.Spec
 	for _, r := range span.Records {
 		s, err := consumer.DecodeSpec(r)
 		if err != nil {
 			return specs, err
 		}
-		streams = slices.DeleteFunc(streams, func(have consumer.Spec) bool { return have.ID == s.ID })
-		streams = append(streams, s)
+		changed[s.ID] = r.Offset
+		changes = append(changes, s)
+	}
+	// Ten thousand streams may change at once: each is looked for once, not once a change.
+	streams := slices.DeleteFunc(slices.Clone(specs.Streams), func(have consumer.Spec) bool {
+		_, ok := changed[have.ID]
+		return ok
+	})
+	for _, s := range changes {
+		if changed[s.ID] == s.Offset {
+			streams = append(streams, s)
+		}
 	}
 	return consumer.Specs{Streams: streams, Offset: span.Next, TopicID: c.ids.Streams}, nil
 }

@@ -42,11 +42,16 @@ func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, stre
 // tellRemoved says which streams of the file are not delivered, or soon will not be,
 // because an operator has deleted them.
 func tellRemoved(have []consumer.Spec, want []config.Stream, log *zap.Logger) {
+	removed := map[string]consumer.Spec{}
+	for _, s := range have {
+		if s.Removed != nil {
+			removed[s.ID] = s
+		}
+	}
 	for _, w := range want {
-		i := slices.IndexFunc(have, func(s consumer.Spec) bool { return s.ID == w.ID && s.Removed != nil })
-		if i >= 0 {
+		if s, ok := removed[w.ID]; ok {
 			log.Warn("an operator has deleted this stream, although the file lists it: take it out of the file; listed again after a start without it, it is made anew",
-				zap.String("stream", w.ID), zap.String("state", have[i].State), zap.Stringer("deleted", have[i].Removed), zap.Time("at", have[i].Removed.At))
+				zap.String("stream", w.ID), zap.String("state", s.State), zap.Stringer("deleted", s.Removed), zap.Time("at", s.Removed.At))
 		}
 	}
 }
