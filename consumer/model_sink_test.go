@@ -167,7 +167,7 @@ func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 			w.fail("11: offset %d of %d holds no event", o, p.number)
 			continue
 		}
-		if last, ok := lp.newest[x.org]; ok && o < last && (o >= p.start || l.job != nil) && !x.Timestamp.Before(l.start) && !l.changed {
+		if last, ok := lp.newest[x.org]; ok && o < last && (o >= p.start || l.job != nil) && !x.Timestamp.Before(l.start) && !l.changed && !w.repeats(l, p.number, o) {
 			w.fail("11: %s: organization %c: event %d of %d arrives after %d", l.id, x.org, o, p.number, last)
 		}
 		lp.newest[x.org] = max(lp.newest[x.org], o)

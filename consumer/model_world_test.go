@@ -374,10 +374,15 @@ func (w *world) administer() {
 		s = s.Continue()
 	case 4: // a deliberate move
 		start := []string{StartBeginning, StartNow, w.clock.Add(-2 * time.Millisecond).Format(time.RFC3339Nano)}[w.tape.pick(3)]
-		s = s.MoveTo(start, w.tape.chance(50), Change{What: "moved", By: "operator"})
+		s = s.MoveTo(start, Change{What: "moved", By: "operator"})
 	case 5: // in one partition
 		p := w.parts[w.tape.pick(len(w.parts))]
-		s = s.MovePartition(p.number, max(0, p.end-int64(w.tape.pick(6))), w.events(), w.tape.chance(50), Change{What: "moved", By: "operator"})
+		offset := max(0, p.end-int64(w.tape.pick(6)))
+		forward := false
+		if rec, _ := p.decoded.of(s.In(p.number), w.events()); rec != nil {
+			forward = offset >= rec.Cursor
+		}
+		s = s.MovePartition(p.number, offset, w.events(), forward, Change{What: "moved", By: "operator"})
 	case 6:
 		s = s.Revise()
 		s.State = SpecDeleted
@@ -445,6 +450,18 @@ func (w *world) line(uid string, epoch int64, part int32) *line {
 		}
 	}
 	return best
+}
+
+// repeats says whether an event of a line that goes on where a former one stood has arrived
+// as one of that.
+func (w *world) repeats(l *line, part int32, offset int64) bool {
+	for l.forward && l.base > 1 {
+		l = w.line(l.uid, l.base-1, part)
+		if l.at(part).arrived[offset] {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *line) at(part int32) *lineProgress {

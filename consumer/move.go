@@ -19,9 +19,9 @@ type Move struct {
 }
 
 // MoveTo returns the spec that follows s after a deliberate move of the cursor in every
-// partition: to start, which is as Spec.Start. With forward nothing is repeated: a lane
-// that stands behind start already stays where it is.
-func (s Spec) MoveTo(start string, forward bool, c Change) Spec {
+// partition: to start, which is as Spec.Start. A move to now passes over and repeats nothing:
+// a lane that stands behind it already, when it hears of the move, stays where it is.
+func (s Spec) MoveTo(start string, c Change) Spec {
 	s = s.Revise().Note(c)
 	former := s.EpochBegan()
 	for _, m := range s.Moves {
@@ -30,12 +30,13 @@ func (s Spec) MoveTo(start string, forward bool, c Change) Spec {
 	s.FormerOffset = &former
 	s.Epoch++
 	s.BaseEpoch, s.EpochOffset, s.Start = s.Epoch, nil, start
-	s.Forward, s.Moved, s.Moves = forward, &c, nil
+	s.Forward, s.Moved, s.Moves = start == StartNow, &c, nil
 	return s
 }
 
 // MovePartition returns the spec that follows s after a deliberate move of the cursor in
-// one partition, to an offset in the events topic of that id.
+// one partition, to an offset in the events topic of that id. With forward, which is for an
+// offset that does not lie before the cursor, it repeats nothing, as a move to now.
 func (s Spec) MovePartition(number int32, offset int64, topicID string, forward bool, c Change) Spec {
 	s = s.Revise().Note(c)
 	s.Epoch++

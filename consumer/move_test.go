@@ -76,35 +76,35 @@ func TestWhereAMovedLaneStarts(t *testing.T) {
 		gaps      []gap
 	}{
 		"forward, from its former record": {
-			spec: at(made.MoveTo(StartNow, true, change), 8), start: 700, record: former, specs: 8,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 700, record: former, specs: 8,
 			from: 700, gaps: []gap{{From: 1, To: 2, Reason: "expired"}, {From: 300, To: 700, By: "op"}},
 		},
 		"back": {
-			spec: at(made.MoveTo(StartBeginning, false, change), 8), start: logStart, record: former, specs: 8,
+			spec: at(made.MoveTo(StartBeginning, change), 8), start: logStart, record: former, specs: 8,
 			from: logStart, gaps: []gap{{From: 1, To: 2, Reason: "expired"}},
 		},
 		"forward only, and it stands further on": {
-			spec: at(made.MoveTo("2026-11-01T00:00:00Z", true, change), 8), start: 200, record: former, specs: 8,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 200, record: former, specs: 8,
 			from: 300, gaps: []gap{{From: 1, To: 2, Reason: "expired"}},
 		},
 		"a stream that never had a lane has settled everything below the group offset": {
-			spec: at(made.MoveTo(StartNow, true, change), 8), start: 700, specs: 8,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 700, specs: 8,
 			from: 700, gaps: []gap{{From: 500, To: 700, By: "op"}},
 		},
 		"and is not moved back by a move that only passes over": {
-			spec: at(made.MoveTo("2026-11-01T00:00:00Z", true, change), 8), start: 200, specs: 8,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 200, specs: 8,
 			from: 500, lazy: true,
 		},
 		"unless nobody has taken over its making either": {
-			spec: at(made.MoveTo("2026-11-01T00:00:00Z", true, change), 8), start: 200, specs: 3,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 200, specs: 3,
 			from: 200,
 		},
 		"without a commit, at the start": {
-			spec: at(made.MoveTo(StartNow, true, change), 8), start: 700, commitOff: true,
+			spec: at(made.MoveTo(StartNow, change), 8), start: 700, commitOff: true,
 			from: 700, lazy: true,
 		},
 		"taken over before": {
-			spec: at(made.MoveTo(StartBeginning, false, change), 8), start: logStart, record: former, specs: 9,
+			spec: at(made.MoveTo(StartBeginning, change), 8), start: logStart, record: former, specs: 9,
 			from: 500, lazy: true,
 		},
 		"in this partition alone": {
@@ -128,7 +128,7 @@ func TestWhereAMovedLaneStarts(t *testing.T) {
 			from: 650, lazy: true,
 		},
 		"in every partition, after this one was moved alone": {
-			spec: at(at(made.MovePartition(4, 650, "events", true, change), 8).MoveTo(StartBeginning, false, change), 9), start: logStart, record: former, specs: 9,
+			spec: at(at(made.MovePartition(4, 650, "events", true, change), 8).MoveTo(StartBeginning, change), 9), start: logStart, record: former, specs: 9,
 			from: logStart, gaps: []gap{{From: 1, To: 2, Reason: "expired"}},
 		},
 	}

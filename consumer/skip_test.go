@@ -46,7 +46,7 @@ func TestASkipToNowPassesOverWhatWaitsAndSaysExactlyWhat(t *testing.T) {
 	r.publish(orgA, 0, 100)
 	r.eventually("a request under way", func() bool { return r.liveProgress("str_a") > 0 })
 	afterNow()
-	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, byOps("skipped to now")) })
 	afterNow()
 	r.learn(g)
 	r.publish(orgA, 100, 50)
@@ -72,7 +72,7 @@ func TestASkipToNowOfAStreamThatIsUpToDateRepeatsNothing(t *testing.T) {
 	g := r.group()
 	r.run(g)
 	for i := range 10 {
-		r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+		r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, byOps("skipped to now")) })
 		r.publish(orgA, i*50, 50) // delivered before the process hears of the move
 		r.eventually("the events", func() bool { return r.dest.count("a") >= (i+1)*50 })
 		r.learn(g)
@@ -111,7 +111,7 @@ func TestMovesWhileNobodyDelivers(t *testing.T) {
 	stop()
 	r.publish(orgA, 50, 50)
 	afterNow()
-	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, true, byOps("skipped to now")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartNow, byOps("skipped to now")) })
 	afterNow()
 	r.publish(orgA, 100, 50)
 	for range 2 {
@@ -125,7 +125,7 @@ func TestMovesWhileNobodyDelivers(t *testing.T) {
 	if gaps := r.survey("a").Lanes[0].Gaps; len(gaps) != 1 || gaps[0].From != 50 || gaps[0].To != 100 {
 		t.Errorf("gaps %+v, want [50, 100)", gaps)
 	}
-	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartBeginning, false, byOps("moved")) })
+	r.move(func(s consumer.Spec) consumer.Spec { return s.MoveTo(consumer.StartBeginning, byOps("moved")) })
 	for range 2 {
 		stop = r.start()
 		r.eventually("everything again", func() bool { return r.dest.count("a") >= 250 && r.survey("a").Lag == 0 })

@@ -161,6 +161,9 @@ func (s *Slots) grant() {
 		}
 		x := s.nextFast()
 		if x == nil {
+			if s.slow < s.cfg.MaxSlow && s.waiting[slowly].any() {
+				continue // somebody was found to be slow only now
+			}
 			break
 		}
 		x.place = s.order.PushBack(x)

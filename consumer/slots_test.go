@@ -108,6 +108,28 @@ func TestAHundredDestinationsThatHangKeepNoSlotFromTheOthers(t *testing.T) {
 	})
 }
 
+// Whoever waits for a slot of fast streams while its own stream turns slow is moved to the
+// slow ones, and gets a slot that is free there at once.
+func TestAStreamThatTurnsSlowWhileItWaitsIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := NewSlots(SlotsConfig{Max: 1, MaxSlow: 2})
+		var c counter
+		var p patron
+		var work sync.WaitGroup
+		work.Go(func() { _ = c.request(ctx, s, &p, live, time.Hour) }) // its destination hangs
+		synctest.Wait()
+		if err := c.request(ctx, s, &p, live, time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if c.longest > time.Second {
+			t.Errorf("the other lane waited %v for a slot that was free after a second", c.longest)
+		}
+		cancel()
+		work.Wait()
+	})
+}
+
 func TestAStreamThatIsFastAgainIsTreatedLikeTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(SlotsConfig{Max: 1, MaxSlow: 1})

@@ -43,11 +43,11 @@ func (t Target) apply(s consumer.Spec, topicID string, cursor int64, c consumer.
 	case t.At != nil:
 		return s.MovePartition(t.At.Partition, t.At.Offset, topicID, t.At.Offset >= cursor, c)
 	case t.Beginning:
-		return s.MoveTo(consumer.StartBeginning, false, c)
+		return s.MoveTo(consumer.StartBeginning, c)
 	case t.Now:
-		return s.MoveTo(consumer.StartNow, true, c)
+		return s.MoveTo(consumer.StartNow, c)
 	}
-	return s.MoveTo(t.Time.UTC().Format(time.RFC3339Nano), false, c)
+	return s.MoveTo(t.Time.UTC().Format(time.RFC3339Nano), c)
 }
 
 // Passage is what a move means in one partition.
