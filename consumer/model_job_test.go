@@ -130,7 +130,7 @@ func (w *world) runJob() {
 	w.names++
 	o := &jobOwner{owner: &owner{
 		w: w, progressID: w.progressID, name: fmt.Sprintf("J%d", w.names), fetch: map[int32]int64{},
-		inFlight: map[string]bool{}, seeking: map[int32]bool{}, writes: map[queue][]write{}, awake: true,
+		inFlight: map[string]bool{}, refusals: map[string]*refusalsOf{}, seeking: map[int32]bool{}, writes: map[queue][]write{}, awake: true,
 	}}
 	cfg := JobConfig{Task: j.task, Spec: s, Config: Config{
 		Topics: Topics{Progress: "progress", DeadLetters: "letters"},

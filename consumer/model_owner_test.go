@@ -26,9 +26,10 @@ type owner struct {
 	fetch      map[int32]int64   // where the poll loop reads on
 	writes     map[queue][]write // on their way; guarded by w.mu
 	inFlight   map[string]bool
-	started    int // goroutines of lanes
-	known      int // records of the streams topic
-	progressID int // the progress topic that it writes to
+	refusals   map[string]*refusalsOf // by stream and partition
+	started    int                    // goroutines of lanes
+	known      int                    // records of the streams topic
+	progressID int                    // the progress topic that it writes to
 	renewing   bool
 	committing bool
 	saving     bool
@@ -60,7 +61,7 @@ func (w *world) takeOver(specs Specs) {
 	w.names++
 	o := &owner{
 		w: w, known: int(specs.Offset), progressID: w.progressID, name: fmt.Sprintf("P%d", w.names), fetch: map[int32]int64{},
-		inFlight: map[string]bool{}, seeking: map[int32]bool{}, writes: map[queue][]write{},
+		inFlight: map[string]bool{}, refusals: map[string]*refusalsOf{}, seeking: map[int32]bool{}, writes: map[queue][]write{},
 	}
 	w.owner = o
 	g, err := New(Config{
@@ -81,7 +82,7 @@ func (w *world) takeOver(specs Specs) {
 		// The shortest waits: what is random in them would be no part of the schedule. Longer
 		// ones are asked for by the destination.
 		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},
-		Budget: NewBudget(w.memory, 0.5), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 0.5}), Metrics: w.metrics, Log: zap.NewNop(),
+		Budget: NewBudget(w.memory, 0.5), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 0.5}), Rejections: w.run, Metrics: w.metrics, Log: zap.NewNop(),
 	})
 	if err != nil {
 		w.fail("New: %v", err)

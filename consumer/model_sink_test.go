@@ -81,6 +81,7 @@ func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt,
 	if l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition); !l.at(b.Lane.Partition).onRecord[b.Lane.Revision] {
 		w.fail("6: %s sends before its revision was ever on record", id)
 	}
+	o.delivers(b)
 	if !w.healthy && w.tape.chance(25) {
 		w.tell("  refused")
 		return sinks.Receipt{}, s.unavailable()
@@ -121,7 +122,8 @@ func (s *modelSink) take(b *sinks.Batch, at []int64) (sinks.Receipt, error) {
 		n = w.tape.pick(n) // a head of it is taken
 	}
 	for i, o := range at {
-		if x := w.recordOf(b.Lane.TopicID, b.Lane.Partition, o); x == nil || !x.poison || j != nil && j.mended {
+		x := w.recordOf(b.Lane.TopicID, b.Lane.Partition, o)
+		if x == nil || !w.refuses(j, x) {
 			continue
 		}
 		refusal := &sinks.Error{Class: sinks.Rejected, Err: errors.New("bad event")}
@@ -167,12 +169,15 @@ func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 			w.fail("11: offset %d of %d holds no event", o, p.number)
 			continue
 		}
-		if last, ok := lp.newest[x.org]; ok && o < last && (o >= p.start || l.job != nil) && !x.Timestamp.Before(l.start) && !l.changed && !w.repeats(l, p.number, o) {
+		if last, ok := lp.newest[x.org]; ok && o < last && (o >= p.start || l.job != nil && !l.job.twice) && !x.Timestamp.Before(l.start) && !l.changed && !w.repeats(l, p.number, o) && !x.refused {
 			w.fail("11: %s: organization %c: event %d of %d arrives after %d", l.id, x.org, o, p.number, last)
 		}
 		lp.newest[x.org] = max(lp.newest[x.org], o)
 	}
 	w.tell("  taken %v", at)
+	if len(at) > 0 {
+		s.o.refusals[runOf(b.Lane.UID, b.Lane.Partition)] = nil
+	}
 	in := &intake{line: l, part: p.number, offsets: at}
 	if w.waiting == 0 || len(at) == 0 {
 		in.settle(w)

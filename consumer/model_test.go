@@ -200,6 +200,9 @@ func (w *world) step() {
 		}
 	case q < 990:
 		w.remake()
+	case q < 996:
+		w.broken = !w.broken
+		w.tell("the destination's mapping is broken: %t", w.broken)
 	default:
 		w.pass([]time.Duration{10 * time.Millisecond, produceTimeout + time.Second, refreshAfter + refreshSpread + time.Minute}[t.pick(3)])
 	}
@@ -230,7 +233,8 @@ func (w *world) remake() {
 // quiet stops the faults and lets everything come to rest.
 func (w *world) quiet() {
 	w.tell("-- quiet")
-	w.healthy = true
+	w.healthy, w.broken = true, false
+	w.run = 0 // what is left of bad events in a row, an operator lets go to the dead letters
 	for _, z := range w.zombies {
 		w.crash(z)
 	}

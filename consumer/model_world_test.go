@@ -26,6 +26,7 @@ type world struct {
 	batch   int // events a batch
 	memory  int64
 	slots   int // for requests
+	run     int // of refusals, that a lane bears; 0: any
 	waiting int // batches that may wait to be confirmed; 0: everything is durable at once
 	intakes map[sinks.Ticket]*intake
 	late    int // batches that are lost although faults have stopped
@@ -53,6 +54,7 @@ type world struct {
 	once    map[string]slot
 
 	healthy   bool // faults have stopped
+	broken    bool // the destination refuses every event of a stream: something that all share is wrong
 	stalled   bool // an owner has stalled: its record may stand over one that lists a gap
 	forgotten bool // a whole progress topic or a commit was lost, and gaps with it
 
@@ -79,6 +81,7 @@ type simRecord struct {
 	org     byte
 	kind    int
 	poison  bool // the destination refuses it
+	refused bool // it was refused while the mapping was broken
 	huge    bool // no frame can hold it
 	invalid bool // no event at all
 }
@@ -139,6 +142,7 @@ func newWorld(t *tape, m *Metrics) *world {
 	w.batch = 1 + t.pick(2)
 	w.memory = []int64{1 << 20, 2}[t.pick(2)]
 	w.slots = []int{16, 1}[t.pick(2)]
+	w.run, w.broken = []int{0, 1, 3}[t.pick(3)], t.chance(15)
 	w.linger = []time.Duration{0, 3 * time.Millisecond}[t.pick(2)]
 	w.lines = append(w.lines, &line{
 		id: invalidUID, uid: invalidUID + ".model", base: 1, parts: map[int32]*lineProgress{},
@@ -777,7 +781,10 @@ func (w *world) letterArrives(o *owner, r *kgo.Record) {
 		}
 		w.settle(w.lines[0], p.number, offset)
 	default:
-		if !x.poison && !x.huge {
+		if !x.huge && streams[0].Replay == "" {
+			o.lettered(streams[0].UID, p.number, x)
+		}
+		if !x.poison && !x.huge && !x.refused {
 			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
 		}
 		uid := streams[0].UID
