@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/auditstream/auditstream/internal/egress"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/transport"
 )
 
 // lost is why a request got no answer, or not a whole one.
@@ -72,20 +72,9 @@ func lostBy(err error) lost {
 
 // distrust says what is wrong with a server's certificate, "" if nothing is.
 func distrust(err error) string {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "it is signed by an unknown authority: name that authority's certificate in ca_file"
+	why := transport.CertificateProblem(err)
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		why += ": a bucket whose name has dots, or a store of one's own, may need path_style: true"
 	}
-	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Sprintf("it is not for the name %q: a bucket whose name has dots, or a store of one's own, may need path_style: true", e.Host)
-	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		if e.Reason == x509.Expired {
-			return "it has expired or is not yet valid"
-		}
-		return "it is not valid for a server"
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "it cannot be verified"
-	}
-	return ""
+	return why
 }

@@ -50,7 +50,7 @@ func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && asksForCertificate(op.Err) {
 		return sinks.Misconfigured, fmt.Sprintf("%s wants a certificate of ours that it trusts (%v): set client_cert and client_key to one", c.address, op.Err)
 	}
-	if why := certificateProblem(err); why != "" {
+	if why := CertificateProblem(err); why != "" {
 		return sinks.Misconfigured, fmt.Sprintf("the certificate of %s is not trusted: %s", c.address, why)
 	}
 	where := c.address
@@ -91,8 +91,9 @@ func asksForCertificate(alert error) bool {
 	return false
 }
 
-// certificateProblem says what is wrong with a server's certificate, "" if nothing is.
-func certificateProblem(err error) string {
+// CertificateProblem says what is wrong with a server's certificate for which err refuses the
+// connection, and what there is to mend; "" if err is about no certificate.
+func CertificateProblem(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "it is signed by an unknown authority: name that authority's certificate in ca_file"
 	}
