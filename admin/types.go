@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/schema"
+)
+
+// Document is JSON that is handed on as it is.
+type Document = json.RawMessage
+
+// Plan is what a draft would change.
+type Plan struct {
+	ID      string       `json:"id"`
+	Action  string       `json:"action"`            // create, update or none
+	Changes []PlanChange `json:"changes,omitempty"` // of settings, by JSON pointer
+	Cursor  string       `json:"cursor"`            // in words, what becomes of the cursor
+}
+
+// PlanChange is one setting that would change. Secrets are shown as what they are, never
+// with a value.
+type PlanChange struct {
+	Pointer string   `json:"pointer"`
+	From    Document `json:"from,omitempty"`
+	To      Document `json:"to,omitempty"`
+}
+
+// Target is where a cursor is moved to: one of Now, Beginning and Time, for the whole
+// stream, or an offset of one partition.
+type Target struct {
+	Now       bool       `json:"now,omitempty"`
+	Beginning bool       `json:"beginning,omitempty"`
+	Time      *time.Time `json:"time,omitempty"`
+	Partition *int32     `json:"partition,omitempty"` // with Offset
+	Offset    *int64     `json:"offset,omitempty"`
+}
+
+// Passage is what a move does in one partition.
+type Passage struct {
+	Partition int32 `json:"partition"`
+	Cursor    int64 `json:"cursor"`
+	Target    int64 `json:"target"`
+	Skipped   int64 `json:"skipped"`            // events of the stream that are passed over
+	Repeated  int64 `json:"repeated"`           // that are sent again
+	AtLeast   bool  `json:"at_least,omitempty"` // there may be more: counting took too long
+}
+
+// History is what is known of the last hours, in equal steps, the oldest first. A number
+// that nobody has measured is null, which is not 0.
+type History struct {
+	From time.Time `json:"from"`
+	Step int       `json:"step"` // seconds
+
+	Delivered    []*float64 `json:"delivered"`     // events a second
+	DeadLettered []*float64 `json:"dead_lettered"` // events a second
+	Retried      []*float64 `json:"retried"`       // attempts made again, a second
+	Lag          []*float64 `json:"lag"`           // events, or offsets where they are not counted
+	LagSeconds   []*float64 `json:"lag_seconds"`   // age of the oldest event that waits
+}
+
+// TailQuery says which events to follow. What is zero does not restrict.
+type TailQuery struct {
+	Organization string   `json:"organization,omitempty"`
+	Actions      []string `json:"actions,omitempty"` // globs
+	Stream       string   `json:"stream,omitempty"`  // only what this stream would deliver
+	Actor        string   `json:"actor,omitempty"`   // id of the actor
+	Payload      bool     `json:"payload,omitempty"` // with the event itself; else what identifies it
+	Last         int      `json:"last,omitempty"`    // begin with so many of the last events
+}
+
+// TailEvent is an event that was published.
+type TailEvent struct {
+	Partition      int32     `json:"partition"`
+	Offset         int64     `json:"offset"`
+	Time           time.Time `json:"time"` // when Kafka took it
+	OrganizationID string    `json:"organization_id"`
+	Action         string    `json:"action"`
+	ID             string    `json:"id"`
+	OccurredAt     string    `json:"occurred_at"`
+	Event          Document  `json:"event,omitempty"`
+	Missed         int64     `json:"missed,omitempty"` // events before this one that there was no time to show
+}
+
+// ExplainQuery names an event. Whatever else is known of it makes finding it faster.
+type ExplainQuery struct {
+	EventID      string    `json:"event_id"`
+	Organization string    `json:"organization,omitempty"`
+	Since        time.Time `json:"since,omitzero"` // when it was published at the earliest; zero: what the id says, else all
+}
+
+// Explanation says where an event is.
+type Explanation struct {
+	EventID string      `json:"event_id"`
+	Copies  []EventCopy `json:"copies"` // more than one if it was published more than once; none: not found
+	Sought  string      `json:"sought"` // where was looked, in words
+}
+
+// EventCopy is one record of an event.
+type EventCopy struct {
+	TailEvent
+	Streams []Whereabouts `json:"streams"` // of every stream of its organization
+}
+
+// Whereabouts is where one record is on its way to one stream.
+type Whereabouts struct {
+	Stream     string               `json:"stream"`
+	State      string               `json:"state"` // delivered, filtered, waiting, dead-lettered, passed over, expired, before start
+	Why        string               `json:"why"`   // in words
+	DeadLetter *deadletter.Position `json:"dead_letter,omitempty"`
+}
+
+// Trial is what would become of an event in a stream.
+type Trial struct {
+	Violations []schema.Violation `json:"violations,omitempty"` // the event is not valid: it would be dead-lettered
+	Route      Verdict            `json:"route"`                // organization and actions
+	Filter     *Verdict           `json:"filter,omitempty"`     // the stream's expression
+	Bytes      []byte             `json:"bytes,omitempty"`      // of the request's body, before compression
+	Text       string             `json:"text,omitempty"`       // the same, if it is text
+	Headers    map[string]string  `json:"headers,omitempty"`    // secrets masked
+}
+
+// Verdict is whether an event goes on, and why.
+type Verdict struct {
+	Pass bool   `json:"pass"`
+	Why  string `json:"why"`
+}
+
+// DeadLetter is a letter with everything that it holds.
+type DeadLetter struct {
+	deadletter.Listed
+	Value []byte `json:"value"` // the original bytes
+}
+
+// Replay asks for events of a stream another time: by the time at which Kafka took them, or
+// by offsets.
+type Replay struct {
+	Stream         string           `json:"stream"`
+	From           *time.Time       `json:"from,omitempty"` // absent: what Kafka still has
+	To             *time.Time       `json:"to,omitempty"`   // absent: now
+	Offsets        []consumer.Range `json:"offsets,omitempty"`
+	Actions        []string         `json:"actions,omitempty"`
+	OrganizationID string           `json:"organization_id,omitempty"`
+	Rate           float64          `json:"rate,omitempty"` // events a second at most; 0: no cap
+	AllowExpired   bool             `json:"allow_expired,omitempty"`
+}
+
+// Redrive asks for the events of dead letters again: of the named ones, or of all that are
+// open and match.
+type Redrive struct {
+	Stream         string                `json:"stream"`
+	Letters        []deadletter.Position `json:"letters,omitempty"`
+	Class          string                `json:"class,omitempty"`
+	OrganizationID string                `json:"organization_id,omitempty"`
+	Since          *time.Time            `json:"since,omitempty"`
+	Rate           float64               `json:"rate,omitempty"`
+}
+
+// JobPlan is what a job would send.
+type JobPlan struct {
+	Matched int64            `json:"matched"`
+	Ranges  []consumer.Range `json:"ranges"`
+	Expired []consumer.Range `json:"expired,omitempty"` // of what was asked for, what Kafka no longer has
+}
+
+// Job is a job and how far it is.
+type Job struct {
+	consumer.Task
+	State   string         `json:"state"` // running, waiting (nobody runs it), done
+	Done    consumer.Tally `json:"done"`
+	Left    int64          `json:"left"` // offsets that it has not come to
+	Problem string         `json:"problem,omitempty"`
+}
+
+// Schema is one version of an action's schema.
+type Schema struct {
+	Action   string   `json:"action"`
+	Version  int      `json:"version"`
+	Versions []int    `json:"versions,omitempty"` // all there are
+	Family   string   `json:"family,omitempty"`
+	Title    string   `json:"title,omitempty"`
+	Builtin  bool     `json:"builtin"` // of the catalogue; else registered here
+	Schema   Document `json:"schema,omitempty"`
+	Example  Document `json:"example,omitempty"`
+}
+
+// Topics are the topics of the cluster that are auditstream's, and the groups that read.
+type Topics struct {
+	Cluster string  `json:"cluster"`
+	Topics  []Topic `json:"topics"`
+	Groups  []Group `json:"groups"`
+}
+
+// Topic is a topic.
+type Topic struct {
+	Name       string      `json:"name"`
+	ID         string      `json:"id"`
+	Retention  int         `json:"retention_seconds,omitempty"` // 0: for ever, or compacted
+	Partitions []Partition `json:"partitions"`
+	Problems   []string    `json:"problems,omitempty"` // settings that are not as they should be
+}
+
+// Partition is a partition of a topic.
+type Partition struct {
+	Number     int32 `json:"number"`
+	Leader     int32 `json:"leader"`   // -1: none
+	Replicas   int   `json:"replicas"` // that are configured
+	InSync     int   `json:"in_sync"`
+	Start      int64 `json:"start"`
+	End        int64 `json:"end"`         // high watermark
+	LastStable int64 `json:"last_stable"` // below it no transaction is open
+}
+
+// Group is the consumer group of a kind of destination.
+type Group struct {
+	ID      string   `json:"id"`
+	Kind    string   `json:"kind"`
+	State   string   `json:"state"`
+	Members []Member `json:"members"`
+	Lag     int64    `json:"lag"` // offsets between its commits and the ends
+}
+
+// Member is a process of a group.
+type Member struct {
+	Client     string  `json:"client"`
+	Host       string  `json:"host"`
+	Partitions []int32 `json:"partitions"`
+}
