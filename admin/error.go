@@ -29,7 +29,7 @@ func (e *Error) Error() string { return e.Message }
 
 // Is says that errors of the same code are alike, for [errors.Is] with [Code.Err].
 func (e *Error) Is(target error) bool {
-	other, ok := target.(*Error) //nolint:errorlint // errors.Is does the unwrapping
+	other, ok := target.(*Error)
 	return ok && other.Message == "" && other.Code == e.Code
 }
 
