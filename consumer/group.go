@@ -301,6 +301,11 @@ func (g *Group) Run(ctx context.Context) error {
 	// ended: a Kafka that hangs would hold up the end of the process.
 	kill()
 	g.client.CloseAllowingRebalance()
+	// Closing leaves the group a second time, in a goroutine that it does not wait for when
+	// the group was left already, and polls a last time. If that poll finds something (the
+	// errors of a Kafka that is away), it holds up whoever leaves later, for ever. Nobody
+	// polls after it, so from here on nothing does.
+	g.client.AllowRebalance()
 	return nil
 }
 
