@@ -13,7 +13,7 @@ import (
 // Drop deletes a stream at once: what it has not delivered it never will. A file that still
 // lists it does not make it again; see diffStreams.
 func (o *Operator) Drop(ctx context.Context, id string, d Deed) (Done, error) {
-	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+	return o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		return s.Deleted(d.change("deleted")), nil
 	})
 }
@@ -26,7 +26,7 @@ func (o *Operator) Drain(ctx context.Context, id string, d Deed) (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+	return o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		switch {
 		case s.State == consumer.SpecDraining:
 			return s, nil
@@ -153,7 +153,7 @@ func (c *crew) finishDrained(ctx context.Context) error {
 			}
 			continue
 		}
-		done, err := o.change(ctx, st.Spec.ID, func(s consumer.Spec) (consumer.Spec, error) {
+		done, err := o.change(ctx, st.Spec.ID, Deed{}, func(s consumer.Spec) (consumer.Spec, error) {
 			if s.UID != st.Spec.UID || s.State != consumer.SpecDraining {
 				return s, nil // somebody was faster
 			}

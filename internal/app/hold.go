@@ -3,16 +3,38 @@ package app
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/auditstream/auditstream/consumer"
 )
 
 // Deed is who does something to a stream, and why. Both stay on record.
-type Deed struct{ By, Reason string }
+type Deed struct {
+	By, Reason string
+	If         string // the version that the stream has to have, see VersionOf; empty: whichever
+}
 
 func (d Deed) change(what string) consumer.Change {
 	return consumer.Change{What: what, By: d.By, At: time.Now().UTC(), Reason: d.Reason}
+}
+
+// VersionOf is another one after each change of a stream, and of one that is made again.
+func VersionOf(s consumer.Spec) string { return s.UID + "." + strconv.FormatInt(s.Revision, 10) }
+
+// ChangedError says that a stream has another version than whoever changes it knows.
+type ChangedError struct{ ID, Version, Known string }
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("stream %q was changed meanwhile: its version is %s, and no longer %s; look at it again", e.ID, e.Version, e.Known)
+}
+
+// check refuses a stream of another version.
+func (d Deed) check(s consumer.Spec) error {
+	if d.If == "" || d.If == VersionOf(s) {
+		return nil
+	}
+	return &ChangedError{ID: s.ID, Version: VersionOf(s), Known: d.If}
 }
 
 // Done is what became of a deed.
@@ -25,7 +47,7 @@ type Done struct {
 // an act of operation and no setting, so it outlives every start with the stream's file,
 // until [Operator.Resume]. Paused again, a stream stays as it was.
 func (o *Operator) Pause(ctx context.Context, id string, d Deed) (Done, error) {
-	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+	return o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		if s.Hold != nil {
 			return s, nil
 		}
@@ -39,7 +61,7 @@ func (o *Operator) Pause(ctx context.Context, id string, d Deed) (Done, error) {
 // Resume lifts an operator's pause. A [*PausedError] says that the stream is paused by its
 // owner as well, or by it alone.
 func (o *Operator) Resume(ctx context.Context, id string, d Deed) (Done, error) {
-	done, err := o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+	done, err := o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		if s.Hold == nil {
 			return s, nil
 		}
@@ -79,14 +101,18 @@ func (e *PausedError) Error() string {
 const changeTimeout = 30 * time.Second
 
 // change has decide make another spec of the stream with an id; one of the same revision
-// is no change.
-func (o *Operator) change(ctx context.Context, id string, decide func(consumer.Spec) (consumer.Spec, error)) (Done, error) {
+// is no change. Of two that know the same version, whoever writes first wins: the version
+// is looked at in the transaction that writes.
+func (o *Operator) change(ctx context.Context, id string, d Deed, decide func(consumer.Spec) (consumer.Spec, error)) (Done, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	var done Done
 	_, written, err := changeStreams(ctx, o.opts, o.topics, o.log, func(have []consumer.Spec) ([]consumer.Spec, error) {
 		s, err := streamNamed(have, id)
 		if err != nil {
+			return nil, err
+		}
+		if err := d.check(s); err != nil {
 			return nil, err
 		}
 		next, err := decide(s)

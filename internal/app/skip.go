@@ -151,7 +151,7 @@ func (o *Operator) Move(ctx context.Context, id string, t Target, d Deed) (Done,
 	if err != nil {
 		return Done{}, err
 	}
-	return o.change(ctx, id, func(s consumer.Spec) (consumer.Spec, error) {
+	return o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		if isDraining(s) {
 			return s, errEnds()
 		}

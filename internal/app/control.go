@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/consumer"
+)
+
+// Control is the control plane on Kafka alone: what the HTTP server serves, the console
+// shows and the commands ask. It is safe for concurrent use.
+type Control struct {
+	operator *Operator
+	config   *config.Config
+	version  string
+	log      *zap.Logger
+}
+
+var _ admin.Service = (*Control)(nil)
+
+// ControlConfig is what a Control needs.
+type ControlConfig struct {
+	Operator *Operator      // who closes it closes nothing of the Control
+	Config   *config.Config // whose topics, policies and keys hold
+	Version  string         // of auditstream
+	Log      *zap.Logger
+}
+
+// NewControl makes a control plane. It has nothing to close.
+func NewControl(c ControlConfig) *Control {
+	return &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log}
+}
+
+// told gives errors that a caller can do something about the class that says so.
+func told(err error) error {
+	if err == nil {
+		return nil
+	}
+	var code admin.Code
+	switch {
+	case is[*admin.Error](err):
+		return err
+	case is[*NoStreamError](err):
+		code = admin.CodeNotFound
+	case is[*ChangedError](err):
+		code = admin.CodeChanged
+	case is[*TargetError](err):
+		code = admin.CodeInvalid
+	case is[*PausedError](err):
+		code = admin.CodeConflict
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), passes(err):
+		code = admin.CodeUnavailable
+	default:
+		return err
+	}
+	return code.Errorf("%v", err)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// unserved is the error of what this binary cannot do yet.
+func unserved(what string) error {
+	return admin.CodeUnavailable.Errorf("%s: this version of auditstream does not serve it", what)
+}
+
+// deed is who changes something, and why, as streams keep it.
+func deed(c admin.Change) Deed { return Deed{By: c.By, Reason: c.Reason, If: c.If} }
+
+// described is a stream as callers see it.
+func described(st consumer.Status) *admin.Stream {
+	s := st.Spec
+	return &admin.Stream{
+		ID: s.ID, UID: s.UID, Version: VersionOf(s), Owner: s.Owner,
+		OrganizationID: s.OrganizationID, Actions: s.Actions, Format: s.Format, Kind: s.Kind, Settings: s.Settings,
+		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Hold: s.Hold, Changes: s.Changes,
+	}
+}

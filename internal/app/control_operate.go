@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/consumer"
+)
+
+// PauseStream implements admin.StreamService.
+func (c *Control) PauseStream(ctx context.Context, id string, change admin.Change) (*admin.Stream, error) {
+	done, err := c.operator.Pause(ctx, id, deed(change))
+	return c.after(ctx, done, err)
+}
+
+// ResumeStream implements admin.StreamService.
+func (c *Control) ResumeStream(ctx context.Context, id string, change admin.Change) (*admin.Stream, error) {
+	done, err := c.operator.Resume(ctx, id, deed(change))
+	return c.after(ctx, done, err)
+}
+
+// DeleteStream implements admin.StreamService.
+func (c *Control) DeleteStream(ctx context.Context, id string, drain bool, change admin.Change) (*admin.Stream, error) {
+	end := c.operator.Drop
+	if drain {
+		end = c.operator.Drain
+	}
+	done, err := end(ctx, id, deed(change))
+	return c.after(ctx, done, err)
+}
+
+// planPatience bounds how long is counted what a move means.
+const planPatience = 10 * time.Second
+
+// PlanSkip implements admin.StreamService.
+func (c *Control) PlanSkip(ctx context.Context, id string, to admin.Target) ([]admin.Passage, error) {
+	t, err := target(to)
+	if err != nil {
+		return nil, err
+	}
+	passages, err := c.operator.PlanMove(ctx, id, t, planPatience)
+	out := make([]admin.Passage, 0, len(passages))
+	for _, p := range passages {
+		out = append(out, admin.Passage(p))
+	}
+	return out, told(err)
+}
+
+// SkipStream implements admin.StreamService.
+func (c *Control) SkipStream(ctx context.Context, id string, to admin.Target, change admin.Change) (*admin.Stream, error) {
+	t, err := target(to)
+	if err != nil {
+		return nil, err
+	}
+	done, err := c.operator.Move(ctx, id, t, deed(change))
+	return c.after(ctx, done, err)
+}
+
+// target reads where a cursor is to be moved.
+func target(to admin.Target) (Target, error) {
+	t := Target{Now: to.Now, Beginning: to.Beginning}
+	forms := 0
+	for _, is := range []bool{to.Now, to.Beginning, to.Time != nil, to.Partition != nil || to.Offset != nil} {
+		if is {
+			forms++
+		}
+	}
+	switch {
+	case forms != 1:
+		return t, admin.CodeInvalid.Errorf("say where to move the cursor: exactly one of now, beginning, time, and partition with offset")
+	case (to.Partition == nil) != (to.Offset == nil):
+		return t, admin.CodeInvalid.Errorf("partition and offset go together: one partition's cursor is moved to one offset")
+	case to.Time != nil && to.Time.IsZero():
+		return t, admin.CodeInvalid.Errorf("the time to move the cursor to is empty")
+	case to.Time != nil:
+		t.Time = *to.Time
+	case to.Offset != nil:
+		t.At = &Place{Partition: *to.Partition, Offset: *to.Offset}
+	}
+	return t, nil
+}
+
+// after says where a stream stands once something was done to it.
+func (c *Control) after(ctx context.Context, done Done, err error) (*admin.Stream, error) {
+	if err != nil {
+		return nil, told(err)
+	}
+	if done.Spec.State == consumer.SpecDeleted {
+		return described(consumer.Status{Spec: done.Spec, State: consumer.SpecDeleted}), nil
+	}
+	return c.Stream(ctx, done.Spec.ID)
+}

@@ -1,0 +1,18 @@
+package app
+
+import (
+	"context"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// TestStream implements admin.StreamService.
+func (c *Control) TestStream(context.Context, string, func(sinks.Step)) (string, error) {
+	return "", unserved("testing streams")
+}
+
+// TestDraft implements admin.StreamService.
+func (c *Control) TestDraft(context.Context, admin.Draft, func(sinks.Step)) (string, error) {
+	return "", unserved("testing streams")
+}
