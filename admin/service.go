@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
@@ -34,7 +35,7 @@ type StreamService interface {
 	// is empty.
 	History(ctx context.Context, id string) (*History, error)
 
-	CreateStream(ctx context.Context, d Draft) (*Stream, error)
+	CreateStream(ctx context.Context, d Draft, c Change) (*Stream, error)
 	UpdateStream(ctx context.Context, id string, d Draft, c Change) (*Stream, error)
 	// PlanStream says what CreateStream or UpdateStream would do, and does nothing.
 	PlanStream(ctx context.Context, d Draft) (*Plan, error)
@@ -47,10 +48,11 @@ type StreamService interface {
 	PlanSkip(ctx context.Context, id string, to Target) ([]Passage, error)
 	SkipStream(ctx context.Context, id string, to Target, c Change) (*Stream, error)
 	// TestStream sends one marked event to a stream's destination, and tells each step as it
-	// is done. It returns the id of the event.
-	TestStream(ctx context.Context, id string, step func(sinks.Step)) (eventID string, err error)
+	// is done. It returns the id of the event, and why the destination did not take it: a
+	// *[sinks.Error] where the destination has had its say.
+	TestStream(ctx context.Context, id string, c Change, step func(sinks.Step)) (eventID string, err error)
 	// TestDraft does the same for a stream that is not made yet.
-	TestDraft(ctx context.Context, d Draft, step func(sinks.Step)) (eventID string, err error)
+	TestDraft(ctx context.Context, d Draft, c Change, step func(sinks.Step)) (eventID string, err error)
 	// Try says what would become of an event in a stream, and which bytes would be sent. It
 	// sends nothing.
 	Try(ctx context.Context, d Draft, event []byte) (*Trial, error)
@@ -68,7 +70,9 @@ type EventService interface {
 type DeadLetterService interface {
 	DeadLetters(ctx context.Context, q deadletter.Query) (*deadletter.Listing, error)
 	DeadLetter(ctx context.Context, at deadletter.Position) (*DeadLetter, error)
-	DiscardDeadLetters(ctx context.Context, at []deadletter.Position, c Change) error
+	// DiscardDeadLetters discards all of the letters, or none if one of them is not there or
+	// was redriven.
+	DiscardDeadLetters(ctx context.Context, at []deadletter.Position, c Change) (*Discarded, error)
 }
 
 // JobService is about replays and redrives. A job that is started runs in the process that
@@ -94,6 +98,9 @@ type Change struct {
 	By     string `json:"-"` // the caller; it is never taken from what the caller sends
 	Reason string `json:"reason,omitempty"`
 	If     string `json:"-"` // the version that what is changed has to have; empty: whichever
+	// Wait bounds how long is waited, after a stream was changed, for the change to be in
+	// force in every process that delivers; [Outcome] says whether it is. 0: not at all.
+	Wait time.Duration `json:"-"`
 }
 
 // Draft is a stream as its owner writes it: the document that stands in a configuration
@@ -119,4 +126,27 @@ type Stream struct {
 	Advice  string            `json:"advice,omitempty"` // what to do about the state
 	Hold    *consumer.Change  `json:"hold,omitempty"`   // an operator's pause
 	Changes []consumer.Change `json:"changes,omitempty"`
+	Outcome *Outcome          `json:"outcome,omitempty"` // of the change that this answers; else nil
+}
+
+// Outcome is what became of the change of a stream.
+type Outcome struct {
+	Written bool `json:"written"`  // false: it was so already
+	InForce int  `json:"in_force"` // partitions whose process has taken the change over
+	Owned   int  `json:"owned"`    // partitions that have a process
+	Members int  `json:"members"`  // processes; those that have just come own nothing yet
+}
+
+// Identity says which stream has an id.
+type Identity struct{ ID, UID, Version, OrganizationID string }
+
+// Identifier tells whose streams are, and drafts, before anything is done with them; see
+// [Confine].
+type Identifier interface {
+	// Identities are all streams that are not deleted.
+	Identities(ctx context.Context) ([]Identity, error)
+	// IdentifyDraft reads of a draft what it calls the stream, and its organization. Like
+	// everything that reads drafts it finds in it what the stream would be made of, and it
+	// looks at no stream that there is.
+	IdentifyDraft(d Draft) (id, organizationID string, err error)
 }

@@ -130,8 +130,15 @@ type Verdict struct {
 
 // DeadLetter is a letter with everything that it holds.
 type DeadLetter struct {
-	deadletter.Listed
-	Value []byte `json:"value"` // the original bytes
+	deadletter.Listed                      // with the violations
+	Marks             []deadletter.Mark    `json:"marks,omitempty"`  // the last ones, the newest last
+	Record            *deadletter.Original `json:"record,omitempty"` // nil: the caller may not see payloads
+}
+
+// Discarded is what became of letters that were to be discarded.
+type Discarded struct {
+	Discarded []deadletter.Position `json:"discarded"`
+	Before    []deadletter.Position `json:"before,omitempty"` // they were discarded already
 }
 
 // Replay asks for events of a stream another time: by the time at which Kafka took them, or
@@ -160,9 +167,25 @@ type Redrive struct {
 
 // JobPlan is what a job would send.
 type JobPlan struct {
-	Matched int64            `json:"matched"`
-	Ranges  []consumer.Range `json:"ranges"`
-	Expired []consumer.Range `json:"expired,omitempty"` // of what was asked for, what Kafka no longer has
+	Stream  string     `json:"stream"`
+	Matched int64      `json:"matched"`
+	Ranges  []JobRange `json:"ranges"`
+	Expired []Expired  `json:"expired,omitempty"`
+}
+
+// JobRange is what a job would send of one partition.
+type JobRange struct {
+	consumer.Range
+	Matched int64 `json:"matched"`
+}
+
+// Expired is what is missing at the beginning of a range that was asked for: Kafka has it no
+// more.
+type Expired struct {
+	Partition int32     `json:"partition"`
+	Offsets   int64     `json:"offsets,omitempty"` // how many, where offsets were asked for; 0: not known, as times were
+	Begins    int64     `json:"begins"`            // first offset that Kafka has
+	Since     time.Time `json:"since,omitzero"`    // when its event was appended; zero if there is none
 }
 
 // Job is a job and how far it is.

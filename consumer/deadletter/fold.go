@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -46,6 +47,39 @@ type Unread struct {
 	Records int64
 	First   error // about the first of them; nil without any
 	Newer   error // about the first that a newer version wrote; nil without any
+}
+
+// unreadJSON is an Unread as JSON.
+type unreadJSON struct {
+	Records int64  `json:"records"`
+	First   string `json:"first,omitempty"`
+	Newer   string `json:"newer,omitempty"`
+}
+
+// MarshalJSON writes errors as their texts.
+func (u Unread) MarshalJSON() ([]byte, error) {
+	out := unreadJSON{Records: u.Records}
+	if u.First != nil {
+		out.First = u.First.Error()
+	}
+	if u.Newer != nil {
+		out.Newer = u.Newer.Error()
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (u *Unread) UnmarshalJSON(data []byte) error {
+	var in unreadJSON
+	err := json.Unmarshal(data, &in)
+	*u = Unread{Records: in.Records}
+	if in.First != "" {
+		u.First = errors.New(in.First)
+	}
+	if in.Newer != "" {
+		u.Newer = errors.New(in.Newer)
+	}
+	return err
 }
 
 func (u *Unread) add(r *kgo.Record, err error) {

@@ -17,12 +17,18 @@ type Query struct {
 	Since        time.Time // the letter was written then or later
 	State        State
 	Limit        int // how many, at least 1
+
+	// Confined, unless nil, are the only organizations whose letters are listed, with the uids
+	// of the only streams that they may be about. Letters about invalid records are not: such
+	// a record does not prove whose it is.
+	Confined map[string][]string
 }
 
 func (q *Query) match(l *Letter) bool {
 	return (q.Class == "" || l.Class == q.Class) &&
 		(q.Organization == "" || string(l.Key) == q.Organization) &&
-		(q.Stream == "" || slices.ContainsFunc(l.Streams, func(s Stream) bool { return s.ID == q.Stream || s.UID == q.Stream }))
+		(q.Stream == "" || slices.ContainsFunc(l.Streams, func(s Stream) bool { return s.ID == q.Stream || s.UID == q.Stream })) &&
+		(q.Confined == nil || slices.ContainsFunc(q.Confined[string(l.Key)], l.Of))
 }
 
 // Listed is a letter in a listing: without violations, headers and value, of which action
@@ -39,9 +45,9 @@ type Listed struct {
 
 // Listing is what a query found.
 type Listing struct {
-	Letters []Listed // the newest first
-	More    int64    // letters beyond the limit, older than those
-	Unread  Unread
+	Letters []Listed `json:"letters"` // the newest first
+	More    int64    `json:"more"`    // letters beyond the limit, older than those
+	Unread  Unread   `json:"unread"`
 }
 
 // maxName bounds what a listing keeps of an event's action and id, in bytes: the event may

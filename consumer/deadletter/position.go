@@ -31,6 +31,12 @@ func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Partition, p.O
 // MarshalText writes String.
 func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// UnmarshalText reads PARTITION:OFFSET.
+func (p *Position) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePosition(string(text))
+	return err
+}
+
 // PositionError says that there is no letter at a position.
 type PositionError struct {
 	Position Position
