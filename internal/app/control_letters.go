@@ -18,6 +18,6 @@ func (c *Control) DeadLetter(context.Context, deadletter.Position) (*admin.DeadL
 }
 
 // DiscardDeadLetters implements admin.DeadLetterService.
-func (c *Control) DiscardDeadLetters(context.Context, []deadletter.Position, admin.Change) error {
-	return unserved("discarding dead letters")
+func (c *Control) DiscardDeadLetters(context.Context, []deadletter.Position, admin.Change) (*admin.Discarded, error) {
+	return nil, unserved("discarding dead letters")
 }

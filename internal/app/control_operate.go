@@ -11,13 +11,13 @@ import (
 // PauseStream implements admin.StreamService.
 func (c *Control) PauseStream(ctx context.Context, id string, change admin.Change) (*admin.Stream, error) {
 	done, err := c.operator.Pause(ctx, id, deed(change))
-	return c.after(ctx, done, err)
+	return c.after(ctx, change, done, err)
 }
 
 // ResumeStream implements admin.StreamService.
 func (c *Control) ResumeStream(ctx context.Context, id string, change admin.Change) (*admin.Stream, error) {
 	done, err := c.operator.Resume(ctx, id, deed(change))
-	return c.after(ctx, done, err)
+	return c.after(ctx, change, done, err)
 }
 
 // DeleteStream implements admin.StreamService.
@@ -27,7 +27,7 @@ func (c *Control) DeleteStream(ctx context.Context, id string, drain bool, chang
 		end = c.operator.Drain
 	}
 	done, err := end(ctx, id, deed(change))
-	return c.after(ctx, done, err)
+	return c.after(ctx, change, done, err)
 }
 
 // planPatience bounds how long is counted what a move means.
@@ -54,7 +54,7 @@ func (c *Control) SkipStream(ctx context.Context, id string, to admin.Target, ch
 		return nil, err
 	}
 	done, err := c.operator.Move(ctx, id, t, deed(change))
-	return c.after(ctx, done, err)
+	return c.after(ctx, change, done, err)
 }
 
 // target reads where a cursor is to be moved.
@@ -81,13 +81,43 @@ func target(to admin.Target) (Target, error) {
 	return t, nil
 }
 
-// after says where a stream stands once something was done to it.
-func (c *Control) after(ctx context.Context, done Done, err error) (*admin.Stream, error) {
+// after says where a stream stands once something was done to it, and what became of that.
+func (c *Control) after(ctx context.Context, change admin.Change, done Done, err error) (*admin.Stream, error) {
 	if err != nil {
 		return nil, told(err)
 	}
-	if done.Spec.State == consumer.SpecDeleted {
-		return described(consumer.Status{Spec: done.Spec, State: consumer.SpecDeleted}), nil
+	reach, err := c.await(ctx, change.Wait, done.Spec)
+	if err != nil {
+		return nil, told(err)
 	}
-	return c.Stream(ctx, done.Spec.ID)
+	now := described(consumer.Status{Spec: done.Spec, State: consumer.SpecDeleted, Lanes: []consumer.LaneStatus{}})
+	if done.Spec.State != consumer.SpecDeleted {
+		if now, err = c.Stream(ctx, done.Spec.ID); err != nil {
+			return nil, err
+		}
+	}
+	now.Outcome = &admin.Outcome{Written: done.Written, InForce: reach.InForce, Owned: reach.Owned, Members: reach.Members}
+	return now, nil
+}
+
+// reachPause is the wait between two looks at how far a change is in force.
+const reachPause = 100 * time.Millisecond
+
+// await waits until a spec is in force in every partition that has an owner, for patience at
+// most.
+func (c *Control) await(ctx context.Context, patience time.Duration, s consumer.Spec) (consumer.Reach, error) {
+	deadline := time.Now().Add(patience)
+	for {
+		r, err := c.operator.Reach(ctx, s)
+		if err != nil || r.Members == 0 || r.Owned > 0 && r.InForce == r.Owned || !time.Now().Before(deadline) {
+			return r, err
+		}
+		again := time.NewTimer(reachPause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return r, context.Cause(ctx)
+		}
+	}
 }

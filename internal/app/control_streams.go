@@ -7,7 +7,7 @@ import (
 )
 
 // CreateStream implements admin.StreamService.
-func (c *Control) CreateStream(context.Context, admin.Draft) (*admin.Stream, error) {
+func (c *Control) CreateStream(context.Context, admin.Draft, admin.Change) (*admin.Stream, error) {
 	return nil, unserved("making streams")
 }
 

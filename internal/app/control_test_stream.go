@@ -8,11 +8,11 @@ import (
 )
 
 // TestStream implements admin.StreamService.
-func (c *Control) TestStream(context.Context, string, func(sinks.Step)) (string, error) {
+func (c *Control) TestStream(context.Context, string, admin.Change, func(sinks.Step)) (string, error) {
 	return "", unserved("testing streams")
 }
 
 // TestDraft implements admin.StreamService.
-func (c *Control) TestDraft(context.Context, admin.Draft, func(sinks.Step)) (string, error) {
+func (c *Control) TestDraft(context.Context, admin.Draft, admin.Change, func(sinks.Step)) (string, error) {
 	return "", unserved("testing streams")
 }
