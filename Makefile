@@ -71,12 +71,17 @@ vuln: $(TOOLS)/govulncheck ## look for known vulnerabilities in what we call (sa
 tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C tools/kubernetes mod tidy -diff
 	@before=$$(git diff | cksum); go generate $(PATTERNS); \
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
 integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17, Maven, and Python 3 with venv (RUN=…)
 	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
+
+.PHONY: deploy-check
+deploy-check: build $(TOOLS)/helm $(TOOLS)/kubeconform ## check the Helm chart and the systemd units; needs systemd-analyze
+	deploy/check bin $(TOOLS)
 
 .PHONY: chaos
 chaos: kafka-jars $(TOOLS)/versitygw ## break Kafka, networks, destinations and processes at random, and count every event (DURATION=… SEED=…)
@@ -105,11 +110,18 @@ bench: build kafka-jars ## measure delivery on Apache Kafka, into docs/benchmark
 clean: ## remove what was built, tools included
 	rm -rf bin .cache
 
-# Tools are built once for each change of their versions, which stand in tools/go.mod.
+# Tools are built once for each change of their versions, which stand in the go.mod files
+# below tools.
 $(TOOLS)/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TOOLS)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
 $(TOOLS)/versitygw: PACKAGE := github.com/versity/versitygw/cmd/versitygw
 $(TOOLS)/%: tools/go.mod tools/go.sum
 	@echo "building $* (minutes, once)"
 	@go build -C tools -o ../$@ $(PACKAGE)
+	@touch $@
+$(TOOLS)/helm: PACKAGE := helm.sh/helm/v4/cmd/helm
+$(TOOLS)/kubeconform: PACKAGE := github.com/yannh/kubeconform/cmd/kubeconform
+$(TOOLS)/helm $(TOOLS)/kubeconform: tools/kubernetes/go.mod tools/kubernetes/go.sum
+	@echo "building $(notdir $@) (minutes, once)"
+	@go build -C tools/kubernetes -o ../../$@ $(PACKAGE)
 	@touch $@
