@@ -221,7 +221,9 @@ func (l *lane) offer(e *sinks.Event) bool {
 		}
 		body = append(c.body, body[before:]...)
 	}
-	l.charge(c, cap(body)-cap(c.body)) // more than 0 if the frame was larger than was foreseen
+	if grown := cap(body) - cap(c.body); grown > 0 { // the frame was larger than was foreseen
+		l.charge(c, grown)
+	}
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
 	l.next, l.leftAt = e.Offset+1, e.Time

@@ -51,7 +51,7 @@ do, some 5 GB of disk for Kafka, and about a quarter of an hour.`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&s.Config.Brokers, "brokers", nil, "`HOST:PORT` of some brokers (default: an embedded one)")
-	flags.Float64Var(&s.Scale, "scale", s.Scale, "of the numbers of events: 1 for ten million in the backlog")
+	flags.Float64Var(&s.Scale, "scale", s.Scale, "of the numbers of events: 1 for ten million in the backlog, two in the ratios")
 	flags.IntVar(&s.Repeats, "repeats", s.Repeats, "of the ratios")
 	flags.StringSliceVar(&s.Only, "only", nil, "parts to measure: "+strings.Join(bench.Sections(), ", ")+" (default: all)")
 	flags.DurationVar(&s.Config.Duration, "duration", s.Config.Duration, "longest time for each measurement")
