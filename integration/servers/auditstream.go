@@ -3,6 +3,7 @@
 package servers
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,4 +41,33 @@ func goBuild(t *testing.T, dir, output, pkg string, flags ...string) {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", pkg, err, said)
 	}
+}
+
+// BuildFormer builds auditstream as a commit of the repository has it. It skips the test
+// where the repository does not reach back to it, as in a shallow clone.
+func BuildFormer(t *testing.T, commit string) string {
+	t.Helper()
+	git := func(args ...string) error {
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = Repository(t)
+		said, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("git %s: %w: %s", args[0], err, said)
+		}
+		return nil
+	}
+	if err := git("cat-file", "-e", commit+"^{commit}"); err != nil {
+		t.Skipf("this clone has no commit %s, with the former version: %v", commit, err)
+	}
+	source := t.TempDir()
+	archive := filepath.Join(source, "former.tar")
+	if err := git("archive", "--output", archive, commit); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.CommandContext(t.Context(), "tar", "-x", "-f", archive, "-C", source).CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v: %s", err, said)
+	}
+	path := filepath.Join(Repository(t), ".cache", "integration", "auditstream-"+commit[:12])
+	goBuild(t, source, path, "./cmd/auditstream")
+	return path
 }
