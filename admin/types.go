@@ -71,7 +71,8 @@ type TailQuery struct {
 	Last         int      `json:"last,omitempty"`    // begin with so many of the last events
 }
 
-// TailEvent is an event that was published.
+// TailEvent is a record that was published. What it has beside the event itself identifies
+// it, and says nothing about a person.
 type TailEvent struct {
 	Partition      int32     `json:"partition"`
 	Offset         int64     `json:"offset"`
@@ -80,37 +81,62 @@ type TailEvent struct {
 	Action         string    `json:"action"`
 	ID             string    `json:"id"`
 	OccurredAt     string    `json:"occurred_at"`
+	ActorType      string    `json:"actor_type,omitempty"`
 	Event          Document  `json:"event,omitempty"`
-	Missed         int64     `json:"missed,omitempty"` // events before this one that there was no time to show
+	Invalid        string    `json:"invalid,omitempty"` // what is wrong with a record that is no valid event: it goes to the dead letters
+	Missed         int64     `json:"missed,omitempty"`  // events before this one that there was no time to show
 }
 
 // ExplainQuery names an event. Whatever else is known of it makes finding it faster.
 type ExplainQuery struct {
 	EventID      string    `json:"event_id"`
 	Organization string    `json:"organization,omitempty"`
-	Since        time.Time `json:"since,omitzero"` // when it was published at the earliest; zero: what the id says, else all
+	Since        time.Time `json:"since,omitzero"`           // look through all that was published since; zero: begin where the id says, and end when it is found
+	Within       int       `json:"within_seconds,omitempty"` // look for so long at most; 0: a minute
+
+	// Progress, which may be nil, is told how many offsets of how many were looked through.
+	Progress func(passed, of int64) `json:"-"`
 }
 
 // Explanation says where an event is.
 type Explanation struct {
-	EventID string      `json:"event_id"`
-	Copies  []EventCopy `json:"copies"` // more than one if it was published more than once; none: not found
-	Sought  string      `json:"sought"` // where was looked, in words
+	EventID  string      `json:"event_id"`
+	Copies   []EventCopy `json:"copies"`          // more than one if it was published more than once; none: not found
+	Complete bool        `json:"complete"`        // whatever can be said was looked for: time was not up before
+	Sought   string      `json:"sought"`          // where was looked, in words
+	Hints    []string    `json:"hints,omitempty"` // what may be the case if it was not found
 }
 
 // EventCopy is one record of an event.
 type EventCopy struct {
 	TailEvent
-	Streams []Whereabouts `json:"streams"` // of every stream of its organization
+	Gone    bool          `json:"gone,omitempty"` // Kafka has it no longer: it is known from its dead letter
+	Streams []Whereabouts `json:"streams"`        // of every stream of its organization
 }
 
 // Whereabouts is where one record is on its way to one stream.
 type Whereabouts struct {
-	Stream     string               `json:"stream"`
-	State      string               `json:"state"` // delivered, filtered, waiting, dead-lettered, passed over, expired, before start
-	Why        string               `json:"why"`   // in words
-	DeadLetter *deadletter.Position `json:"dead_letter,omitempty"`
+	Stream      string               `json:"stream,omitempty"` // empty: what is no valid event belongs to none
+	State       string               `json:"state"`            // one of the constants below
+	Why         string               `json:"why"`              // in words
+	DeadLetter  *deadletter.Position `json:"dead_letter,omitempty"`
+	Before      *int64               `json:"before,omitempty"`       // of what waits: events of the stream that come first
+	AtLeast     bool                 `json:"at_least,omitempty"`     // there may be more before it: counting took too long
+	NextAttempt *time.Time           `json:"next_attempt,omitempty"` // of what waits
 }
+
+// Where a record can be on its way to a stream.
+const (
+	WhereDelivered    = "delivered"     // the destination has it
+	WhereFiltered     = "filtered"      // the stream does not take such events
+	WhereWaiting      = "waiting"       // it is not settled yet
+	WhereDeadLettered = "dead-lettered" // it is in the dead letters
+	WherePassedOver   = "passed over"   // the stream was moved past it
+	WhereExpired      = "expired"       // Kafka forgot it before it could be delivered
+	WhereBeforeStart  = "before start"  // the stream begins behind it
+	WhereAfterEnd     = "after end"     // the stream is being deleted, and ends before it
+	WhereUnknown      = "unknown"       // settled, but the record of how has been dropped
+)
 
 // Trial is what would become of an event in a stream.
 type Trial struct {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // Count reads the ranges and says of each how many events the job would send. Of a redrive
@@ -79,4 +81,15 @@ func (j *Job) matches(check *checker, r *kgo.Record) bool {
 	}
 	event, _ := check.check(r)
 	return event != nil && len(j.g.router.match(event.OrganizationID, event.Action, nil)) > 0
+}
+
+// Scan hands every record of a range of the events topic to each, in order. What retention
+// takes meanwhile is passed over. told, which may be nil, hears how many offsets each read
+// has passed.
+func (s Survey) Scan(ctx context.Context, r Range, each func(*kgo.Record), told func(offsets int64)) error {
+	_, err := countIn(ctx, &kafka.Reader{Client: s.Client}, clusterOffsets{s.Client}, s.Topics.Events, r, func(rec *kgo.Record) bool {
+		each(rec)
+		return false
+	}, told)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -96,3 +97,27 @@ func encodeID(b []byte, zeros int) string {
 	}
 	return string(id)
 }
+
+// IDTime is the millisecond that an id of [NewID] was made at. Every other id of the form
+// has no time in it; one that is derived from a hash looks as if it had one in the years of
+// this century with a probability of about 0.2 %, so what is found by it has to be checked.
+func IDTime(id string) (time.Time, bool) {
+	digits, ok := strings.CutPrefix(id, idPrefix)
+	if !ok || len(digits) != idLength {
+		return time.Time{}, false
+	}
+	millis := int64(0)
+	for i := range len(digits) {
+		v := strings.IndexByte(crockford, digits[i])
+		if v < 0 || i == 0 && v > 7 { // a ULID begins with two bits of 0
+			return time.Time{}, false
+		}
+		if i < idTimeLength {
+			millis = millis<<5 | int64(v)
+		}
+	}
+	return time.UnixMilli(millis).UTC(), true
+}
+
+// idTimeLength is how many characters of a ULID are its time.
+const idTimeLength = 10

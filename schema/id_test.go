@@ -78,3 +78,15 @@ func TestDerivedIDsDiffer(t *testing.T) {
 		seen[id] = i
 	}
 }
+
+func TestTheTimeOfAnIDIsReadBack(t *testing.T) {
+	made := time.Date(2026, 11, 22, 10, 20, 30, 456_789_000, time.UTC)
+	if at, ok := IDTime(NewID(made)); !ok || !at.Equal(made.Truncate(time.Millisecond)) {
+		t.Errorf("got %s, %v; want %s", at, ok, made)
+	}
+	for _, none := range []string{"", "audit_event_", "event_1", "audit_event_01JABCDEFG", "audit_event_8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "audit_event_01jabcdefghjkmnpqrstvwxyz0", NewID(made) + "0"} {
+		if at, ok := IDTime(none); ok {
+			t.Errorf("%q has the time %s", none, at)
+		}
+	}
+}

@@ -181,10 +181,13 @@ func (t *table) row(colour string, cells ...string) {
 	fmt.Fprintln(t.w, strings.Join(cells, "\t")) //nolint:errcheck // a buffer takes all
 }
 
-func (t *table) print(out io.Writer) error {
+func (t *table) print(out io.Writer) error { return t.printTo(out, colours(out)) }
+
+// printTo prints to what is no terminal itself, but may end on one.
+func (t *table) printTo(out io.Writer, coloursToo bool) error {
 	t.w.Flush() //nolint:errcheck // as above
 	text := t.b.Bytes()
-	if colours(out) {
+	if coloursToo {
 		text = coloured(text, t.colours)
 	}
 	_, err := out.Write(text)

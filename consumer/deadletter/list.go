@@ -65,7 +65,15 @@ func newestFirst(a, b found) int {
 }
 
 // List reads the whole topic, or, with Since, what was written from then on.
-func (t *Topic) List(ctx context.Context, q Query) (*Listing, error) {
+func (t *Topic) List(ctx context.Context, q Query) (*Listing, error) { return t.list(ctx, q, q.match) }
+
+// About lists the letters for which about holds, in whatever state, the newest first: at
+// most limit of those written at since or later. about sees a letter with its value.
+func (t *Topic) About(ctx context.Context, since time.Time, about func(*Letter) bool, limit int) (*Listing, error) {
+	return t.list(ctx, Query{Since: since, Limit: limit}, about)
+}
+
+func (t *Topic) list(ctx context.Context, q Query, match func(*Letter) bool) (*Listing, error) {
 	extents, err := t.extents(ctx, q.Since)
 	if err != nil {
 		return nil, err
@@ -82,7 +90,7 @@ func (t *Topic) List(ctx context.Context, q Query) (*Listing, error) {
 		best = best[:min(len(best), q.Limit)]
 	}
 	for _, p := range partitions {
-		unread, err := t.fold(ctx, p, extents[p], q.match, func(s *standing) {
+		unread, err := t.fold(ctx, p, extents[p], match, func(s *standing) {
 			// Partitions begin at the first record that is not older, but clocks step back.
 			if q.State != "" && s.state != q.State || !q.Since.IsZero() && s.millis < q.Since.UnixMilli() {
 				return

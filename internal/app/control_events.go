@@ -12,6 +12,7 @@ func (c *Control) Tail(context.Context, admin.TailQuery, func(admin.TailEvent) e
 }
 
 // Explain implements admin.EventService.
-func (c *Control) Explain(context.Context, admin.ExplainQuery) (*admin.Explanation, error) {
-	return nil, unserved("explaining events")
+func (c *Control) Explain(ctx context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
+	out, err := c.operator.Explain(ctx, q)
+	return out, told(err)
 }
