@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Authenticator tells whose a token is. *[Tokens] is one.
+type Authenticator interface {
+	Caller(token string) (Caller, error)
+}
+
+// authenticate is whose request it is. A token stands in the header Authorization, once, and
+// nowhere else: what stands in an address is kept by proxies, histories and logs.
+func (s *server) authenticate(r *http.Request) (Caller, error) {
+	for name := range r.URL.Query() {
+		switch strings.ToLower(name) {
+		case "token", "access_token", "api_key", "apikey", "authorization":
+			return Caller{}, CodeMalformed.Errorf("a token does not belong into the address, where others keep it: make a new one, and send it in the header Authorization")
+		}
+	}
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return Caller{}, CodeUnauthenticated.Errorf("a token is needed, in the header Authorization: Bearer TOKEN")
+	}
+	if len(values) > 1 {
+		return Caller{}, CodeMalformed.Errorf("there are %d headers Authorization: one is needed", len(values))
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken {
+		return Caller{}, s.failed(r, CodeUnauthenticated.Errorf("the header Authorization has to be: Bearer TOKEN"))
+	}
+	c, err := s.cfg.Tokens.Caller(token)
+	if err != nil {
+		return c, s.failed(r, err)
+	}
+	return c, nil
+}
+
+// failed notes a failure to log in and is err, or says that there were too many.
+func (s *server) failed(r *http.Request, err error) error {
+	if s.failures.add(remoteHost(r), time.Now()) {
+		return err
+	}
+	return CodeTooMany.Errorf("there were too many failures to log in from this address: wait a minute")
+}
+
+// remoteHost is the address of whoever has connected. What headers say of it is not asked:
+// anybody can write them.
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// Bounds of failures.
+const (
+	failuresAMinute = 20
+	maxFailing      = 4096 // addresses in memory
+)
+
+// failures counts failures to log in by address, in memory of a fixed size. A valid token is
+// let through however many there were, or anybody who shares an address with others could
+// lock them out; tokens are too long to be guessed. What is bounded is work, and the log.
+type failures struct {
+	mu    sync.Mutex
+	since time.Time
+	count map[string]int
+}
+
+// add says whether one more is within the bounds.
+func (f *failures) add(host string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count == nil || now.Sub(f.since) >= time.Minute || len(f.count) >= maxFailing && f.count[host] == 0 {
+		f.since, f.count = now, map[string]int{}
+	}
+	f.count[host]++
+	return f.count[host] <= failuresAMinute
+}
