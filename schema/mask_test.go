@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,8 +24,8 @@ func hmacOf(text string) string {
 	return "hmac:" + hex.EncodeToString(h.Sum(nil))[:32]
 }
 
-func newMask(t testing.TB, rules ...string) *Mask {
-	t.Helper()
+func newMask(tb testing.TB, rules ...string) *Mask {
+	tb.Helper()
 	var list []MaskRule
 	for _, r := range rules {
 		with, pointer, _ := strings.Cut(r, " ")
@@ -36,7 +37,7 @@ func newMask(t testing.TB, rules ...string) *Mask {
 	}
 	m, err := NewMask(list)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
@@ -55,28 +56,58 @@ func TestMask(t *testing.T) {
 	}{
 		{"a rule that meets nothing", []string{"drop /metadata/phone"}, masked, []Masked{}},
 		{"a member is left out with its name", []string{"drop /actor/name"}, without(`"name":"Ada \"A\"",`, ``), []Masked{{"/actor/name", "drop"}}},
-		{"the first, the last and the only member", []string{"drop /context/location", "drop /version", "drop /actor/metadata/email", "drop /actor/metadata/levels"},
+		{
+			"the first, the last and the only member",
+			[]string{"drop /context/location", "drop /version", "drop /actor/metadata/email", "drop /actor/metadata/levels"},
 			without(`"location":"10.1.2.3",`, ``, `,"version":3`, ``, `{"email":"ada@example.com","levels":[1,true,null]}`, `{}`),
-			[]Masked{{"/actor/metadata/email", "drop"}, {"/actor/metadata/levels", "drop"}, {"/context/location", "drop"}, {"/version", "drop"}}},
+			[]Masked{{"/actor/metadata/email", "drop"}, {"/actor/metadata/levels", "drop"}, {"/context/location", "drop"}, {"/version", "drop"}},
+		},
 		{"a value is replaced", []string{"mask /actor/name"}, without(`Ada \"A\"`, `[masked]`), []Masked{{"/actor/name", "mask"}}},
 		{"a text's HMAC is that of its characters, not of its escapes", []string{"hmac /actor/name"}, without(`Ada \"A\"`, hmacOf(`Ada "A"`)), []Masked{{"/actor/name", "hmac"}}},
 		{"every item of an array", []string{"mask /targets/*/name"}, without(`"One"`, `"[masked]"`), []Masked{{"/targets/0/name", "mask"}}},
 		{"one item of an array", []string{"drop /targets/0"}, without(`{"id":"t1","name":"One","type":"team"},`, ``), []Masked{{"/targets/0", "drop"}}},
-		{"every item of an array left out", []string{"drop /targets/*"}, without(`[{"id":"t1","name":"One","type":"team"},{"id":"t2","type":"team"}]`, `[]`),
-			[]Masked{{"/targets/0", "drop"}, {"/targets/1", "drop"}}},
-		{"every member of an object", []string{"mask /context/*"}, without(`"10.1.2.3"`, `"[masked]"`, `"curl"`, `"[masked]"`),
-			[]Masked{{"/context/location", "mask"}, {"/context/user_agent", "mask"}}},
-		{"everything inside of a value, whose shape stays", []string{"mask /actor/metadata"}, without(`{"email":"ada@example.com","levels":[1,true,null]}`, `{"email":"[masked]","levels":["[masked]","[masked]","[masked]"]}`),
-			[]Masked{{"/actor/metadata/email", "mask"}, {"/actor/metadata/levels/0", "mask"}, {"/actor/metadata/levels/1", "mask"}, {"/actor/metadata/levels/2", "mask"}}},
-		{"what is no text has the HMAC of its JSON", []string{"hmac /actor/metadata/levels"}, without(`[1,true,null]`, fmt.Sprintf(`["%s","%s","%s"]`, hmacOf("1"), hmacOf("true"), hmacOf("null"))),
-			[]Masked{{"/actor/metadata/levels/0", "hmac"}, {"/actor/metadata/levels/1", "hmac"}, {"/actor/metadata/levels/2", "hmac"}}},
-		{"names with a slash and a tilde", []string{"mask /metadata/a~1b", "mask /metadata/m~0n"}, without(`"slash"`, `"[masked]"`, `"tilde"`, `"[masked]"`),
-			[]Masked{{"/metadata/a~1b", "mask"}, {"/metadata/m~0n", "mask"}}},
-		{"of two rules for a value the stricter one holds", []string{"hmac /actor/metadata/email", "mask /actor/metadata", "drop /actor/metadata/levels", "mask /actor/metadata/levels"},
+		{
+			"every item of an array left out",
+			[]string{"drop /targets/*"},
+			without(`[{"id":"t1","name":"One","type":"team"},{"id":"t2","type":"team"}]`, `[]`),
+			[]Masked{{"/targets/0", "drop"}, {"/targets/1", "drop"}},
+		},
+		{
+			"every member of an object",
+			[]string{"mask /context/*"},
+			without(`"10.1.2.3"`, `"[masked]"`, `"curl"`, `"[masked]"`),
+			[]Masked{{"/context/location", "mask"}, {"/context/user_agent", "mask"}},
+		},
+		{
+			"everything inside of a value, whose shape stays",
+			[]string{"mask /actor/metadata"},
+			without(`{"email":"ada@example.com","levels":[1,true,null]}`, `{"email":"[masked]","levels":["[masked]","[masked]","[masked]"]}`),
+			[]Masked{{"/actor/metadata/email", "mask"}, {"/actor/metadata/levels/0", "mask"}, {"/actor/metadata/levels/1", "mask"}, {"/actor/metadata/levels/2", "mask"}},
+		},
+		{
+			"what is no text has the HMAC of its JSON",
+			[]string{"hmac /actor/metadata/levels"},
+			without(`[1,true,null]`, fmt.Sprintf(`["%s","%s","%s"]`, hmacOf("1"), hmacOf("true"), hmacOf("null"))),
+			[]Masked{{"/actor/metadata/levels/0", "hmac"}, {"/actor/metadata/levels/1", "hmac"}, {"/actor/metadata/levels/2", "hmac"}},
+		},
+		{
+			"names with a slash and a tilde",
+			[]string{"mask /metadata/a~1b", "mask /metadata/m~0n"},
+			without(`"slash"`, `"[masked]"`, `"tilde"`, `"[masked]"`),
+			[]Masked{{"/metadata/a~1b", "mask"}, {"/metadata/m~0n", "mask"}},
+		},
+		{
+			"of two rules for a value the stricter one holds",
+			[]string{"hmac /actor/metadata/email", "mask /actor/metadata", "drop /actor/metadata/levels", "mask /actor/metadata/levels"},
 			without(`{"email":"ada@example.com","levels":[1,true,null]}`, `{"email":"[masked]"}`),
-			[]Masked{{"/actor/metadata/email", "mask"}, {"/actor/metadata/levels", "drop"}}},
-		{"a rule below one that drops changes nothing", []string{"drop /actor/metadata", "hmac /actor/metadata/email"}, without(`"metadata":{"email":"ada@example.com","levels":[1,true,null]},"name":"Ada`, `"name":"Ada`),
-			[]Masked{{"/actor/metadata", "drop"}}},
+			[]Masked{{"/actor/metadata/email", "mask"}, {"/actor/metadata/levels", "drop"}},
+		},
+		{
+			"a rule below one that drops changes nothing",
+			[]string{"drop /actor/metadata", "hmac /actor/metadata/email"},
+			without(`"metadata":{"email":"ada@example.com","levels":[1,true,null]},"name":"Ada`, `"name":"Ada`),
+			[]Masked{{"/actor/metadata", "drop"}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +225,7 @@ func maskedTree(v any, path []string, rules []MaskRule) (out any, dropped bool) 
 	case map[string]any:
 		kept := map[string]any{}
 		for name, child := range v {
-			if made, dropped := maskedTree(child, append(path[:len(path):len(path)], name), rules); !dropped {
+			if made, dropped := maskedTree(child, append(slices.Clip(path), name), rules); !dropped {
 				kept[name] = made
 			}
 		}
@@ -202,7 +233,7 @@ func maskedTree(v any, path []string, rules []MaskRule) (out any, dropped bool) 
 	case []any:
 		kept := []any{}
 		for i, child := range v {
-			if made, dropped := maskedTree(child, append(path[:len(path):len(path)], fmt.Sprint(i)), rules); !dropped {
+			if made, dropped := maskedTree(child, append(slices.Clip(path), fmt.Sprint(i)), rules); !dropped {
 				kept = append(kept, made)
 			}
 		}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -107,7 +108,7 @@ func (w witness) tell(part ast.Expr) string {
 			return
 		}
 		shown, ok := plainValue(w.value(e))
-		if line := w.partText(e) + " is " + shown; ok && !contains(found, line) {
+		if line := w.partText(e) + " is " + shown; ok && !slices.Contains(found, line) {
 			found = append(found, line)
 		}
 	}))
@@ -122,15 +123,6 @@ const (
 	maxShown = 5
 	maxValue = 100
 )
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}
 
 // isOfEvent says whether a selection begins at the event itself: that of a loop's variable has
 // another value in each round.

@@ -220,8 +220,8 @@ func (e *Error) Error() string {
 
 // What the members of an event may turn out to be.
 var (
-	errNoTime   = errors.New("is no time")   //nolint:gochecknoglobals // a constant
-	errNoNumber = errors.New("is no number") //nolint:gochecknoglobals // a constant
+	errNoTime   = errors.New("is no time")
+	errNoNumber = errors.New("is no number")
 )
 
 // undecided is the error of an evaluation in our words: those of the library may repeat

@@ -15,20 +15,20 @@ const login = `{"action":"user.login","actor":{"id":"user_1","metadata":{"email"
 	`"context":{"location":"10.1.2.3"},"id":"audit_event_1","metadata":{"attempts":3,"flag":true,"list":[1,"two"],"nested":{"deep":"x"},"rate":0.5,"reason":"bad_password","when":"2026-01-01T00:00:00Z"},` +
 	`"occurred_at":"2026-01-02T23:04:05+02:00","organization_id":"org_1","targets":[{"id":"t1","name":"One","type":"team"},{"id":"t2","type":"project"}],"version":3}`
 
-func decode(t testing.TB, value string) *schema.Event {
-	t.Helper()
+func decode(tb testing.TB, value string) *schema.Event {
+	tb.Helper()
 	e, err := schema.Decode([]byte(value))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
-func compile(t testing.TB, text string) *filter.Expression {
-	t.Helper()
+func compile(tb testing.TB, text string) *filter.Expression {
+	tb.Helper()
 	x, err := filter.Compile(text)
 	if err != nil {
-		t.Fatalf("%s: %v", text, err)
+		tb.Fatalf("%s: %v", text, err)
 	}
 	return x
 }
@@ -36,52 +36,52 @@ func compile(t testing.TB, text string) *filter.Expression {
 func TestMatch(t *testing.T) {
 	e := decode(t, login)
 	for text, want := range map[string]bool{
-		`event.action == "user.login"`:                                                 true,
-		`event.action.startsWith("user.") && event.actor.type == "api_key"`:            false,
-		`event.action in ["user.login", "user.logout"]`:                                true,
-		`event.action.matches("^user\\.(login|logout)$")`:                              true,
-		`event.id == "audit_event_1" && event.organization_id == "org_1"`:              true,
-		`event.version >= 3`:                                                           true,
-		`event.actor.id == "user_1" && event.actor.name == "Ada"`:                      true,
-		`event.actor.metadata.email.endsWith("@example.com")`:                          true,
-		`event.actor.metadata["email"] == "ada@example.com"`:                           true,
-		`event.occurred_at < timestamp("2026-01-03T00:00:00Z")`:                        true,
-		`event.occurred_at.getHours() == 21`:                                           true,
-		`event.occurred_at.getDayOfWeek() == 5`:                                        true,
-		`event.targets.exists(t, t.type == "team" && t.name == "One")`:                 true,
-		`event.targets.all(t, has(t.name))`:                                            false,
-		`event.targets.filter(t, t.type == "team").size() == 1`:                        true,
-		`event.targets.map(t, t.id) == ["t1", "t2"]`:                                   true,
-		`event.targets.exists_one(t, t.id == "t1")`:                                    true,
-		`event.targets[1].id == "t2"`:                                                  true,
-		`size(event.targets) == 2`:                                                     true,
-		`event.metadata.attempts >= 3`:                                                 true,
-		`event.metadata.attempts == 3`:                                                 true,
-		`event.metadata.attempts in [2, 3]`:                                            true,
-		`int(event.metadata.attempts) % 2 == 1`:                                        true,
-		`event.metadata.rate < 1`:                                                      true,
-		`event.metadata.flag == true`:                                                  true,
-		`event.metadata.list.exists(x, x == "two") && event.metadata.list[0] == 1`:     true,
-		`event.metadata.nested.deep == "x"`:                                            true,
-		`has(event.metadata.nested.deep)`:                                              true,
-		`"reason" in event.metadata`:                                                   true,
-		`event.metadata.exists(name, name == "reason")`:                                true,
-		`has(event.metadata.phone)`:                                                    false,
-		`has(event.metadata.phone) && event.metadata.phone == "1"`:                     false,
-		`event.metadata.?phone.orValue("") == ""`:                                      true,
-		`event.metadata[?"reason"].orValue("") == "bad_password"`:                      true,
-		`event.?context.?user_agent.hasValue()`:                                        false,
-		`timestamp(event.metadata.when) < event.occurred_at`:                           true,
-		`cidr("10.0.0.0/8").containsIP(event.context.location)`:                        true,
-		`isIP(event.context.location) && ip(event.context.location).family() == 4`:     true,
-		`has(event.context.user_agent)`:                                                false,
-		`event.context.user_agent == ""`:                                               true,
-		`has(event.context) && has(event.actor) && has(event.metadata)`:                true,
-		`event.actor.type == "user" ? event.action == "user.login" : false`:            true,
-		`event.targets[0] == event.targets[0] && event.targets[0] != event.targets[1]`: true,
-		`dyn(event.actor).name == "Ada" && has(dyn(event.actor).name)`:                 true,
-		`event.metadata.size() == 7`:                                                   true,
-		"event.action == 'user.login' // a comment\n  && true\n":                       true,
+		`event.action == "user.login"`:                                             true,
+		`event.action.startsWith("user.") && event.actor.type == "api_key"`:        false,
+		`event.action in ["user.login", "user.logout"]`:                            true,
+		`event.action.matches("^user\\.(login|logout)$")`:                          true,
+		`event.id == "audit_event_1" && event.organization_id == "org_1"`:          true,
+		`event.version >= 3`:                                                       true,
+		`event.actor.id == "user_1" && event.actor.name == "Ada"`:                  true,
+		`event.actor.metadata.email.endsWith("@example.com")`:                      true,
+		`event.actor.metadata["email"] == "ada@example.com"`:                       true,
+		`event.occurred_at < timestamp("2026-01-03T00:00:00Z")`:                    true,
+		`event.occurred_at.getHours() == 21`:                                       true,
+		`event.occurred_at.getDayOfWeek() == 5`:                                    true,
+		`event.targets.exists(t, t.type == "team" && t.name == "One")`:             true,
+		`event.targets.all(t, has(t.name))`:                                        false,
+		`event.targets.filter(t, t.type == "team").size() == 1`:                    true,
+		`event.targets.map(t, t.id) == ["t1", "t2"]`:                               true,
+		`event.targets.exists_one(t, t.id == "t1")`:                                true,
+		`event.targets[1].id == "t2"`:                                              true,
+		`size(event.targets) == 2`:                                                 true,
+		`event.metadata.attempts >= 3`:                                             true,
+		`event.metadata.attempts == 3`:                                             true,
+		`event.metadata.attempts in [2, 3]`:                                        true,
+		`int(event.metadata.attempts) % 2 == 1`:                                    true,
+		`event.metadata.rate < 1`:                                                  true,
+		`event.metadata.flag == true`:                                              true,
+		`event.metadata.list.exists(x, x == "two") && event.metadata.list[0] == 1`: true,
+		`event.metadata.nested.deep == "x"`:                                        true,
+		`has(event.metadata.nested.deep)`:                                          true,
+		`"reason" in event.metadata`:                                               true,
+		`event.metadata.exists(name, name == "reason")`:                            true,
+		`has(event.metadata.phone)`:                                                false,
+		`has(event.metadata.phone) && event.metadata.phone == "1"`:                 false,
+		`event.metadata.?phone.orValue("") == ""`:                                  true,
+		`event.metadata[?"reason"].orValue("") == "bad_password"`:                  true,
+		`event.?context.?user_agent.hasValue()`:                                    false,
+		`timestamp(event.metadata.when) < event.occurred_at`:                       true,
+		`cidr("10.0.0.0/8").containsIP(event.context.location)`:                    true,
+		`isIP(event.context.location) && ip(event.context.location).family() == 4`: true,
+		`has(event.context.user_agent)`:                                            false,
+		`event.context.user_agent == ""`:                                           true,
+		`has(event.context) && has(event.actor) && has(event.metadata)`:            true,
+		`event.actor.type == "user" ? event.action == "user.login" : false`:        true,
+		`dyn(event.actor).name == "Ada" && has(dyn(event.actor).name)`:             true,
+		`event.metadata.size() == 7`:                                               true,
+		`event.targets[0] != event.targets[1]`:                                     true,
+		"event.action == 'user.login' // a comment\n  && true\n":                   true,
 	} {
 		x, err := filter.Compile(text)
 		if err != nil {
