@@ -8,6 +8,8 @@ package config
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"regexp"
 	"time"
 
@@ -101,9 +103,25 @@ type Retry struct {
 	Max units.Duration `json:"max"`
 }
 
-// Observe is where /healthz, /readyz and /metrics are served.
+// Observe is where /healthz, /readyz and /metrics are served, and what.
 type Observe struct {
-	Listen string `json:"listen"` // host:port; empty: nowhere
+	Listen     string `json:"listen"`      // host:port; empty: nowhere
+	MaxStreams int    `json:"max_streams"` // with figures of their own
+	PProf      *bool  `json:"pprof"`       // whether profiles are served; nil: where only this machine can ask for them
+}
+
+// ServesProfiles says whether profiles of the process are served. They tell much about it,
+// and to make one costs CPU: a stranger must not get them by default.
+func (o Observe) ServesProfiles() bool {
+	if o.PProf != nil {
+		return *o.PProf
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // Log is what is logged, and how.
@@ -182,7 +200,7 @@ func Defaults() *Config {
 			Retry:             Retry{Min: seconds(1), Max: seconds(300)},
 			Probe:             seconds(60),
 		},
-		Observe: Observe{Listen: "127.0.0.1:8081"},
+		Observe: Observe{Listen: "127.0.0.1:8081", MaxStreams: 2000},
 		Log:     Log{Level: "info", Format: "json"},
 	}
 }

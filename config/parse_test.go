@@ -101,7 +101,7 @@ delivery:
   retention_guard: 0.5
   retry: {min: 250ms, max: 1h}
   probe: 10m
-observe: {listen: ":9000"}
+observe: {listen: ":9000", max_streams: 9, pprof: true}
 log: {level: debug, format: console}
 streams:
   - id: first
@@ -149,7 +149,7 @@ streams:
 			Retry: config.Retry{Min: units.Duration(250 * time.Millisecond), Max: units.Duration(time.Hour)},
 			Probe: units.Duration(10 * time.Minute),
 		},
-		Observe: config.Observe{Listen: ":9000"},
+		Observe: config.Observe{Listen: ":9000", MaxStreams: 9, PProf: new(true)},
 		Log:     config.Log{Level: "debug", Format: "console"},
 		Streams: []config.Stream{
 			{

@@ -58,6 +58,9 @@ func (c *Config) Validate() error {
 			bad("observe.listen", "%q is not HOST:PORT, as in 127.0.0.1:8081", l)
 		}
 	}
+	if c.Observe.MaxStreams < 0 {
+		bad("observe.max_streams", "is less than 0; 0 adds the figures of all streams up")
+	}
 	oneOf(bad, "log.level", c.Log.Level, Levels())
 	oneOf(bad, "log.format", c.Log.Format, LogFormats())
 	c.validateStreams(bad)

@@ -161,6 +161,7 @@ func (p *partition) write(ctx context.Context, s snapshot) error {
 	for i, err := range p.g.produce(ctx, out...) {
 		l, rec := s.lanes[i], s.records[i]
 		l.mu.Lock()
+		p.g.metrics.recorded(p.g.cfg.Kind.Name, err)
 		if err != nil {
 			l.dirty = true
 			failed = fmt.Errorf("write to %s: %w", p.g.cfg.Topics.Progress, err)
@@ -304,9 +305,13 @@ func (p *partition) bury(ctx context.Context, keys []progressKey) error {
 const commitTimeout = 20 * time.Second
 
 func (g *Group) commitWithin(ctx context.Context, d time.Duration, parts []*partition) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
+	limited, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return g.commit(ctx, parts)
+	err := g.commit(limited, parts)
+	if ctx.Err() == nil {
+		g.metrics.committed(g.cfg.Kind.Name, err)
+	}
+	return err
 }
 
 // commitLoop commits every interval until ctx ends.

@@ -244,7 +244,9 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 // take turns as well, see [Slots].
 func (l *lane) attempt(ctx context.Context, b *sinks.Batch) (receipt sinks.Receipt, err error) {
 	err = l.request(ctx, func() error {
+		began := time.Now()
 		receipt, err = l.stream.sink.Deliver(ctx, b)
+		l.p.g.metrics.attempted(ctx, l.p.g.cfg.Kind.Name, l.stream.spec.ID, receipt, err, time.Since(began))
 		return err
 	})
 	if receipt.Pending != "" && l.more == nil {
@@ -364,7 +366,7 @@ func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (organiz
 			return "", err
 		}
 	}
-	l.p.g.metrics.deadLettered(id)
+	l.p.g.metrics.deadLettered(id, why.class, 1)
 	what := "event dead-lettered"
 	if l.p.g.letters != nil {
 		what = "event not taken, its dead letter stays open"

@@ -288,6 +288,11 @@ func (g *Group) Run(ctx context.Context) error {
 			return topicRetention(ctx, out, g.cfg.Topics.Events)
 		})
 	})
+	background.Go(func() {
+		g.watchEnds(running, func(ctx context.Context) (map[int32]ends, error) {
+			return topicEnds(ctx, out, g.cfg.Topics.Events)
+		})
+	})
 	background.Go(func() { g.catchUp(running) })
 	g.poll(ctx)
 	stop()

@@ -43,7 +43,7 @@ func (r *rig) job(t consumer.Task, change ...func(*consumer.JobConfig)) (*consum
 		r.t.Fatal(err)
 	}
 	budget := consumer.NewBudget(r.budget, 0.5)
-	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget)
+	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), consumer.MetricsConfig{Budget: budget})
 	if err != nil {
 		r.t.Fatal(err)
 	}

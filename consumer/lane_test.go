@@ -22,7 +22,7 @@ const testOrganization = "org_AAAAAAAAAAAAAAAAAAAAAAAAAA"
 func newTestPartition(tb testing.TB, sink sinks.Sink, batching sinks.Batching) *partition {
 	tb.Helper()
 	budget := NewBudget(1<<20, 0.5)
-	metrics, err := NewMetrics(prometheus.NewRegistry(), budget)
+	metrics, err := NewMetrics(prometheus.NewRegistry(), MetricsConfig{Budget: budget})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,67 +1,91 @@
 package consumer
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/auditstream/auditstream/sinks"
 )
 
-// Metrics are delivery's figures, by stream: there are as many as the operator
-// configures. One set serves all groups of a process.
+// Metrics are delivery's figures. One set serves all groups of a process. Labels are
+// bounded: streams by MetricsConfig.MaxStreams, everything else by what the operator
+// configures; an organization is never one. docs/metrics.md lists them.
 type Metrics struct {
+	cfg   MetricsConfig
+	shown *shown
+
 	deliveredTotal    *prometheus.CounterVec
+	attemptsTotal     *prometheus.CounterVec // by stream and outcome
 	retriedTotal      *prometheus.CounterVec
 	rejectedTotal     *prometheus.CounterVec
-	deadLetteredTotal *prometheus.CounterVec
+	deadLetteredTotal *prometheus.CounterVec // by stream and reason
 	expiredTotal      *prometheus.CounterVec
 	resentTotal       *prometheus.CounterVec
-	notedTotal        *prometheus.CounterVec // by stream and what
-	age               *prometheus.HistogramVec
+	notedTotal        *prometheus.CounterVec   // by stream and what
+	age               *prometheus.HistogramVec // by stream
+	requests          *prometheus.HistogramVec // by kind
+	commitsTotal      *prometheus.CounterVec   // by kind and outcome
+	recordsTotal      *prometheus.CounterVec   // by kind and outcome
 
-	lagEvents  *prometheus.Desc
-	lagSeconds *prometheus.Desc
-	state      *prometheus.Desc
-	retention  *prometheus.Desc
-	held       *prometheus.Desc
-	waiting    *prometheus.Desc
+	gauges gauges
 
 	mu     sync.Mutex
 	groups []*Group // guarded by mu
-	budget *Budget  // guarded by mu
 }
 
+// MetricsConfig is what Metrics need.
+type MetricsConfig struct {
+	MaxStreams int     // with figures of their own; those above it share the ones of [OtherStreams]
+	Budget     *Budget // of the process
+	InFlight   *Slots  // of the process; nil: no figures of requests under way
+}
+
+// DefaultMaxStreams bounds the figures: each stream with its own has about fifty.
+const DefaultMaxStreams = 2000
+
+// Outcomes of an attempt.
+const (
+	outcomeTaken   = "taken"
+	outcomePending = "pending" // taken in, to be confirmed
+)
+
 // NewMetrics makes the figures and registers them.
-func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
-	counter := func(name, help string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "auditstream", Subsystem: "stream", Name: name, Help: help}, []string{"stream"})
+func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) {
+	counter := func(subsystem, name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "auditstream", Subsystem: subsystem, Name: name, Help: help}, labels)
+	}
+	stream := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return counter("stream", name, help, append([]string{"stream"}, labels...)...)
 	}
 	m := &Metrics{
-		deliveredTotal:    counter("delivered_total", "Events that the destination has durably taken."),
-		retriedTotal:      counter("retried_total", "Attempts that failed and are made again."),
-		rejectedTotal:     counter("rejected_total", "Events that the destination refuses for ever."),
-		deadLetteredTotal: counter("dead_lettered_total", "Events whose dead letter is acknowledged."),
-		expiredTotal:      counter("expired_total", "Offsets that Kafka's retention took before delivery: lost events."),
-		resentTotal:       counter("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
-		notedTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "auditstream", Subsystem: "stream", Name: "noted_total",
-			Help: "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.",
-		}, []string{"stream", "what"}),
+		cfg: cfg, shown: newShown(cfg.MaxStreams),
+		deliveredTotal:    stream("delivered_total", "Events that the destination has durably taken."),
+		attemptsTotal:     stream("attempts_total", "Attempts to deliver a batch, by outcome: taken, pending (taken in, to be confirmed), unavailable, rejected, misconfigured.", "outcome"),
+		retriedTotal:      stream("retried_total", "Attempts that failed and are made again."),
+		rejectedTotal:     stream("rejected_total", "Events that the destination refuses for ever."),
+		deadLetteredTotal: stream("dead_lettered_total", "Events whose dead letter is acknowledged, by reason: rejected (by the destination), invalid (no valid event; of the stream _invalid), expiring (Kafka was about to forget them).", "reason"),
+		expiredTotal:      stream("expired_total", "Offsets that Kafka's retention took before delivery: lost events."),
+		resentTotal:       stream("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
+		notedTotal:        stream("noted_total", "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.", "what"),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "stream", Name: "event_age_seconds",
 			Help:    "Age of the oldest event of each delivered batch at its acknowledgement, since it was appended to Kafka.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600, 86400},
 		}, []string{"stream"}),
-		lagEvents:  prometheus.NewDesc("auditstream_stream_lag_events", "Offsets between the stream's cursors and the ends of the partitions that this process owns: an upper bound of the events that wait.", []string{"stream"}, nil),
-		lagSeconds: prometheus.NewDesc("auditstream_stream_lag_seconds", "Age of the oldest event that waits for the stream in the partitions that this process owns; 0 when none does; absent while that is not known, as it may be for a moment after a start.", []string{"stream"}, nil),
-		state:      prometheus.NewDesc("auditstream_stream_lanes", "Lanes of the stream in this process, by state.", []string{"stream", "state"}, nil),
-		retention:  prometheus.NewDesc("auditstream_stream_retention_used_ratio", "Age of the stream's oldest event that is not settled, in the partitions that this process owns, as a share of the events topic's retention: at 1 Kafka forgets it.", []string{"stream"}, nil),
-		held:       prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
-		waiting:    prometheus.NewDesc("auditstream_stream_unconfirmed_events", "Events that the destination has taken in and not yet confirmed as durable, from the partitions that this process owns.", []string{"stream"}, nil),
-		budget:     budget,
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "auditstream", Subsystem: "delivery", Name: "attempt_duration_seconds",
+			Help:    "Time that an attempt to deliver a batch takes at its destination, without the wait for a slot.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"kind"}),
+		commitsTotal: counter("delivery", "commits_total", "Rounds of saving progress and committing offsets, by outcome: ok, failed.", "kind", "outcome"),
+		recordsTotal: counter("delivery", "progress_records_total", "Records of progress that were written to Kafka, by outcome: ok, failed.", "kind", "outcome"),
+		gauges:       newGauges(),
 	}
-	for _, c := range []prometheus.Collector{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal, m.age, m} {
+	for _, c := range append(m.vectors(), m.requests, m.commitsTotal, m.recordsTotal, m) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -69,8 +93,20 @@ func NewMetrics(reg prometheus.Registerer, budget *Budget) (*Metrics, error) {
 	return m, nil
 }
 
+// vectors are the figures by stream.
+func (m *Metrics) vectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal, m.age,
+	}
+}
+
 // watch adds a group's lanes to what is collected.
 func (m *Metrics) watch(g *Group) {
+	kind := g.cfg.Kind.Name
+	for _, outcome := range []string{"ok", "failed"} {
+		m.commitsTotal.WithLabelValues(kind, outcome)
+		m.recordsTotal.WithLabelValues(kind, outcome)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.groups = append(m.groups, g)
@@ -86,125 +122,87 @@ func (m *Metrics) unwatch(g *Group) {
 // know makes the counters of streams, so that a rate can be told from a first event.
 func (m *Metrics) know(streams []*stream) {
 	for _, s := range streams {
-		for _, c := range m.counters() {
-			c.WithLabelValues(s.spec.ID)
+		label := m.shown.add(s.spec.ID)
+		for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.expiredTotal, m.resentTotal} {
+			c.WithLabelValues(label)
+		}
+		for _, reason := range []string{classRejected, classExpiring} {
+			m.deadLetteredTotal.WithLabelValues(label, reason)
+		}
+		for _, outcome := range []string{outcomeTaken, sinks.Unavailable.String(), sinks.Rejected.String(), sinks.Misconfigured.String()} {
+			m.attemptsTotal.WithLabelValues(label, outcome)
 		}
 	}
 }
 
 // forget drops the figures of a stream that is gone: labels must not grow for ever.
 func (m *Metrics) forget(id string) {
-	for _, c := range m.counters() {
-		c.DeleteLabelValues(id)
+	if !m.shown.remove(id) {
+		return
 	}
-	m.notedTotal.DeletePartialMatch(prometheus.Labels{"stream": id})
-	m.age.DeleteLabelValues(id)
-}
-
-func (m *Metrics) counters() []*prometheus.CounterVec {
-	return []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal}
+	of := prometheus.Labels{"stream": id}
+	for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal} {
+		c.DeletePartialMatch(of)
+	}
+	m.age.DeletePartialMatch(of)
 }
 
 func (m *Metrics) delivered(stream string, n int, age time.Duration) {
+	stream = m.shown.label(stream)
 	m.deliveredTotal.WithLabelValues(stream).Add(float64(n))
 	m.age.WithLabelValues(stream).Observe(age.Seconds())
 }
 
-func (m *Metrics) retried(stream string)      { m.retriedTotal.WithLabelValues(stream).Inc() }
-func (m *Metrics) rejected(stream string)     { m.rejectedTotal.WithLabelValues(stream).Inc() }
-func (m *Metrics) deadLettered(stream string) { m.deadLetteredTotal.WithLabelValues(stream).Inc() }
+// attempted counts an attempt. One that a shutdown has cut off is none.
+func (m *Metrics) attempted(ctx context.Context, kind, stream string, receipt sinks.Receipt, err error, took time.Duration) {
+	outcome := outcomeTaken
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return
+	case err != nil:
+		outcome = sinks.ClassOf(err).String()
+	case receipt.Pending != "":
+		outcome = outcomePending
+	}
+	m.attemptsTotal.WithLabelValues(m.shown.label(stream), outcome).Inc()
+	m.requests.WithLabelValues(kind).Observe(took.Seconds())
+}
+
+func (m *Metrics) retried(stream string) {
+	m.retriedTotal.WithLabelValues(m.shown.label(stream)).Inc()
+}
+
+func (m *Metrics) rejected(stream string) {
+	m.rejectedTotal.WithLabelValues(m.shown.label(stream)).Inc()
+}
+
+func (m *Metrics) deadLettered(stream, reason string, n int) {
+	m.deadLetteredTotal.WithLabelValues(m.shown.label(stream), reason).Add(float64(n))
+}
+
 func (m *Metrics) expired(stream string, n int64) {
-	m.expiredTotal.WithLabelValues(stream).Add(float64(n))
+	m.expiredTotal.WithLabelValues(m.shown.label(stream)).Add(float64(n))
 }
 
 func (m *Metrics) noted(stream, what string, n int) {
-	m.notedTotal.WithLabelValues(stream, what).Add(float64(n))
+	m.notedTotal.WithLabelValues(m.shown.label(stream), what).Add(float64(n))
 }
 
 func (m *Metrics) resent(stream string, n int) {
-	m.resentTotal.WithLabelValues(stream).Add(float64(n))
+	m.resentTotal.WithLabelValues(m.shown.label(stream)).Add(float64(n))
 }
 
-// Describe is part of [prometheus.Collector].
-func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lagEvents, m.lagSeconds, m.state, m.retention, m.held, m.waiting} {
-		ch <- d
-	}
+func (m *Metrics) committed(kind string, err error) {
+	m.commitsTotal.WithLabelValues(kind, outcomeOf(err)).Inc()
 }
 
-// Collect is part of [prometheus.Collector].
-func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
-	m.mu.Lock()
-	groups := m.groups
-	m.mu.Unlock()
-	ch <- prometheus.MustNewConstMetric(m.held, prometheus.GaugeValue, float64(m.budget.Used()))
-	for _, g := range groups {
-		for id, st := range g.standings() {
-			ch <- prometheus.MustNewConstMetric(m.lagEvents, prometheus.GaugeValue, float64(st.lag), id)
-			if st.age > 0 || !st.ageless {
-				ch <- prometheus.MustNewConstMetric(m.lagSeconds, prometheus.GaugeValue, st.age.Seconds(), id)
-			}
-			ch <- prometheus.MustNewConstMetric(m.retention, prometheus.GaugeValue, st.used, id)
-			ch <- prometheus.MustNewConstMetric(m.waiting, prometheus.GaugeValue, float64(st.unconfirmed), id)
-			for state, n := range st.lanes {
-				ch <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, float64(n), id, state)
-			}
-		}
-	}
+func (m *Metrics) recorded(kind string, err error) {
+	m.recordsTotal.WithLabelValues(kind, outcomeOf(err)).Inc()
 }
 
-// standing is where a stream stands in the partitions of this process.
-type standing struct {
-	lag     int64
-	age     time.Duration
-	ageless bool    // something waits, and nobody knows for how long
-	used    float64 // share of the retention
-	lanes   map[string]int
-
-	unconfirmed int // events
-}
-
-func (g *Group) standings() map[string]*standing {
-	now := time.Now()
-	g.mu.Lock()
-	streams := g.router.streams
-	g.mu.Unlock()
-	out := make(map[string]*standing, len(streams))
-	for _, s := range streams {
-		out[s.spec.ID] = &standing{lanes: map[string]int{StateActive: 0, StateError: 0, StateInvalid: 0, StatePaused: 0}}
+func outcomeOf(err error) string {
+	if err != nil {
+		return "failed"
 	}
-	for _, p := range g.owned() {
-		p.mu.Lock()
-		end := p.end.Load()
-		for _, s := range streams {
-			if s.index >= len(p.lanes) || p.streams[s.index] != s {
-				continue // it is just being learnt
-			}
-			st, l := out[s.spec.ID], p.lanes[s.index]
-			if l == nil && p.from[s.index] == later {
-				continue
-			}
-			if l == nil {
-				st.lag += max(0, end-max(p.position.Load(), p.from[s.index]))
-				continue
-			}
-			l.mu.Lock()
-			st.lag += max(0, end-l.cursor())
-			st.lanes[l.health.state]++
-			st.used = max(st.used, l.used(now))
-			l.waits(func(_ *chunk, p *part) { st.unconfirmed += p.to - p.from })
-			switch oldest := l.oldest(); {
-			case !oldest.IsZero():
-				st.age = max(st.age, now.Sub(oldest))
-			case l.live || l.seekAt == l.next: // a record was looked for, and none found
-			case !l.leftAt.IsZero():
-				st.age = max(st.age, now.Sub(l.leftAt))
-			case l.next < p.position.Load():
-				st.ageless = true
-			}
-			l.mu.Unlock()
-		}
-		p.mu.Unlock()
-	}
-	return out
+	return "ok"
 }

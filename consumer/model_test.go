@@ -297,7 +297,7 @@ func (w *world) quiet() {
 
 func modelMetrics(t *testing.T) *Metrics {
 	t.Helper()
-	m, err := NewMetrics(prometheus.NewRegistry(), NewBudget(1, 0.5))
+	m, err := NewMetrics(prometheus.NewRegistry(), MetricsConfig{Budget: NewBudget(1, 0.5)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type partition struct {
 	lost     atomic.Bool  // another process may own it: nothing more is committed
 	position atomic.Int64 // every record below it has been dispatched; written with mu held
 	end      atomic.Int64 // high watermark as last heard
+	ends     endsSeen     // both ends, as somebody looks them up beside the reading
 	unsaved  atomic.Int64 // events settled that no record speaks of yet, over all lanes
 	saveAt   atomic.Int64 // that many of them make early records due
 

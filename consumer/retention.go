@@ -302,7 +302,7 @@ func (l *lane) expiring(now time.Time) cause {
 }
 
 func (l *lane) tellExpiring(first int64, n int) {
-	l.p.g.metrics.deadLetteredTotal.WithLabelValues(l.stream.spec.ID).Add(float64(n))
+	l.p.g.metrics.deadLettered(l.stream.spec.ID, classExpiring, n)
 	l.p.g.log.Warn("events dead-lettered before they expire", zap.String("stream", l.id.Stream), zap.Int32("partition", l.id.Partition),
 		zap.Int64("first_offset", first), zap.Int("events", n))
 }

@@ -48,6 +48,7 @@ type rig struct {
 	registry   *prometheus.Registry // of the process that was made last
 	perStream  int
 	slowAfter  time.Duration // of requests; 0: the default
+	maxStreams int           // with figures of their own
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
@@ -81,6 +82,8 @@ func newRig(t *testing.T, partitions int32) *rig {
 		drain:    time.Second,
 		commit:   10 * time.Millisecond,
 		name:     "recorder",
+
+		maxStreams: consumer.DefaultMaxStreams,
 	}
 }
 
@@ -109,7 +112,8 @@ func (r *rig) group() *consumer.Group {
 	budget := consumer.NewBudget(r.budget, 0.5)
 	r.memory = budget
 	r.registry = prometheus.NewRegistry()
-	metrics, err := consumer.NewMetrics(r.registry, budget)
+	slots := r.slots()
+	metrics, err := consumer.NewMetrics(r.registry, consumer.MetricsConfig{MaxStreams: r.maxStreams, Budget: budget, InFlight: slots})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -119,7 +123,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: r.slots(), StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: slots, StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -47,7 +47,12 @@ type crew struct {
 // newCrew makes a crew that nobody serves in yet.
 func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *readiness) (*crew, error) {
 	budget := consumer.NewBudget(int64(d.Config.Delivery.Memory), d.Config.Delivery.CatchUpShare)
-	metrics, err := consumer.NewMetrics(registry, budget)
+	inFlight := consumer.NewSlots(consumer.SlotsConfig{
+		Max: d.Config.Delivery.InFlight, MaxSlow: d.Config.Delivery.InFlightSlow, CatchUp: d.Config.Delivery.CatchUpShare,
+	})
+	metrics, err := consumer.NewMetrics(registry, consumer.MetricsConfig{
+		MaxStreams: d.Config.Observe.MaxStreams, Budget: budget, InFlight: inFlight,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +63,7 @@ func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *
 	return &crew{
 		d: d, actions: actions, opts: opts, topics: d.Config.Topics.Kafka(), state: state,
 		budget: budget, metrics: metrics, reading: consumer.NewReading(d.Config.Delivery.CatchUpShare),
-		inFlight: consumer.NewSlots(consumer.SlotsConfig{
-			Max: d.Config.Delivery.InFlight, MaxSlow: d.Config.Delivery.InFlightSlow, CatchUp: d.Config.Delivery.CatchUpShare,
-		}),
-		egress: newGuard(d.Config),
+		inFlight: inFlight, egress: newGuard(d.Config),
 	}, nil
 }
 

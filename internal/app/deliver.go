@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -50,12 +48,16 @@ func (d Delivery) Run(ctx context.Context) (err error) {
 }
 
 func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := newRegistry(d.Version)
+	clients, err := kafka.NewMetrics(registry)
+	if err != nil {
+		return err
+	}
+	opts = append(slices.Clip(opts), clients.Option())
 	state := &readiness{}
 	work, ctx := errgroup.WithContext(ctx)
 	if d.Config.Observe.Listen != "" {
-		server, err := observe(ctx, d.Config.Observe.Listen, registry, state, d.Log)
+		server, err := observe(ctx, d.Config.Observe, registry, state, d.Log)
 		if err != nil {
 			return err
 		}

@@ -56,8 +56,11 @@ func TestEveryStreamHasItsMetrics(t *testing.T) {
 	})
 	_, body := p.get("/metrics")
 	for _, stream := range []string{"everything", "nothing"} {
-		for _, name := range []string{"delivered_total", "retried_total", "rejected_total", "dead_lettered_total", "expired_total", "lag_events", "lag_seconds"} {
-			if want := fmt.Sprintf("\nauditstream_stream_%s{stream=%q} ", name, stream); !strings.Contains(body, want) {
+		for _, name := range []string{
+			"delivered_total{", "retried_total{", "rejected_total{", "expired_total{", "lag_events{", "lag_seconds{",
+			`dead_lettered_total{reason="rejected",`, `attempts_total{outcome="unavailable",`,
+		} {
+			if want := fmt.Sprintf("\nauditstream_stream_%sstream=%q} ", name, stream); !strings.Contains(body, want) {
 				t.Errorf("/metrics lacks%s", want)
 			}
 		}
@@ -129,7 +132,7 @@ func TestAMendedTokenNeedsNoRestart(t *testing.T) {
 	}
 	s.delivered(30)
 	_, body := p.get("/metrics")
-	if !strings.Contains(body, `auditstream_stream_dead_lettered_total{stream="everything"} 0`) {
+	if !strings.Contains(body, `auditstream_stream_dead_lettered_total{reason="rejected",stream="everything"} 0`) {
 		t.Error("events were dead-lettered for a wrong token")
 	}
 	for _, e := range p.logs.All() {

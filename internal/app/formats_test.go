@@ -56,7 +56,7 @@ func TestStreamsHaveFormats(t *testing.T) {
 		_, body := p.get("/metrics")
 		n := 0
 		for i := range formats {
-			if strings.Contains(body, fmt.Sprintf(`auditstream_stream_dead_lettered_total{stream="f%d"} 1`, i)) {
+			if strings.Contains(body, fmt.Sprintf(`auditstream_stream_dead_lettered_total{reason="rejected",stream="f%d"} 1`, i)) {
 				n++
 			}
 		}

@@ -135,7 +135,7 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*con
 	}
 	delivery := j.cfg.Delivery
 	budget := consumer.NewBudget(min(int64(delivery.Memory), jobMemory), 1)
-	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), budget) // nobody scrapes a command
+	metrics, err := consumer.NewMetrics(prometheus.NewRegistry(), consumer.MetricsConfig{Budget: budget}) // nobody scrapes a command
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 )
 
@@ -71,9 +75,30 @@ func (r *readiness) ready() error {
 	return nil
 }
 
-// observe serves /healthz (the process runs), /readyz (it delivers, or could: see readiness) and
-// /metrics. The returned function serves until ctx ends.
-func observe(ctx context.Context, listen string, registry *prometheus.Registry, state *readiness, log *zap.Logger) (func() error, error) {
+// newRegistry makes a registry with what every process has.
+func newRegistry(version string) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "auditstream", Name: "build_info", Help: "Always 1; the labels say which binary runs.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
+	return registry
+}
+
+// profiles serves Go's profiles of the process under /debug/pprof/.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // it may name files with secrets, and no profile needs it
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+}
+
+// observe serves /healthz (the process runs), /readyz (it delivers, or could: see readiness),
+// /metrics and perhaps profiles. The returned function serves until ctx ends.
+func observe(ctx context.Context, cfg config.Observe, registry *prometheus.Registry, state *readiness, log *zap.Logger) (func() error, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -84,8 +109,11 @@ func observe(ctx context.Context, listen string, registry *prometheus.Registry, 
 		_, _ = fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	if cfg.ServesProfiles() {
+		profiles(mux)
+	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", listen)
+	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("observe.listen: %w; give another address, or \"\" for none", err)
 	}
