@@ -189,6 +189,35 @@ func TestWhatRetentionTookIsARecordedGap(t *testing.T) {
 	}
 }
 
+// A process may have read the streams before others began an epoch, and take a partition
+// over after they have gone on in it.
+func TestWhatRetentionTookIsARecordedGapAlsoIfTheNextOwnerKnowsAnOlderEpoch(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	old := r.specs
+	r.revise("a", func(s *consumer.Spec) { s.Epoch = 2 })
+	r.deliverAll("a", 0, 100)
+	r.publish(orgA, 100, 100)
+	var offsets kadm.Offsets
+	offsets.Add(kadm.Offset{Topic: r.topics.Events(), Partition: 0, At: 150})
+	if _, err := kadm.NewClient(r.client).DeleteRecords(t.Context(), offsets); err != nil {
+		t.Fatal(err)
+	}
+	present := r.specs
+	r.specs = old
+	g := r.group()
+	r.specs = present
+	stop := r.run(g)
+	r.eventually("the partition", func() bool { return g.Ready() == nil })
+	r.learn(g)
+	r.eventually("what is left", func() bool { return r.dest.count("a") >= 150 })
+	stop()
+	p := r.progress("str_a")
+	if p.Expired != 50 || len(p.Gaps) != 1 || p.Gaps[0].From != 100 || p.Gaps[0].To != 150 {
+		t.Errorf("the lane's record says expired %d, gaps %+v; want 50 and [100, 150)", p.Expired, p.Gaps)
+	}
+}
+
 func TestOffsetsWithoutRecordsHoldNobodyUp(t *testing.T) {
 	r := newRig(t, 1)
 	r.stream("a", orgA)

@@ -651,7 +651,11 @@ func (w *world) commitArrives(o *owner, p *simPartition, offset int64, metadata 
 				continue
 			}
 			at, first := l.at(p.number), l.revisions[0].number
-			at.passed[first] = max(at.passed[first], c.meta.Floor)
+			passed := c.meta.Floor
+			if len(at.onRecord) == 0 {
+				passed = offset // it had nothing to deliver below, under the revision that the committer knew
+			}
+			at.passed[first] = max(at.passed[first], passed)
 		}
 	}
 	w.tell("%s: commit %d at %d %s", o.name, p.number, offset, metadata)

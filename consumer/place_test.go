@@ -80,6 +80,14 @@ func TestWhereALaneStarts(t *testing.T) {
 			commit: commitAt(500, 200, 9), records: []*progress{rec(1, 1, 300), rec(2, 2, 20)}, begins: 10,
 			from: 300, position: 500,
 		},
+		"where that is the only record there, it says where the lane stands": {
+			commit: commitAt(500, 200, 9), records: []*progress{rec(2, 2, 20)}, begins: 10,
+			from: 20, position: 500,
+		},
+		"also what Kafka no longer has of it is left in": {
+			commit: commitAt(500, 2, 9), records: []*progress{rec(2, 2, 2)}, begins: 10,
+			from: 2, position: 500,
+		},
 		"a record of another events topic is void": {
 			commit: commitAt(500, 200, 7), records: []*progress{{UID: "u", Epoch: 1, Revision: 1, Cursor: 300, TopicID: "former"}}, begins: 10,
 			from: 500, position: 500, lazy: true,
@@ -247,6 +255,12 @@ func TestRecordsThatNewerOnesReplaceAreObsolete(t *testing.T) {
 		},
 		"a newer epoch is another process's": {
 			keys(progressKey{"u", 1, 1}, progressKey{"u", 2, 2}), 1, 1, progressKey{"u", 1, 1}, nil,
+		},
+		"where there is no other, one of a newer epoch counts": {
+			keys(progressKey{"u", 2, 2}, progressKey{"u", 3, 3}, progressKey{"u", 3, 4}), 1, 1, progressKey{"u", 3, 4}, nil,
+		},
+		"likewise, and epochs before the base are obsolete": {
+			keys(progressKey{"u", 1, 1}, progressKey{"u", 3, 3}), 2, 2, progressKey{"u", 3, 3}, map[progressKey]bool{{"u", 1, 1}: true},
 		},
 		"another stream's": {keys(progressKey{"v", 1, 1}, progressKey{"u", 1, 2}), 1, 1, progressKey{"u", 1, 2}, nil},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,23 +137,34 @@ func (t table) byUID() map[string]table {
 
 // of returns the record that counts for a stream in the partition that the spec is for,
 // nil without one, and the keys that it makes obsolete: the highest epoch from the base on,
-// and of that the highest revision.
+// and of that the highest revision. Where there is none of an epoch that this process knows,
+// one of a later epoch counts: others heard of it first. The lane then stands where they
+// left it, and what retention has taken from there on becomes a gap, whether the cursor was
+// moved in that epoch or not; a move is made again when this process hears of it.
 func (t table) of(s Spec, topicID string) (best *progress, obsolete []progressKey) {
-	for key, p := range t {
-		if key.uid != s.UID || key.epoch < s.BaseEpoch || key.epoch > s.Epoch || p.TopicID != topicID {
-			continue
-		}
-		if best == nil || best.key().before(key) {
-			best = p
-		}
-	}
+	best = t.highest(s.UID, s.BaseEpoch, s.Epoch, topicID)
 	for key := range t {
 		if key.uid == s.UID && (key.epoch < s.BaseEpoch || best != nil && key.before(best.key())) {
 			obsolete = append(obsolete, key)
 		}
 	}
 	slices.SortFunc(obsolete, progressKey.compare)
+	if best == nil {
+		best = t.highest(s.UID, s.Epoch+1, math.MaxInt64, topicID)
+	}
 	return best, obsolete
+}
+
+// highest is the record of a stream in an events topic with the highest epoch from one to
+// another, and of that with the highest revision; nil without one.
+func (t table) highest(uid string, from, to int64, topicID string) *progress {
+	var best *progress
+	for key, p := range t {
+		if key.uid == uid && key.epoch >= from && key.epoch <= to && p.TopicID == topicID && (best == nil || best.key().before(key)) {
+			best = p
+		}
+	}
+	return best
 }
 
 // former is the record of a stream that counted in an events topic that is gone; nil without
@@ -181,9 +193,7 @@ func (t table) ofDeleted(uids map[string]bool) []progressKey {
 
 // before returns the record that counted before the stream's last deliberate move.
 func (t table) before(s Spec, topicID string) *progress {
-	s.Epoch, s.BaseEpoch = s.BaseEpoch-1, 1
-	best, _ := t.of(s, topicID)
-	return best
+	return t.highest(s.UID, 1, s.BaseEpoch-1, topicID)
 }
 
 func (k progressKey) compare(other progressKey) int {
