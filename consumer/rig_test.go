@@ -164,9 +164,9 @@ func (r *rig) run(g *consumer.Group) (stop func()) {
 	return stop
 }
 
-// shutdownLimit is the longest that a shutdown may take, with the second that the rig
-// grants requests under way.
-const shutdownLimit = 15 * time.Second
+// shutdownLimit is more than twice what the bounds of a shutdown come to, with the second
+// that the rig grants requests under way: a slow machine is not what is to be found out.
+const shutdownLimit = 30 * time.Second
 
 // event is a canonical event.
 func event(organization, id, action string) []byte {
@@ -205,10 +205,10 @@ func (r *rig) produce(records ...*kgo.Record) {
 	}
 }
 
-// eventually waits until ok, for 20 s at most, and then reports what is missing.
+// eventually waits until ok, for a minute at most, and then reports what is missing.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -433,6 +433,26 @@ func (r *rig) progress(uid string) lastProgress {
 		r.t.Fatal(err)
 	}
 	return p
+}
+
+// wasBehind says whether a lane was on record, at any time, as one that the live reader does
+// not feed.
+func (r *rig) wasBehind(uid string) bool {
+	r.t.Helper()
+	behind := false
+	reader := &kafka.Reader{Client: r.client}
+	if _, err := reader.ReadToEnd(r.t.Context(), r.topics.Progress(), 0, func(rec *kgo.Record) {
+		if strings.HasPrefix(string(rec.Key), uid+"/") && rec.Value != nil {
+			var p struct{ Live bool }
+			if err := json.Unmarshal(rec.Value, &p); err != nil {
+				r.t.Error(err)
+			}
+			behind = behind || !p.Live
+		}
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	return behind
 }
 
 // liveProgress counts the records of a stream in the progress topic that no tombstone has
