@@ -54,7 +54,7 @@ func (s *store) read(ctx, inner context.Context, what string, keys int, err erro
 	network := sinks.Unavailable
 	if a.status == 0 {
 		l := lostBy(err)
-		a.text, a.unsent, network = l.text, l.unsent, l.class
+		a.text, a.unsent, network = l.Text, l.Unsent, l.Class
 	}
 	a.text = s.keys.scrub(a.text)
 	a.code = s.keys.scrub(a.code)

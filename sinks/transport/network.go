@@ -32,15 +32,6 @@ func (c *Client) failure(ctx context.Context, err error, secrets masks) *sinks.E
 }
 
 func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		if dns.IsNotFound {
-			return sinks.Unavailable, fmt.Sprintf("no such host %q: is the url right?", dns.Name)
-		}
-		return sinks.Unavailable, fmt.Sprintf("the name %q cannot be looked up now", dns.Name)
-	}
-	if refused, ok := errors.AsType[*egress.Error](err); ok {
-		return sinks.Misconfigured, fmt.Sprintf("the address of %s, %v", c.address, refused)
-	}
 	if unread, ok := errors.AsType[credentialError](err); ok {
 		return sinks.Misconfigured, unread.Error()
 	}
@@ -50,33 +41,83 @@ func (c *Client) words(err error, secrets masks) (sinks.Class, string) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && asksForCertificate(op.Err) {
 		return sinks.Misconfigured, fmt.Sprintf("%s wants a certificate of ours that it trusts (%v): set client_cert and client_key to one", c.address, op.Err)
 	}
-	if why := CertificateProblem(err); why != "" {
-		return sinks.Misconfigured, fmt.Sprintf("the certificate of %s is not trusted: %s", c.address, why)
-	}
-	where := c.address
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
-		where = "the proxy before " + c.address
-	}
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return sinks.Unavailable, fmt.Sprintf("connection refused: is %s listening at %s?", c.config.Service, where)
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return sinks.Unavailable, "connection reset by " + where
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return sinks.Unavailable, "no route to " + where
-	case errors.Is(err, context.DeadlineExceeded):
-		return sinks.Unavailable, fmt.Sprintf("no answer from %s within %v", where, c.timeout)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return sinks.Unavailable, where + " closed the connection before its answer was complete"
-	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return sinks.Unavailable, fmt.Sprintf("%s did not answer in time", where)
-	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return sinks.Misconfigured, fmt.Sprintf("%s speaks plain HTTP: write the url with http, or let %s speak TLS", c.address, c.config.Service)
+	if lost := LostBy(err, Peer{Address: c.address, Service: c.config.Service, Setting: "the url"}); lost.Text != "" {
+		if errors.Is(err, context.DeadlineExceeded) {
+			lost.Text += fmt.Sprintf(" within %v", c.timeout)
+		}
+		return lost.Class, lost.Text
 	}
 	text := secrets.hide(strings.ToValidUTF8(err.Error(), ""))
-	return sinks.Unavailable, fmt.Sprintf("the request to %s failed: %.200s", where, text)
+	return sinks.Unavailable, fmt.Sprintf("the request to %s failed: %.200s", behind(err, c.address), text)
+}
+
+// Peer is who a request was for.
+type Peer struct {
+	Address string
+	Service string // what should be listening there
+	Setting string // that says where it is
+}
+
+// Lost is why a request got no answer, or not a whole one.
+type Lost struct {
+	Class  sinks.Class
+	Text   string // in plain words; empty: the error is none of those that networks make
+	Unsent bool   // nothing of the request has left this machine
+}
+
+// LostBy sorts the errors that networks make, for every protocol over HTTP alike. What only
+// one protocol can tell is up to that: it has to look first.
+func LostBy(err error, to Peer) Lost {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return Lost{sinks.Unavailable, fmt.Sprintf("no such host %q: is %s right?", dns.Name, to.Setting), true}
+		}
+		return Lost{sinks.Unavailable, fmt.Sprintf("the name %q cannot be looked up now", dns.Name), true}
+	}
+	if refused, ok := errors.AsType[*egress.Error](err); ok {
+		return Lost{sinks.Misconfigured, fmt.Sprintf("the address of %s, %v", to.Address, refused), true}
+	}
+	if why := CertificateProblem(err); why != "" {
+		return Lost{sinks.Misconfigured, fmt.Sprintf("the certificate of %s is not trusted: %s", to.Address, why), true}
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return Lost{sinks.Misconfigured, fmt.Sprintf("%s speaks plain HTTP: write %s with http, or let %s speak TLS", to.Address, to.Setting, to.Service), true}
+	}
+	where := behind(err, to.Address)
+	lost := Lost{Class: sinks.Unavailable, Unsent: undialled(err)}
+	timeout, _ := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		lost.Text = fmt.Sprintf("connection refused: is %s listening at %s?", to.Service, where)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		lost.Text = "connection reset by " + where
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		lost.Text = "no route to " + where
+	case errors.Is(err, context.DeadlineExceeded):
+		lost.Text = "no answer from " + where
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		lost.Text, lost.Unsent = where+" closed the connection before its answer was complete", false
+	case timeout != nil && timeout.Timeout():
+		lost.Text = where + " did not answer in time"
+	}
+	return lost
+}
+
+// behind is the address that an error is about: the proxy's, if there was no way past it.
+func behind(err error, address string) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		return "the proxy before " + address
+	}
+	return address
+}
+
+// undialled reports that there never was a connection to send anything over.
+func undialled(err error) bool {
+	op, _ := errors.AsType[*net.OpError](err)
+	if op != nil && op.Op == "proxyconnect" {
+		op, _ = errors.AsType[*net.OpError](op.Err)
+	}
+	return op != nil && op.Op == "dial"
 }
 
 // asksForCertificate reports an alert by which a server refuses our own certificate, or that
