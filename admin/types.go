@@ -214,10 +214,18 @@ type Expired struct {
 	Since     time.Time `json:"since,omitzero"`    // when its event was appended; zero if there is none
 }
 
+// States of a job.
+const (
+	JobRunning = "running"
+	JobWaiting = "waiting" // nobody runs it, or its turn has not come
+	JobStopped = "stopped" // by an operator, until it is resumed
+	JobDone    = "done"
+)
+
 // Job is a job and how far it is.
 type Job struct {
 	consumer.Task
-	State   string         `json:"state"` // running, waiting (nobody runs it), done
+	State   string         `json:"state"` // one of the job states
 	Done    consumer.Tally `json:"done"`
 	Left    int64          `json:"left"` // offsets that it has not come to
 	Problem string         `json:"problem,omitempty"`

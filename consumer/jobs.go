@@ -84,9 +84,93 @@ func (j *Jobs) Find(ctx context.Context, uid string) (Task, error) {
 		}
 	}
 	if err == nil {
-		err = fmt.Errorf("there is no job %q; one that has ended is forgotten after %d days", uid, keepEnded/(24*time.Hour))
+		err = &NoJobError{UID: uid}
 	}
 	return Task{}, err
+}
+
+// NoJobError says that no job has a uid.
+type NoJobError struct{ UID string }
+
+func (e *NoJobError) Error() string {
+	return fmt.Sprintf("there is no job %q; one that has ended is forgotten after %d days", e.UID, keepEnded/(24*time.Hour))
+}
+
+// Recorded is how far a job is on record.
+type Recorded struct {
+	JobStanding
+	Updated time.Time // of the latest record; zero without any
+}
+
+// Standings says how far jobs are by their records of progress alone, which is the same
+// whoever runs them, and a commit interval old. Each partition is read once for all of them.
+func (j *Jobs) Standings(ctx context.Context, tasks ...Task) (map[string]*Recorded, error) {
+	out := map[string]*Recorded{}
+	byPartition := map[int32][]int{}
+	for i, t := range tasks {
+		out[t.UID] = &Recorded{}
+		for _, r := range t.Ranges {
+			out[t.UID].Total += r.To - r.From
+			byPartition[r.Partition] = append(byPartition[r.Partition], i)
+		}
+	}
+	for partition, concerned := range byPartition {
+		records, err := j.progressOf(ctx, partition, out)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range concerned {
+			t := tasks[i]
+			rec, _ := records.of(t.spec(Spec{}), t.TopicID)
+			if rec != nil {
+				out[t.UID].add(rec, partition, t)
+			}
+		}
+	}
+	return out, nil
+}
+
+// progressOf are the records of some jobs in a partition.
+func (j *Jobs) progressOf(ctx context.Context, partition int32, uids map[string]*Recorded) (table, error) {
+	records, bad := table{}, map[string]error{} // by key: only the last record of a key counts
+	_, err := j.reader.ReadToEnd(ctx, j.progress, partition, func(r *kgo.Record) {
+		uid, _, _ := strings.Cut(string(r.Key), "/")
+		if uids[uid] != nil {
+			bad[string(r.Key)] = records.add(r)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s[%d]: %w", j.progress, partition, err)
+	}
+	for _, err := range bad {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
+// add counts one lane's record in.
+func (r *Recorded) add(p *progress, partition int32, t Task) {
+	for _, g := range t.Ranges {
+		if g.Partition == partition {
+			r.Passed += min(max(p.Cursor, g.From), g.To) - g.From
+		}
+	}
+	r.Delivered += p.Delivered
+	r.Refused += p.DeadLettered
+	r.Retried += p.Retried
+	r.Expired += p.Expired
+	if p.Updated.After(r.Updated) {
+		r.Updated = p.Updated
+	}
+	if p.State == StateError || p.State == StateInvalid {
+		h := JobHold{Partition: partition, State: p.State, Error: p.Error}
+		if p.NextAttempt != nil {
+			h.Again = *p.NextAttempt
+		}
+		r.Held = append(r.Held, h)
+	}
 }
 
 // Put writes a job's record and returns when all replicas have it.

@@ -18,6 +18,10 @@ const (
 	TaskRedrive = "redrive" // sends events of the dead letters again
 )
 
+// RunnerServer runs jobs that were started through the API: of all processes that serve it
+// the one that the others have chosen.
+const RunnerServer = "server"
+
 // Task is a job as the jobs topic keeps it, keyed by UID: what is to be sent, decided once,
 // so that the job can be gone on with from any machine. How far it is stands in the
 // progress topic, by lane, under the job's uid.
@@ -40,6 +44,9 @@ type Task struct {
 	Since          *time.Time `json:"since,omitempty"`           // of a redrive: letters written then or later
 	Letters        []string   `json:"letters,omitempty"`         // of a redrive: the ids of the only ones; absent: all
 	Rate           float64    `json:"rate,omitempty"`            // events a second at most; 0: no cap
+
+	Runner  string  `json:"runner,omitempty"`  // RunnerServer; empty: a command, in its own process
+	Stopped *Change `json:"stopped,omitempty"` // of RunnerServer: it is not to go on until somebody takes this away
 
 	Matched int64      `json:"matched"` // events that were found to be sent when the job was made
 	By      string     `json:"by,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
 // Control is the control plane on Kafka alone: what the HTTP server serves, the console
@@ -18,6 +19,7 @@ type Control struct {
 	config   *config.Config
 	version  string
 	log      *zap.Logger
+	controlClients
 }
 
 var _ admin.Service = (*Control)(nil)
@@ -30,7 +32,7 @@ type ControlConfig struct {
 	Log      *zap.Logger
 }
 
-// NewControl makes a control plane. It has nothing to close.
+// NewControl makes a control plane, which has to be closed.
 func NewControl(c ControlConfig) *Control {
 	return &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log}
 }
@@ -44,13 +46,13 @@ func told(err error) error {
 	switch {
 	case is[*admin.Error](err):
 		return err
-	case is[*NoStreamError](err):
+	case is[*NoStreamError](err), is[*deadletter.PositionError](err), is[*consumer.NoJobError](err):
 		code = admin.CodeNotFound
 	case is[*ChangedError](err):
 		code = admin.CodeChanged
 	case is[*TargetError](err):
 		code = admin.CodeInvalid
-	case is[*PausedError](err):
+	case is[*PausedError](err), is[*NoLetterError](err), is[*JobError](err):
 		code = admin.CodeConflict
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), passes(err):
 		code = admin.CodeUnavailable

@@ -17,7 +17,9 @@ import (
 // control is a control plane on the site's Kafka.
 func (s *site) control(cfg *config.Config) *Control {
 	s.t.Helper()
-	return NewControl(ControlConfig{Operator: s.operator(cfg), Config: cfg, Version: "test", Log: zap.NewNop()})
+	c := NewControl(ControlConfig{Operator: s.operator(cfg), Config: cfg, Version: "test", Log: zap.NewNop()})
+	s.t.Cleanup(c.Close)
+	return c
 }
 
 func TestOfTwoChangesOfTheSameVersionOneWins(t *testing.T) {

@@ -31,6 +31,7 @@ type Jobs struct {
 	o       *Operator
 	cfg     *config.Config
 	version string
+	by      string
 	log     *zap.Logger
 	jobs    *consumer.Jobs
 	letters *deadletter.Topic
@@ -51,7 +52,7 @@ func (o *Operator) Jobs(ctx context.Context, cfg *config.Config, version, by str
 		jobs.Close()
 		return nil, err
 	}
-	return &Jobs{o: o, cfg: cfg, version: version, log: log, jobs: jobs, letters: letters}, nil
+	return &Jobs{o: o, cfg: cfg, version: version, by: by, log: log, jobs: jobs, letters: letters}, nil
 }
 
 // Close disconnects.
@@ -70,6 +71,11 @@ func (j *Jobs) Find(ctx context.Context, uid string) (consumer.Task, error) {
 
 // Forget deletes a job.
 func (j *Jobs) Forget(ctx context.Context, t consumer.Task) error { return j.jobs.Forget(ctx, t) }
+
+// JobError says that a job cannot be made, or changed, as things stand.
+type JobError struct{ Why string }
+
+func (e *JobError) Error() string { return e.Why }
 
 // newTask begins a task of a stream.
 func newTask(job string, s consumer.Spec, by string) consumer.Task {
@@ -156,7 +162,11 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*con
 		if t.Since != nil {
 			selection.Since = *t.Since
 		}
-		cfg.Letters = j.letters.Redrive(selection)
+		letters := j.letters
+		if j.by == "" {
+			letters = letters.As(t.By) // nobody else is there whose marks they are
+		}
+		cfg.Letters = letters.Redrive(selection)
 	}
 	return consumer.OpenJob(cfg)
 }
@@ -178,6 +188,9 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 			return t, consumer.JobStanding{}, err
 		}
 		if place := placeOf(spec.Kind, spec); place != t.Place {
+			if now, err := j.jobs.Find(ctx, t.UID); err == nil {
+				t.Stopped = now.Stopped // somebody may have stopped it meanwhile
+			}
 			t.Place, t.Epoch = place, t.Epoch+1 // the destination cannot tell there what it has
 			if err := j.jobs.Put(ctx, t); err != nil {
 				return t, consumer.JobStanding{}, err

@@ -121,7 +121,7 @@ func (j *Jobs) streamOf(specs consumer.Specs, uid string) (consumer.Spec, error)
 func (j *Jobs) Busy(ctx context.Context, t consumer.Task) error {
 	open, err := j.Unfinished(ctx, consumer.TaskRedrive, t.StreamUID)
 	if len(open) > 0 {
-		return fmt.Errorf("a redrive of stream %q has something left: %s; go on with it (--resume), or forget it (auditstream job forget)", t.Stream, strings.Join(open, ", "))
+		return &JobError{fmt.Sprintf("a redrive of stream %q has something left: %s; go on with it (--resume), or forget it (auditstream job forget)", t.Stream, strings.Join(open, ", "))}
 	}
 	return err
 }

@@ -61,9 +61,9 @@ func (j *Jobs) PlanReplay(ctx context.Context, r Replay) (consumer.Task, []Expir
 			end, ok := e.ends[want.Partition]
 			switch {
 			case !ok:
-				return t, nil, fmt.Errorf("%s has no partition %d", t.Topic, want.Partition)
+				return t, nil, &TargetError{fmt.Sprintf("%s has no partition %d", t.Topic, want.Partition)}
 			case want.To > end.Offset:
-				return t, nil, fmt.Errorf("%s[%d] has no offset %d yet: the next event gets %d", t.Topic, want.Partition, want.To-1, end.Offset)
+				return t, nil, &TargetError{fmt.Sprintf("%s[%d] has no offset %d yet: the next event gets %d", t.Topic, want.Partition, want.To-1, end.Offset)}
 			}
 			start := e.starts[want.Partition].Offset
 			missing := max(0, min(want.To, start)-want.From)
