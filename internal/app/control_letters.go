@@ -48,7 +48,7 @@ func (c *Control) DeadLetter(ctx context.Context, at deadletter.Position) (*admi
 	}
 	out.Letter, out.State, out.Written, out.OrganizationID = *l, s.State, s.Written, string(l.Key)
 	out.Action, out.EventID = l.Event()
-	out.Letter.Key, out.Letter.Value, out.Letter.Headers = nil, nil, nil // they stand in Record
+	out.Key, out.Value, out.Headers = nil, nil, nil // they stand in Record
 	if n := len(s.Marks); n > 0 && s.State != deadletter.Open {
 		out.Mark = &s.Marks[n-1]
 	}
