@@ -68,8 +68,12 @@ type TailQuery struct {
 	Stream       string   `json:"stream,omitempty"`  // only what this stream would deliver
 	Actor        string   `json:"actor,omitempty"`   // id of the actor
 	Payload      bool     `json:"payload,omitempty"` // with the event itself; else what identifies it
-	Last         int      `json:"last,omitempty"`    // begin with so many of the last events
+	Last         int      `json:"last,omitempty"`    // begin with so many of the last events, at most MaxTailLast
+	Ends         bool     `json:"ends,omitempty"`    // end with those, and follow nothing
 }
+
+// MaxTailLast bounds TailQuery.Last: so many events are held in memory.
+const MaxTailLast = 10_000
 
 // TailEvent is a record that was published. What it has beside the event itself identifies
 // it, and says nothing about a person.

@@ -31,6 +31,7 @@ func newRoot() *cobra.Command {
 		newServe(),
 		newSchema(),
 		newStream(),
+		newTail(),
 		newValidate(),
 		newVersion(),
 	)

@@ -7,8 +7,8 @@ import (
 )
 
 // Tail implements admin.EventService.
-func (c *Control) Tail(context.Context, admin.TailQuery, func(admin.TailEvent) error) error {
-	return unserved("following events")
+func (c *Control) Tail(ctx context.Context, q admin.TailQuery, each func(admin.TailEvent) error) error {
+	return told(c.operator.Tail(ctx, q, each))
 }
 
 // Explain implements admin.EventService.

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,32 +111,42 @@ func (e *explainer) all() int64 {
 
 // measure asks what Kafka has.
 func (e *explainer) measure(ctx context.Context) error {
-	admin, topic := kadm.NewClient(e.o.client), e.o.topics.Events()
-	starts, err := admin.ListStartOffsets(ctx, topic)
-	if err = errors.Join(err, starts.Error()); err != nil {
-		return fmt.Errorf("start of %s: %w", topic, err)
+	topic := e.o.topics.Events()
+	var err error
+	if e.extents, err = e.o.extents(ctx); err != nil {
+		return err
 	}
-	ends, err := admin.ListCommittedOffsets(ctx, topic)
-	if err = errors.Join(err, ends.Error()); err != nil {
-		return fmt.Errorf("end of %s: %w", topic, err)
-	}
-	firsts, err := admin.ListOffsetsAfterMilli(ctx, 0, topic) // with their times
+	firsts, err := kadm.NewClient(e.o.client).ListOffsetsAfterMilli(ctx, 0, topic) // with their times
 	if err = errors.Join(err, firsts.Error()); err != nil {
 		return fmt.Errorf("first events of %s: %w", topic, err)
 	}
-	e.extents = map[int32]extent{}
-	for number, end := range ends[topic] {
-		start, ok := starts.Lookup(topic, number)
-		if !ok {
-			continue
-		}
-		x := extent{from: start.Offset, to: max(end.Offset, start.Offset)}
+	for number, x := range e.extents {
 		if first, ok := firsts.Lookup(topic, number); ok && first.Timestamp > 0 && first.Offset < x.to {
 			x.first = time.UnixMilli(first.Timestamp).UTC()
+			e.extents[number] = x
 		}
-		e.extents[number] = x
 	}
 	return nil
+}
+
+// extents are what Kafka has of the events topic.
+func (o *Operator) extents(ctx context.Context) (map[int32]extent, error) {
+	admin, topic := kadm.NewClient(o.client), o.topics.Events()
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return nil, fmt.Errorf("start of %s: %w", topic, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return nil, fmt.Errorf("end of %s: %w", topic, err)
+	}
+	extents := map[int32]extent{}
+	for number, end := range ends[topic] {
+		if start, ok := starts.Lookup(topic, number); ok {
+			extents[number] = extent{from: start.Offset, to: max(end.Offset, start.Offset)}
+		}
+	}
+	return extents, nil
 }
 
 // after are the first offsets of all partitions that were appended at t or later.
@@ -341,12 +350,10 @@ func (s *sought) copyOf(r *kgo.Record) *admin.EventCopy {
 
 // tailEvent is what identifies an event.
 func tailEvent(r *kgo.Record, e *sinks.Event) admin.TailEvent {
-	var more struct{ Actor struct{ Type string } }
-	_ = json.Unmarshal(e.Value, &more) // it is valid JSON
 	return admin.TailEvent{
 		Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC(),
 		OrganizationID: string(e.OrganizationID), Action: string(e.Action), ID: string(e.ID), OccurredAt: string(e.OccurredAt),
-		ActorType: more.Actor.Type,
+		ActorType: actorOf(e.Value).Type,
 	}
 }
 
