@@ -212,14 +212,16 @@ func (p *partition) placeLane(start laneStart, logStart, logEnd int64) {
 	if start.gone != nil {
 		l.outlive(*start.gone)
 	}
+	l.live = max(l.next, logStart) >= p.position.Load()
+	l.resume(start)
 	if l.next < logStart {
 		l.lose(l.next, logStart, expiredCursor)
+		l.misses(l.next)
 		l.next = logStart
 	}
-	l.live = l.next >= p.position.Load()
 	if !l.live {
 		p.behind[l] = struct{}{}
-		l.dirty = start.record != nil && start.record.Live // or it would pass for one that has settled everything up to the commit
+		l.dirty = l.dirty || start.record != nil && start.record.Live // or it would pass for one that has settled everything up to the commit
 	}
 }
 
@@ -260,8 +262,12 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 	}
 	if rec != nil {
 		l.gaps = rec.Gaps
-		l.counts = counts{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}
-		l.recorded, l.savedAt, l.savedCount = rec.Cursor, rec.Updated, l.counts.settled()
+		l.counts = counts{
+			delivered: rec.Delivered, deadLettered: rec.DeadLettered, filtered: rec.Filtered, lost: rec.Lost,
+			retried: rec.Retried, expired: rec.Expired,
+		}
+		l.recent = rec.Recent.decoded()
+		l.recorded, l.savedAt, l.savedCount, l.matched = rec.Cursor, rec.Updated, l.counts.settled(), rec.Matched
 		if rec.Epoch == s.spec.Epoch {
 			l.mark = rec.Mark
 		}

@@ -196,6 +196,7 @@ func (p *partition) feedMembers(lanes []*lane, records []*kgo.Record) (int, *lan
 // sweptLane is the lane of a stream if it takes part in the sweep.
 func (p *partition) sweptLane(s *stream, r *kgo.Record) *lane {
 	if l := p.lanes[s.index]; l != nil && l.sweeping && p.takes(s, r.Offset) {
+		l.sees(r.Offset)
 		return l
 	}
 	return nil
@@ -233,6 +234,7 @@ func (p *partition) expire(ctx context.Context, lanes []*lane) error {
 	for _, l := range lanes {
 		if next := l.nextOffset(); next < start {
 			l.lose(next, start, expiredCursor)
+			l.misses(next)
 			l.advance(start)
 			moved = true
 		}

@@ -74,22 +74,31 @@ func (p *partition) snapshot(all bool) snapshot {
 	return s
 }
 
-// stale says whether the lane's record must be written anew. The caller holds mu.
+// stale says whether the lane's record must be written anew. The caller holds p.mu and mu.
 func (l *lane) stale(cursor int64, now time.Time) bool {
-	if !l.saved || l.dirty || l.emptied(cursor) {
+	if !l.saved || l.dirty || l.emptied(cursor) || l.tally.matched != l.matched || l.tally.atMost && l.complete() {
 		return true
 	}
 	return cursor != l.recorded && (cursor-l.recorded > refreshBehind || now.Sub(l.savedAt) > refreshAfter+rand.N(refreshSpread))
 }
 
-// record is what the lane's record says at this moment. The caller holds mu.
+// record is what the lane's record says at this moment. The caller holds p.mu and mu.
 func (l *lane) record(cursor int64, now time.Time) *progress {
+	l.reconcile()
 	p := &progress{
 		Stream: l.id.Stream, UID: l.id.UID, Epoch: l.id.Epoch, Revision: l.id.Revision, TopicID: l.id.TopicID,
 		Begin: l.begin, Cursor: cursor, Live: l.live, Mark: l.mark,
 		State: l.health.state, Since: l.health.since.UTC(), Error: l.health.err,
-		Delivered: l.counts.delivered, DeadLettered: l.counts.deadLettered, Retried: l.counts.retried, Expired: l.counts.expired,
+		Matched: l.tally.matched, CountedTo: l.countedTo(), CountedAll: l.tally.abreast, AtMost: l.tally.atMost,
+		Delivered: l.counts.delivered, DeadLettered: l.counts.deadLettered, Filtered: l.counts.filtered, Lost: l.counts.lost,
+		Retried: l.counts.retried, Expired: l.counts.expired,
 		Gaps: l.gaps, Updated: now.UTC(),
+	}
+	p.Class, p.HTTPStatus = l.health.class, l.health.status
+	p.Recent = l.recent.record(now)
+	if oldest := l.oldest(); !oldest.IsZero() {
+		oldest = oldest.UTC()
+		p.Oldest = &oldest
 	}
 	if !l.health.again.IsZero() {
 		again := l.health.again.UTC()
@@ -133,11 +142,13 @@ func (l *lane) onRecord() bool {
 func (p *partition) writeNow(ctx context.Context, lanes []*lane) error {
 	now := time.Now()
 	s := snapshot{lanes: lanes}
+	p.mu.Lock()
 	for _, l := range lanes {
 		l.mu.Lock()
 		s.records = append(s.records, l.record(l.cursor(), now))
 		l.mu.Unlock()
 	}
+	p.mu.Unlock()
 	return p.write(ctx, s)
 }
 

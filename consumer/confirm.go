@@ -152,7 +152,7 @@ func (l *lane) resend() *chunk {
 	c.parts = slices.Delete(c.parts, i, i+1)
 	c.done, c.end, c.again = p.from, p.to, again{p.tickets, p.first, p.tries + 1}
 	l.current = c
-	l.counts.retried++
+	l.tried()
 	l.dirty = true
 	l.p.g.metrics.resent(l.stream.spec.ID, p.to-p.from)
 	return c
@@ -298,8 +298,9 @@ func (l *lane) inquiryFailed(err error) {
 func (l *lane) learnStandings(standings []sinks.Standing) {
 	now := time.Now()
 	type delivery struct {
-		events int
-		age    time.Duration
+		from, last int64
+		events     int
+		age        time.Duration
 	}
 	var durable []delivery
 	l.mu.Lock()
@@ -309,7 +310,7 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 		standings = standings[len(own):]
 		if slices.Contains(own, sinks.Durable) {
 			news = true
-			durable = append(durable, delivery{p.to - p.from, now.Sub(c.oldest)})
+			durable = append(durable, delivery{c.events[p.from].Offset, c.events[p.to-1].Offset, p.to - p.from, now.Sub(c.oldest)})
 			p.tickets = nil
 			return
 		}
@@ -330,11 +331,10 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 			}
 		}
 	})
-	for _, d := range durable {
-		l.counts.delivered += int64(d.events)
-		l.unsaved(d.events)
-	}
 	l.settleConfirmed()
+	for _, d := range durable {
+		l.became(fateDelivered, d.from, d.last, d.events)
+	}
 	q := &l.inquiry
 	if news {
 		l.confirmed, l.dirty, q.n = now, true, 0

@@ -72,10 +72,11 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	}
 	if c.letters != nil {
 		for i, last := c.done, len(c.events)-1; i <= last; i++ { // not c after its last event: it is another's by then
-			if _, err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i]); err != nil {
+			what, _, err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i])
+			if err != nil {
 				return err
 			}
-			l.settle(1)
+			l.settle(1, what)
 		}
 		l.recovered()
 		return nil
@@ -144,13 +145,13 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		case refused && l.broken():
 			l.holdRefused(&f)
 		case refused:
-			organization, err := l.deadLetter(ctx, c.events[done].Offset, f.cause())
+			what, organization, err := l.deadLetter(ctx, c.events[done].Offset, f.cause())
 			if err != nil {
 				return err
 			}
 			l.refusals.add(organization)
 			f, l.backoff, served = failures{}, 0, true
-			l.settle(1)
+			l.settle(1, what)
 			done++
 			if done == end {
 				ends = ends[:len(ends)-1]
@@ -292,8 +293,7 @@ func (l *lane) delivered(n int, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.delivered += int64(n)
-	l.passed(n)
+	l.passed(n, fateDelivered)
 }
 
 // errGoing ends a lane whose partition is given up while it waits.
@@ -321,8 +321,12 @@ func (l *lane) recovered() {
 func (l *lane) enter(state string, why error, again time.Time) {
 	h := &l.health
 	text := ""
+	h.class, h.status = "", 0
 	if why != nil {
 		text = bounded(why.Error())
+		if e, ok := asError(why); ok {
+			h.class, h.status = e.Class.String(), e.Status
+		}
 	}
 	if h.state != state {
 		log := l.p.g.log.With(zap.String("stream", l.id.Stream), zap.Int32("partition", l.id.Partition))
@@ -343,9 +347,9 @@ func (l *lane) enter(state string, why error, again time.Time) {
 	}
 }
 
-// deadLetter returns when the letter is acknowledged, and whose event it was. While it
-// cannot be written the lane holds.
-func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (organization string, err error) {
+// deadLetter returns when the letter is acknowledged, what that makes of the event, and
+// whose it was. While it cannot be written the lane holds.
+func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (what fate, organization string, err error) {
 	id := l.stream.spec.ID
 	if why.class == classRejected {
 		l.p.g.metrics.rejected(id)
@@ -356,27 +360,24 @@ func (l *lane) deadLetter(ctx context.Context, offset int64, why cause) (organiz
 			break
 		}
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return 0, "", ctx.Err()
 		}
 		if errors.Is(err, kerr.OffsetOutOfRange) {
 			l.lose(offset, offset+1, "expired before it could be dead-lettered")
-			return "", nil
+			return fateLost, "", nil
 		}
 		if err := l.wait(ctx, StateError, err, l.p.g.cfg.Retry.wait(n, 0)); err != nil {
-			return "", err
+			return 0, "", err
 		}
 	}
 	l.p.g.metrics.deadLettered(id, why.class, 1)
-	what := "event dead-lettered"
+	told := "event dead-lettered"
 	if l.p.g.letters != nil {
-		what = "event not taken, its dead letter stays open"
+		told = "event not taken, its dead letter stays open"
 	}
-	l.p.g.log.Warn(what, zap.String("stream", id), zap.Int32("partition", l.id.Partition),
+	l.p.g.log.Warn(told, zap.String("stream", id), zap.Int32("partition", l.id.Partition),
 		zap.Int64("offset", offset), zap.String("class", why.class), zap.String("reason", why.reason))
-	l.mu.Lock()
-	l.counts.deadLettered++
-	l.mu.Unlock()
-	return organization, nil
+	return fateDeadLettered, organization, nil
 }
 
 // lose records that offsets are gone: said aloud, counted, kept in the lane's record. A

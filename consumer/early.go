@@ -68,7 +68,7 @@ func (l *lane) unsaved(n int) {
 
 // recordWritten takes note of an acknowledged record. The caller holds l.mu.
 func (l *lane) recordWritten(rec *progress) {
-	l.saved, l.savedAt, l.recorded = true, rec.Updated, rec.Cursor
+	l.saved, l.savedAt, l.recorded, l.matched = true, rec.Updated, rec.Cursor, rec.Matched
 	if l.written != nil {
 		close(l.written)
 		l.written = nil
@@ -80,8 +80,6 @@ func (l *lane) recordWritten(rec *progress) {
 	l.p.unsaved.Add(l.savedCount - settled)
 	l.savedCount = settled
 }
-
-func (c *counts) settled() int64 { return c.delivered + c.deadLettered }
 
 // saveLoop writes early records until ctx ends.
 func (g *Group) saveLoop(ctx context.Context) {

@@ -79,8 +79,10 @@ func TestProgressRecord(t *testing.T) {
 	want := &progress{
 		Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, Revision: 3, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
 		Begin: 100, Cursor: 250, Live: true, Mark: "1 20414:240:3 0123456789abcdef", State: StateError, Since: at, Error: "unavailable: connection refused",
-		NextAttempt: new(at.Add(time.Second)), Delivered: 148, DeadLettered: 2, Retried: 7, Expired: 10,
-		Gaps: []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}, {From: 100, To: 200, Reason: "skipped to now by ops@desk: load test", At: at, By: "ops@desk"}}, Updated: at,
+		NextAttempt: new(at.Add(time.Second)), Matched: 170, CountedTo: 310, CountedAll: true, AtMost: true,
+		Delivered: 148, DeadLettered: 2, Filtered: 9, Lost: 1, Retried: 7, Expired: 10, Class: "unavailable", HTTPStatus: 503, Oldest: &at,
+		Recent: &recentRecord{Minute: 29_700_000, Delivered: &seriesRecord{Minutes: []uint32{0, 12}, Fives: []uint32{12, 136}}, Retried: &seriesRecord{Minutes: []uint32{7}, Fives: []uint32{7}}},
+		Gaps:   []gap{{From: 90, To: 100, Reason: "expired in Kafka before delivery", At: at}, {From: 100, To: 200, Reason: "skipped to now by ops@desk: load test", At: at, By: "ops@desk"}}, Updated: at,
 	}
 	value, err := want.encode()
 	if err != nil {

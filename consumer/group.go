@@ -527,10 +527,12 @@ func (p *partition) skip(start int64) {
 				continue
 			}
 			l = p.addLane(p.streams[s], max(position, p.from[s]), nil)
-			l.next, l.live = l.begin, true
+			l.next, l.live, l.tally.abreast = l.begin, true, true
 		}
 		if _, behind := p.behind[l]; !behind && !l.isRetired() {
-			l.lose(max(position, l.nextOffset()), start, expiredPosition)
+			next := max(position, l.nextOffset())
+			l.lose(next, start, expiredPosition)
+			l.misses(next)
 			l.advance(start)
 		}
 	}
@@ -542,11 +544,12 @@ const expiredPosition = "expired in Kafka before delivery: the topic's retention
 
 // rewind moves a lane that stands above the end of the log back to it. What it has queued
 // it delivers: Kafka has lost it, the lane has not. What comes then lies below, so it
-// begins a chunk of its own.
+// begins a chunk of its own. The caller holds p.mu.
 func (l *lane) rewind(end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next = min(l.next, end)
+	l.recount(l.next)
 	if l.open != nil {
 		l.ready = append(l.ready, l.open)
 		l.open, l.due = nil, false

@@ -133,7 +133,7 @@ func (l *lane) holdFor(state string, why error, d time.Duration) {
 	l.p.g.metrics.retried(l.stream.spec.ID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.retried++
+	l.tried()
 	l.inquiry.told = false
 	l.answer = ""
 	if e, ok := asError(why); ok {

@@ -69,9 +69,14 @@ type lane struct {
 	mark   string
 	health health
 	counts counts
+	recent recently
+	beyond []run // settled above the cursor
+	newest int64 // offset of the event that was queued last
+	tally  tally // guarded by p.mu
 	gaps   []gap
 
 	saved      bool          // the record of this revision is acknowledged in Kafka
+	matched    int64         // events, by the last record
 	dirty      bool          // what the record says has changed
 	savedAt    time.Time     // of the last record
 	recorded   int64         // cursor in the last record
@@ -86,11 +91,9 @@ type health struct {
 	since time.Time
 	err   string
 	again time.Time // next attempt; zero without one
-}
 
-// counts go with the cursor.
-type counts struct {
-	delivered, deadLettered, retried, expired int64
+	class  string // of the error, if it has one
+	status int    // HTTP status, if it has one
 }
 
 // maxReady is how many full chunks wait behind the one under way: enough to keep a
@@ -226,7 +229,7 @@ func (l *lane) offer(e *sinks.Event) bool {
 	}
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
-	l.next, l.leftAt = e.Offset+1, e.Time
+	l.next, l.newest, l.leftAt = e.Offset+1, e.Offset, e.Time
 	l.p.g.pace.took()
 	l.wake()
 	return true
@@ -267,7 +270,7 @@ func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
 	l.charge(c, cost)
 	c.letters = append(c.letters, why)
 	c.events = append(c.events, sinks.Entry{Offset: offset, Day: dayOf(at)})
-	l.next, l.leftAt = offset+1, at
+	l.next, l.newest, l.leftAt = offset+1, offset, at
 	l.wake()
 	return true
 }
@@ -445,22 +448,23 @@ func (l *lane) take() *chunk {
 }
 
 // settle moves the cursor past the first n unsettled events of the current chunk.
-func (l *lane) settle(n int) {
+func (l *lane) settle(n int, what fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed(n)
+	l.passed(n, what)
 }
 
 // passed is settle with mu held.
-func (l *lane) passed(n int) {
+func (l *lane) passed(n int, what fate) {
 	c := l.current
+	from, last := c.events[c.done].Offset, c.events[c.done+n-1].Offset
 	c.done += n
 	l.dirty = true
-	l.unsaved(n)
 	if c.done == c.end {
 		l.current = nil
 		l.retain(c)
 	}
+	l.became(what, from, last, n)
 }
 
 // retain keeps a chunk that was sent until all of it is confirmed. The caller holds mu.

@@ -244,7 +244,7 @@ func (p *partition) learn(r *router, specs reached, size int, changes []change) 
 
 func (p *partition) grow(size int) {
 	for len(p.lanes) < size {
-		p.lanes, p.streams, p.from = append(p.lanes, nil), append(p.streams, nil), append(p.from, 0)
+		p.lanes, p.streams, p.from, p.former = append(p.lanes, nil), append(p.streams, nil), append(p.from, 0), append(p.former, nil)
 	}
 }
 
@@ -284,6 +284,7 @@ func (p *partition) introduce(s *stream, start int64, gaps []gap) {
 	if l.live = start >= position; !l.live {
 		p.behind[l] = struct{}{}
 	}
+	l.recount(start)
 }
 
 // replace retires the lane of old; next goes on where it stands, or where to moves it, as
@@ -296,8 +297,9 @@ func (p *partition) replace(old, next *stream, to *relocation) {
 			if to != nil {
 				l.relocations = append(l.relocations, *to)
 			}
+			p.former[old.index] = nil
 			if next != nil {
-				p.from[next.index] = later
+				p.from[next.index], p.former[next.index] = later, l
 			}
 			return
 		}
@@ -317,7 +319,7 @@ func (p *partition) replace(old, next *stream, to *relocation) {
 		return
 	}
 	if next != nil {
-		p.from[next.index] = later
+		p.from[next.index], p.former[next.index] = later, l
 	}
 	if to != nil {
 		l.relocations = append(l.relocations, *to)
@@ -369,11 +371,13 @@ func (p *partition) succeed(l *lane) {
 		return
 	}
 	l.mu.Lock()
+	l.collect()
 	cursor := l.cursor()
+	counted := l.countedTo()
 	if l.succeeded = true; l.successor == nil {
 		p.unsaved.Add(l.savedCount - l.counts.settled()) // of no lane any more
 	}
-	l.current, l.unconfirmed, l.ready, l.open = nil, nil, nil, nil
+	l.current, l.unconfirmed, l.ready, l.open, l.beyond = nil, nil, nil, nil, nil
 	l.next = cursor
 	l.mu.Unlock()
 	l.drop()
@@ -385,7 +389,7 @@ func (p *partition) succeed(l *lane) {
 	}
 	n := p.addLane(s, cursor, nil)
 	l.mu.Lock() // a record of it may be acknowledged even now
-	n.gaps = l.gaps
+	n.gaps, n.recent = l.gaps, l.recent.clone()
 	if l.relocations == nil {
 		n.counts, n.savedCount = l.counts, l.savedCount
 		if l.id.Epoch == n.id.Epoch {
@@ -400,6 +404,14 @@ func (p *partition) succeed(l *lane) {
 	p.from[s.index] = cursor
 	if n.live = cursor >= p.position.Load(); !n.live {
 		p.behind[n] = struct{}{}
+	}
+	p.former[s.index] = nil
+	if l.relocations == nil && s.takesAs(l.stream) {
+		n.tally = l.tally
+		n.tally.to = counted
+		n.tally.abreast = n.tally.abreast || n.live
+	} else {
+		n.recount(cursor)
 	}
 	p.g.wakeCatchUp()
 }

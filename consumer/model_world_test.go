@@ -620,7 +620,8 @@ func (w *world) progressArrives(o *owner, r *kgo.Record) {
 		w.tell("%s: progress %d %s buried", o.name, p.number, key)
 		return
 	}
-	w.tell("%s: progress %d %s begin %d cursor %d mark %q", o.name, p.number, key, rec.Begin, rec.Cursor, rec.Mark)
+	w.tell("%s: progress %d %s begin %d cursor %d mark %q; matched %d to %d all %t at most %t, became %d %d %d %d", o.name, p.number, key, rec.Begin, rec.Cursor, rec.Mark,
+		rec.Matched, rec.CountedTo, rec.CountedAll, rec.AtMost, rec.Delivered, rec.DeadLettered, rec.Filtered, rec.Lost)
 	if name := o.name[:1]; ofJob(rec.UID) != (name == "J") {
 		w.fail("14: %s writes the progress of %s", o.name, rec.UID)
 	}
@@ -825,6 +826,7 @@ func (w *world) final() {
 	}
 	for _, p := range w.parts {
 		for _, l := range w.current(p) {
+			w.accounted(l, p)
 			var gaps []gap
 			if s, ok := w.latest[l.id]; ok {
 				if rec, _ := p.decoded.of(s, w.events()); rec != nil {

@@ -37,6 +37,7 @@ type partition struct {
 	streams    []*stream          // by index, nil where none is delivered; guarded by mu
 	lanes      []*lane            // by stream index, nil where none exists yet; guarded by mu
 	from       []int64            // by stream index: nothing below belongs to the stream; guarded by mu
+	former     []*lane            // by stream index: the retired lane whose place the stream's takes; guarded by mu
 	behind     map[*lane]struct{} // lanes that are not live; guarded by mu
 	strangers  map[string]table   // by uid: records of streams that were not known when the partition was taken; guarded by mu
 	unrecorded []*lane            // that wait for their first records to be written; guarded by mu
@@ -170,11 +171,18 @@ func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
 		return nil
 	}
 	if l == nil {
+		if former := p.former[s.index]; former != nil {
+			former.sees(r.Offset)
+		}
 		if r.Offset < p.from[s.index] {
 			return nil
 		}
 		l = p.addLane(s, p.from[s.index], nil)
 		l.next, l.live = r.Offset, true
+		l.tally.abreast = true
+	}
+	if l.tally.abreast {
+		l.sees(r.Offset)
 	}
 	if _, behind := p.behind[l]; behind {
 		return nil
@@ -277,6 +285,7 @@ func (p *partition) join(l *lane) {
 		return
 	}
 	l.become(live)
+	l.tally.abreast = true
 	l.dirty = true
 	delete(p.behind, l)
 }

@@ -34,6 +34,9 @@ type laneStart struct {
 	lazy     bool      // the lane need not exist before its first matching record
 	obsolete []progressKey
 	gone     *gap // the rest of an events topic that is gone; nil without one
+
+	counted int64 // a lane that counts as the live reader comes past has counted everything below; 0: not known
+	recount bool  // what was counted above the cursor may not be there any more
 }
 
 // goneTopic is the reason of a gap that a new events topic made. Its offsets are those of
@@ -128,6 +131,8 @@ func place(f found, streams []*stream) (placement, error) {
 			}
 		}
 		lowest = min(lowest, l.from)
+		l.recount = f.cut != nil
+		l.counted = f.counted(s)
 	}
 	switch {
 	case recreated:
@@ -148,6 +153,17 @@ func place(f found, streams []*stream) (placement, error) {
 		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil
 	}
 	return p, nil
+}
+
+// counted is the offset below which the last commit says that whoever made it has counted
+// what was to be counted for a stream: a lane's record is written anew when something was, and
+// acknowledged before the commit.
+func (f *found) counted(s *stream) int64 {
+	c := f.knows(s)
+	if c == nil || c.meta.Specs <= s.spec.Offset {
+		return 0
+	}
+	return max(c.offset, c.meta.Position)
 }
 
 // moved has a lane go on where a deliberate move puts it that nobody has taken over yet:

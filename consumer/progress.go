@@ -47,13 +47,24 @@ type progress struct {
 	State        string     `json:"state"`
 	Since        time.Time  `json:"since"` // when the lane entered State
 	Error        string     `json:"error,omitempty"`
+	Class        string     `json:"class,omitempty"`       // of the error, where the destination's kind gave it one
+	HTTPStatus   int        `json:"http_status,omitempty"` // of the answer that made the error
 	NextAttempt  *time.Time `json:"next_attempt,omitempty"`
-	Delivered    int64      `json:"delivered"` // events, since the epoch began; goes back with the cursor
+	Matched      int64      `json:"matched,omitempty"`     // events, since the epoch began, below CountedTo
+	CountedTo    int64      `json:"counted_to,omitempty"`  // 0: an older binary wrote the record, Matched is not known
+	CountedAll   bool       `json:"counted_all,omitempty"` // and up to where the group has read: what a commit passes is counted
+	AtMost       bool       `json:"at_most,omitempty"`     // of what matched, retention took some that is in no other count
+	Delivered    int64      `json:"delivered"`             // events, since the epoch began; goes back with the cursor
 	DeadLettered int64      `json:"dead_lettered"`
-	Retried      int64      `json:"retried"` // attempts beyond the first
-	Expired      int64      `json:"expired"` // offsets lost to retention, an upper bound of events
-	Gaps         []gap      `json:"gaps,omitempty"`
-	Updated      time.Time  `json:"updated"`
+	Filtered     int64      `json:"filtered,omitempty"` // that the stream's expression did not let through
+	Lost         int64      `json:"lost,omitempty"`     // that matched, and that retention took
+	Retried      int64      `json:"retried"`            // attempts beyond the first
+	Expired      int64      `json:"expired"`            // offsets lost to retention, an upper bound of events
+	Oldest       *time.Time `json:"oldest,omitempty"`   // append time of the oldest event that is not settled; absent: there is none, or nobody knows
+
+	Recent  *recentRecord `json:"recent,omitempty"` // what became of events lately
+	Gaps    []gap         `json:"gaps,omitempty"`
+	Updated time.Time     `json:"updated"`
 }
 
 // gap is a range of offsets that was not delivered and never will be: lost before it could

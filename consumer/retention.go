@@ -280,8 +280,7 @@ func (l *lane) rescue(ctx context.Context, c *chunk, done int) int {
 		c.oldest = next
 	}
 	if n := len(letters); n > 0 {
-		l.counts.deadLettered += int64(n)
-		l.passed(n)
+		l.passed(n, fateDeadLettered)
 	}
 	return len(letters)
 }
@@ -383,11 +382,12 @@ func (l *lane) pass(from, to int64, next time.Time, letters int) bool {
 	if l.retired || l.next != from {
 		return false
 	}
-	l.counts.deadLettered += int64(letters)
-	l.unsaved(letters)
 	l.next, l.seekAt, l.seekTime, l.dirty = to, to, next, true
 	if next.IsZero() {
 		l.seekAt = -1 // not known
+	}
+	if letters > 0 {
+		l.became(fateDeadLettered, from, to-1, letters)
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -38,6 +39,12 @@ func (s *stream) began(number int32) int64 {
 }
 
 func (s *stream) paused() bool { return s.spec.Paused() }
+
+// takesAs says whether the same events are the stream's as of a former revision of it.
+func (s *stream) takesAs(former *stream) bool {
+	a, b := s.spec, former.spec
+	return a.OrganizationID == b.OrganizationID && slices.Equal(a.Actions, b.Actions) && a.State != SpecDraining
+}
 
 // router finds the streams that an event belongs to. It is immutable: a change of the
 // streams makes another router.
