@@ -14,6 +14,9 @@ RUN ?= .
 DURATION ?= 10m
 SEED ?=
 
+# Where "make browser" keeps pictures of the pages; empty: nowhere.
+SCREENSHOTS ?=
+
 # Where "make bench" has its broker.
 BENCH_PORT ?= 19592
 
@@ -48,12 +51,22 @@ vet: ## go vet, the integration tests included
 	go vet -tags integration $(PATTERNS)
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## golangci-lint
+lint: $(TOOLS)/golangci-lint templ-check ## golangci-lint, and whether the console's pages are generated anew
 	$(TOOLS)/golangci-lint run
 
+.PHONY: templ-check
+templ-check: $(TOOLS)/templ
+	@dir=$$(mktemp -d); trap 'rm -r "$$dir"' EXIT; cp admin/console/*.templ "$$dir"; \
+	$(TOOLS)/templ generate -log-level error -include-version=false -path "$$dir"; \
+	for file in "$$dir"/*_templ.go admin/console/*_templ.go; do \
+	  cmp -s "$$dir/$$(basename "$$file")" "admin/console/$$(basename "$$file")" || { echo "make: $$(basename "$$file") is not what \"make generate\" writes"; exit 1; }; \
+	done
+
 .PHONY: generate
-generate: ## write generated code anew, such as the constructors of the catalogue's events
+generate: $(TOOLS)/templ ## write generated code anew: constructors of the catalogue's events, the console's pages
 	go generate $(PATTERNS)
+	$(TOOLS)/templ fmt -log-level error admin/console
+	$(TOOLS)/templ generate -log-level error -include-version=false -path admin/console
 
 .PHONY: format
 format: $(TOOLS)/golangci-lint ## format all Go files
@@ -72,7 +85,8 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C tools/kubernetes mod tidy -diff
-	@before=$$(git diff | cksum); go generate $(PATTERNS); \
+	go -C tools/templ mod tidy -diff
+	@before=$$(git diff | cksum); $(MAKE) -s generate; \
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
@@ -91,6 +105,14 @@ chaos: kafka-jars $(TOOLS)/versitygw ## break Kafka, networks, destinations and 
 .PHONY: kafka-jars
 kafka-jars:
 	@integration/kafka/kafka-up resolve
+
+.PHONY: browser
+browser: ## look at the console's pages in a real browser: Chromium (as root on Debian it is installed; SCREENSHOTS=DIR keeps pictures)
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make browser: install chromium first"; exit 1; }; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-liberation fonts-dejavu-core; }
+	AUDITSTREAM_SCREENSHOTS=$(abspath $(SCREENSHOTS)) go test -tags browser -count=1 -timeout 15m -run '^TestBrowser' ./admin/console
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -115,6 +137,11 @@ clean: ## remove what was built, tools included
 $(TOOLS)/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TOOLS)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
 $(TOOLS)/versitygw: PACKAGE := github.com/versity/versitygw/cmd/versitygw
+# templ has a module of its own, so that a new version of it leaves the others as they are.
+$(TOOLS)/templ: tools/templ/go.mod tools/templ/go.sum
+	@echo "building templ"
+	@go build -C tools/templ -o ../../$@ github.com/a-h/templ/cmd/templ
+	@touch $@
 $(TOOLS)/%: tools/go.mod tools/go.sum
 	@echo "building $* (minutes, once)"
 	@go build -C tools -o ../$@ $(PACKAGE)

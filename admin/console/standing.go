@@ -1,0 +1,148 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/consumer"
+)
+
+func streamURL(id string, more ...string) templ.SafeURL {
+	return templ.SafeURL(path.Join(append([]string{"/streams", url.PathEscape(id)}, more...)...))
+}
+
+func isEventID(s string) bool { return strings.HasPrefix(s, "audit_event_") }
+
+func organization(id string) string {
+	if id == consumer.AllOrganizations {
+		return "all"
+	}
+	return cell(id)
+}
+
+// stateClass is how a state looks.
+func stateClass(s string) string {
+	switch s {
+	case consumer.StateInvalid, consumer.StateError, consumer.StatusStopped:
+		return "bad"
+	case consumer.StatusPaused, consumer.StatusDraining:
+		return "held"
+	}
+	return "good"
+}
+
+// pending says whether not every process has taken over the stream's last change.
+func pending(s admin.Stream) bool { return !s.InForce && s.State != consumer.StatusStopped }
+
+// fact is something about a stream in a few words.
+type fact struct {
+	text string
+	bad  bool
+}
+
+// facts are how far behind a stream is, and what that threatens.
+func facts(s admin.Stream) []fact {
+	var list []fact
+	if s.Lag > 0 {
+		list = append(list, fact{text: plural(s.Lag, "event waits", "events wait") + " at most"})
+	}
+	return list
+}
+
+// waiting is how many events wait for a stream.
+func waiting(s admin.Stream) string { return count(s.Lag) }
+
+// oldest is how long the oldest of them has been waiting.
+func oldest(admin.Stream) string { return "–" }
+
+// troubled says whether somebody has to do something about a stream.
+func troubled(s admin.Stream) bool {
+	return stateClass(s.State) == "bad"
+}
+
+// severity is how a stream in trouble looks.
+func severity(s admin.Stream) string {
+	return cmp.Or(map[string]string{"bad": "bad"}[stateClass(s.State)], "warn")
+}
+
+// maxAlerts bounds the streams in trouble that the overview lists.
+const maxAlerts = 8
+
+// overview is what the first page shows.
+type overview struct {
+	streams  []admin.Stream // the worst first
+	troubled []admin.Stream
+	active   int
+	history  *history
+}
+
+func (v *visit) overview() error {
+	list, err := v.service.Streams(v.r.Context())
+	if err != nil {
+		return err
+	}
+	h, err := v.historyOf(v.r.Context(), "")
+	if err != nil {
+		return err
+	}
+	o := &overview{streams: list, history: h}
+	for _, s := range list {
+		if troubled(s) {
+			o.troubled = append(o.troubled, s)
+		}
+		if s.State == consumer.StateActive {
+			o.active++
+		}
+	}
+	return v.live(v.page("Overview", "Overview"), overviewPage(o))
+}
+
+// worst are the streams that the overview lists.
+func (o *overview) worst() []admin.Stream { return o.streams[:min(len(o.streams), 10)] }
+
+func (o *overview) waitingWord() string { return "Waiting, at most" }
+
+func (o *overview) waiting() string {
+	var sum int64
+	for _, s := range o.streams {
+		sum += s.Lag
+	}
+	return count(sum)
+}
+
+// oldest is the age of the oldest event that waits for any stream.
+func (o *overview) oldest() string {
+	f := last(o.history.LagSeconds)
+	if f == nil {
+		return "–"
+	}
+	return span(time.Duration(*f * float64(time.Second)))
+}
+
+// late says whether events wait longer than a healthy pipeline makes them.
+func (o *overview) late() bool {
+	f := last(o.history.LagSeconds)
+	return f != nil && *f > 60
+}
+
+// partitionNote is what is particular about a partition of a stream.
+func partitionNote(l consumer.LaneStatus) string {
+	if !l.Recorded {
+		return "no event of the stream yet"
+	}
+	if !l.InForce {
+		return "change pending"
+	}
+	return ""
+}
+
+func gapText(g consumer.Gap) string {
+	return fmt.Sprintf("offsets %s to %s: %s", count(g.From), count(g.To-1), text(g.Reason))
+}
