@@ -90,6 +90,18 @@ func (s *server) readyz(w http.ResponseWriter) {
 	plainText(w, http.StatusOK, "ready")
 }
 
+// NotReady answers while there is nothing to serve from yet.
+func NotReady(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz":
+		plainText(w, http.StatusOK, "ok")
+	case "/readyz":
+		plainText(w, http.StatusServiceUnavailable, "not ready")
+	default:
+		writeProblem(w, CodeUnavailable.Errorf("auditstream waits for Kafka"))
+	}
+}
+
 // dispatch finds the route. A path that is not in its shortest form has none: to forward a
 // request, token and all, to where it may have meant would help nobody.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {

@@ -27,6 +27,7 @@ type Config struct {
 	Topics   Topics   `json:"topics"`
 	Events   Events   `json:"events"`
 	Delivery Delivery `json:"delivery"`
+	Admin    Admin    `json:"admin"`
 	Observe  Observe  `json:"observe"`
 	Log      Log      `json:"log"`
 	Streams  []Stream `json:"streams,omitempty"`
@@ -200,6 +201,7 @@ func Defaults() *Config {
 			Retry:             Retry{Min: seconds(1), Max: seconds(300)},
 			Probe:             seconds(60),
 		},
+		Admin:   Admin{Listen: defaultAdmin},
 		Observe: Observe{Listen: "127.0.0.1:8081", MaxStreams: 2000},
 		Log:     Log{Level: "info", Format: "json"},
 	}

@@ -102,6 +102,12 @@ delivery:
   retry: {min: 250ms, max: 1h}
   probe: 10m
 observe: {listen: ":9000", max_streams: 9, pprof: true}
+admin:
+  listen: 0.0.0.0:9001
+  tokens: [{name: ops, token: {env: OPS}, role: operator, organizations: [acme]}]
+  tls: {cert_file: cert.pem, key_file: key.pem}
+  insecure: true
+  organization: us
 log: {level: debug, format: console}
 streams:
   - id: first
@@ -148,6 +154,10 @@ streams:
 			SessionTimeout: units.Duration(30 * time.Second), InFlight: 7, InFlightSlow: 90, InFlightPerStream: 3, CatchUpShare: 0.25, RetentionGuard: 0.5,
 			Retry: config.Retry{Min: units.Duration(250 * time.Millisecond), Max: units.Duration(time.Hour)},
 			Probe: units.Duration(10 * time.Minute),
+		},
+		Admin: config.Admin{
+			Listen: "0.0.0.0:9001", Insecure: true, Organization: "us", TLS: &config.AdminTLS{CertFile: "cert.pem", KeyFile: "key.pem"},
+			Tokens: []config.AdminToken{{Name: "ops", Token: secret.Ref{Env: "OPS"}, Role: "operator", Organizations: []string{"acme"}}},
 		},
 		Observe: config.Observe{Listen: ":9000", MaxStreams: 9, PProf: new(true)},
 		Log:     config.Log{Level: "debug", Format: "console"},

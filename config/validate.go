@@ -53,6 +53,7 @@ func (c *Config) Validate() error {
 	}
 	c.Events.validate(bad)
 	c.Delivery.validate(bad)
+	c.Admin.validate(c.Events.OrganizationPattern, bad)
 	if l := c.Observe.Listen; l != "" {
 		if _, port, err := net.SplitHostPort(l); err != nil || !validPort(port) {
 			bad("observe.listen", "%q is not HOST:PORT, as in 127.0.0.1:8081", l)

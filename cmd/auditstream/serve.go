@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
@@ -17,7 +18,7 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a part of auditstream until it is told to stop",
 	}
-	serve.AddCommand(newServeDeliver())
+	serve.AddCommand(newServeAdmin(), newServeAll(), newServeDeliver())
 	return serve
 }
 
@@ -35,10 +36,8 @@ its progress and leaves its consumer groups. Run as many as you like: the proces
 the partitions. With --kinds, each kind of destination can be run, and scaled, apart.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, kind := range kinds {
-				if !slices.Contains(app.Kinds(), kind) {
-					return usageError(fmt.Errorf("--kinds: %q is unknown; there are: %s", kind, strings.Join(app.Kinds(), ", ")))
-				}
+			if err := checkKinds(kinds); err != nil {
+				return err
 			}
 			cfg, err := config.Load(file, all.Kinds())
 			if err != nil {
@@ -56,6 +55,92 @@ the partitions. With --kinds, each kind of destination can be run, and scaled, a
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "deliver only these `KINDS` of destination (default: all)")
 	cmd.Flags().StringVar(&profile, "cpu-profile", "", "")
 	_ = cmd.Flags().MarkHidden("cpu-profile")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+// checkKinds refuses what is no kind of destination.
+func checkKinds(kinds []string) error {
+	for _, kind := range kinds {
+		if !slices.Contains(app.Kinds(), kind) {
+			return usageError(fmt.Errorf("--kinds: %q is unknown; there are: %s", kind, strings.Join(app.Kinds(), ", ")))
+		}
+	}
+	return nil
+}
+
+// served reads the configuration of a process that serves the API, and makes its logger.
+func served(cmd *cobra.Command, file string) (*config.Config, *zap.Logger, error) {
+	cfg, err := config.Load(file, all.Kinds())
+	if err != nil {
+		return nil, nil, usageError(err)
+	}
+	if len(cfg.Admin.Tokens) == 0 {
+		return nil, nil, usageError(fmt.Errorf("%s lists no token under admin.tokens: nobody could ask anything (auditstream validate --reference says how)", file))
+	}
+	log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
+	return cfg, log, err
+}
+
+func newServeAdmin() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "admin --config FILE",
+		Short: "Serve the API and the console",
+		Long: `Serve the API, by which streams are managed, and the console, at admin.listen.
+
+It talks to Kafka alone: it sees and changes the same whichever process delivers. Run as many
+as you like; one of them runs the replays and redrives that were started through the API, and
+another one goes on with them when it ends. SIGINT or SIGTERM ends it: what is being answered
+may finish for five seconds.
+
+/healthz says that it runs, /readyz that Kafka answers. Nobody has to log in for these; for
+everything else a token of admin.tokens is needed. See docs/api.md.
+
+Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or configuration.`,
+		Example: `  AUDITSTREAM_OPS_TOKEN=$(openssl rand -hex 32) auditstream serve admin --config auditstream.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, log, err := served(cmd, file)
+			if err != nil {
+				return err
+			}
+			return app.Administration{Config: cfg, Version: versionString(), Log: log}.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+func newServeAll() *cobra.Command {
+	var file string
+	var kinds []string
+	cmd := &cobra.Command{
+		Use:   "all --config FILE",
+		Short: "Deliver, and serve the API and the console, in one process",
+		Long: `Deliver the streams to their destinations, and serve the API and the console: what
+"auditstream serve deliver" and "auditstream serve admin" do, in one process. It ends when one
+of them cannot go on.
+
+Exit codes: 0 it was told to stop, 1 it could not begin or go on, 2 wrong arguments or
+configuration.`,
+		Example: `  auditstream serve all --config auditstream.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkKinds(kinds); err != nil {
+				return err
+			}
+			cfg, log, err := served(cmd, file)
+			if err != nil {
+				return err
+			}
+			d := app.Delivery{Config: cfg, Kinds: kinds, Version: versionString(), Log: log}
+			return app.Everything{Delivery: d}.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
+	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "deliver only these `KINDS` of destination (default: all)")
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }

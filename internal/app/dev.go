@@ -42,6 +42,7 @@ type Dev struct {
 const (
 	devKafka   = 19092
 	devObserve = 18081
+	devAdmin   = 18082
 	devSplunk  = 18088
 	devDatadog = 18126
 	devS3      = 19000
@@ -61,7 +62,7 @@ func (d Dev) Run(ctx context.Context) (err error) {
 			err = errors.Join(err, f())
 		}
 	}()
-	secrets, err := devSecrets(filepath.Join(d.Dir, "secrets"), "splunk_token", "datadog_api_key", "s3_secret_key")
+	secrets, err := devSecrets(filepath.Join(d.Dir, "secrets"), "splunk_token", "datadog_api_key", "s3_secret_key", "admin_token")
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (d Dev) Run(ctx context.Context) (err error) {
 	defer stop()
 	delivered := make(chan error, 1)
 	go func() {
-		delivered <- Delivery{Config: cfg, Version: d.Version, Log: d.Log}.run(running, opts)
+		delivered <- Everything{Delivery{Config: cfg, Version: d.Version, Log: d.Log}}.run(running, opts)
 	}()
 	closers = append(closers, func() error {
 		stop()
@@ -215,6 +216,15 @@ func listen(port int) (net.Listener, error) {
 	return l, nil
 }
 
+// free is the address of a port that is free now.
+func free(port int) (string, error) {
+	l, err := listen(port)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
 func (h *devHosted) close() error {
 	var errs []error
 	for _, s := range h.servers {
@@ -249,6 +259,9 @@ delivery:
   retry: {min: 200ms, max: 10s}
 observe:
   listen: %[3]q
+admin:
+  listen: %[12]q
+  tokens: [{name: dev, token: {file: %[13]q}, role: admin}]
 streams:
   - id: dev-splunk
     organization_id: "*"
@@ -283,17 +296,17 @@ func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(devObserve)
+	observe, err := free(devObserve)
 	if err != nil {
 		return nil, err
 	}
-	observe := l.Addr().String()
-	if err := l.Close(); err != nil {
+	api, err := free(devAdmin)
+	if err != nil {
 		return nil, err
 	}
 	text := fmt.Appendf(nil, devConfig, path, broker, observe,
 		h.urls["splunk"], h.secrets["splunk_token"], h.urls["datadog"], h.secrets["datadog_api_key"],
-		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"])
+		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"])
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
@@ -310,6 +323,7 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
 	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)
+	p("API", "http://%s   token in %s", cfg.Admin.Listen, filepath.Join(d.Dir, "secrets", "admin_token"))
 	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
 	d.say("")
 }

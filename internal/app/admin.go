@@ -1,0 +1,268 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/config"
+)
+
+// Administration is a process's serving of the API.
+type Administration struct {
+	Config  *config.Config
+	Version string
+	Log     *zap.Logger
+}
+
+// Run serves until ctx ends. It listens at once, and is ready when Kafka answers.
+func (a Administration) Run(ctx context.Context) (err error) {
+	opts, done, err := connect(a.Config, a.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return a.run(ctx, opts)
+}
+
+// Times of the server.
+const (
+	adminHeaders  = 5 * time.Second // for the headers of a request
+	adminIdle     = 2 * time.Minute
+	adminShutdown = 5 * time.Second // for requests under way
+	adminHead     = 16 << 10        // bytes of headers
+)
+
+func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
+	log := a.Log.Named("admin")
+	tokens, err := admin.NewTokens(ctx, a.tokens(), log)
+	if err != nil {
+		return fmt.Errorf("admin.tokens: %w", err)
+	}
+	listener, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	now := &serving{}
+	server := &http.Server{
+		Handler: now, ReadHeaderTimeout: adminHeaders, IdleTimeout: adminIdle, MaxHeaderBytes: adminHead,
+		ErrorLog: zap.NewStdLog(log),
+		// A request that follows events lasts for as long as its caller likes: it is told here
+		// that the process ends.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	scheme := "http"
+	if a.Config.Admin.TLS != nil {
+		scheme = "https"
+	}
+	log.Info("the API is served", zap.String("url", scheme+"://"+listener.Addr().String()))
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("admin: %w", err)
+		}
+		return nil
+	})
+	work.Go(func() error {
+		<-ctx.Done()
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminShutdown)
+		defer cancel()
+		if server.Shutdown(ending) != nil {
+			_ = server.Close() // who is still reading has had time
+		}
+		return nil
+	})
+	work.Go(func() error {
+		tokens.Watch(ctx)
+		return nil
+	})
+	work.Go(func() error { return a.control(ctx, opts, tokens, now, log) })
+	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// tokens are those of the configuration.
+func (a Administration) tokens() []admin.Token {
+	var out []admin.Token
+	for _, t := range a.Config.Admin.Tokens {
+		out = append(out, admin.Token{
+			Caller: admin.Caller{Name: t.Name, Role: admin.Role(t.Role), Organizations: t.Organizations},
+			Read:   t.Token.Resolve,
+		})
+	}
+	return out
+}
+
+// listen opens the address, with TLS where that is configured.
+func (a Administration) listen(ctx context.Context) (net.Listener, error) {
+	var cert *certificate
+	if t := a.Config.Admin.TLS; t != nil {
+		cert = &certificate{certFile: t.CertFile, keyFile: t.KeyFile}
+		if _, err := cert.get(nil); err != nil {
+			return nil, fmt.Errorf("admin.tls: %w", err)
+		}
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.Config.Admin.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w; give another address", err)
+	}
+	if cert != nil {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
+	}
+	return l, nil
+}
+
+// control serves from what Kafka says, and begins anew with every topic that was made anew.
+func (a Administration) control(ctx context.Context, opts []kgo.Opt, tokens *admin.Tokens, now *serving, log *zap.Logger) error {
+	for ctx.Err() == nil {
+		if _, err := prepare(ctx, opts, a.Config.Topics.Kafka(), log, nil); err != nil {
+			if ctx.Err() != nil || !passes(err) {
+				return err
+			}
+			log.Warn("Kafka does not let the API begin yet", zap.Error(err), zap.Duration("next_try_in", beginFirst))
+			select {
+			case <-time.After(beginFirst):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if err := a.generation(ctx, opts, tokens, now, log); err != nil && ctx.Err() == nil {
+			log.Warn("the API begins anew", zap.Error(err))
+		}
+	}
+	return nil
+}
+
+// errTopicsRemade ends a generation.
+var errTopicsRemade = errors.New("a topic was made anew")
+
+// generation serves for as long as the topics are what they were.
+func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *admin.Tokens, now *serving, log *zap.Logger) error {
+	o, err := operate(ctx, opts, a.Config, log)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	control := NewControl(ControlConfig{Operator: o, Config: a.Config, Version: a.Version, Log: log})
+	defer control.Close()
+	health := &pulse{}
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return control.RunJobs(ctx) })
+	work.Go(func() error { return o.watchTopics(ctx, health) })
+	now.serve(admin.NewServer(admin.Config{
+		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone,
+	}))
+	defer now.serve(nil)
+	return work.Wait()
+}
+
+// watchTopics returns when a topic was made anew: the ids that an operator knows are wrong
+// then. It notes whether Kafka answers.
+func (o *Operator) watchTopics(ctx context.Context, health *pulse) error {
+	tick := time.NewTicker(topicsEvery)
+	defer tick.Stop()
+	known := o.ids
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		began := time.Now()
+		looking, cancel := context.WithTimeout(ctx, topicsEvery)
+		fresh := &Operator{client: o.client, topics: o.topics}
+		err := fresh.look(looking)
+		cancel()
+		health.note(err, began)
+		if err == nil && fresh.ids != known {
+			return errTopicsRemade
+		}
+	}
+}
+
+// serving is the handler of the present generation.
+type serving struct{ now atomic.Pointer[http.Handler] }
+
+func (s *serving) serve(h http.Handler) {
+	if h == nil {
+		s.now.Store(nil)
+		return
+	}
+	s.now.Store(&h)
+}
+
+// ServeHTTP answers also while there is no generation.
+func (s *serving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := s.now.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	admin.NotReady(w, r)
+}
+
+// certificate is one that is read again when its file has changed.
+type certificate struct {
+	certFile, keyFile string
+
+	mu       sync.Mutex
+	now      *tls.Certificate // guarded by mu
+	modified time.Time        // guarded by mu
+}
+
+// get is for tls.Config. A pair that cannot be read, because it is just being written, leaves
+// the former one.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info, err := os.Stat(c.certFile)
+	if err == nil && c.now != nil && info.ModTime().Equal(c.modified) {
+		return c.now, nil
+	}
+	if err == nil {
+		var pair tls.Certificate
+		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
+			c.now, c.modified = &pair, info.ModTime()
+		}
+	}
+	if c.now != nil {
+		return c.now, nil
+	}
+	return nil, err
+}
+
+// Everything is delivery and the API in one process, on one cluster.
+type Everything struct {
+	Delivery
+}
+
+// Run runs both until ctx ends, or one of them cannot go on.
+func (e Everything) Run(ctx context.Context) (err error) {
+	opts, done, err := connect(e.Config, e.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return e.run(ctx, opts)
+}
+
+func (e Everything) run(ctx context.Context, opts []kgo.Opt) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return e.Delivery.run(ctx, opts) })
+	work.Go(func() error { return Administration{Config: e.Config, Version: e.Version, Log: e.Log}.run(ctx, opts) })
+	return work.Wait()
+}

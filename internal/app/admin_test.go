@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/secret"
+)
+
+const apiToken = "5f0c8a1e9b7d43c2a6e1f09d8b7c6a54"
+
+// api is delivery and the API in one process, with one token in a file.
+type api struct {
+	*process
+	file string
+}
+
+func (s *site) api(cfg *config.Config) *api {
+	s.t.Helper()
+	a := &api{file: filepath.Join(s.t.TempDir(), "token")}
+	if err := os.WriteFile(a.file, []byte(apiToken+"\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	cfg.Admin.Listen = "127.0.0.1:0"
+	cfg.Admin.Tokens = []config.AdminToken{{Name: "ops", Token: secret.Ref{File: a.file}, Role: string(admin.RoleAdmin)}}
+	core, logs := observer.New(zapcore.InfoLevel)
+	ctx, cancel := context.WithCancel(context.Background())
+	a.process = &process{t: s.t, logs: logs, done: make(chan error, 1), stop: cancel}
+	go func() {
+		a.done <- Everything{Delivery{Config: cfg, Version: "test", Log: zap.New(core)}}.Run(ctx)
+	}()
+	s.t.Cleanup(a.end)
+	return a
+}
+
+// ask asks the API.
+func (a *api) ask(method, path, token, body string) (int, string) {
+	a.t.Helper()
+	url, _ := a.logged("the API is served").ContextMap()["url"].(string)
+	req, err := http.NewRequestWithContext(a.t.Context(), method, url+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestTheAPIBesideDelivery(t *testing.T) {
+	s := newSite(t)
+	a := s.api(s.config(oneStream))
+	if status, body := a.ask("GET", "/healthz", "", ""); status != 200 {
+		t.Error(status, body)
+	}
+	if status, body := a.ask("GET", "/v1/streams", apiToken, ""); status != 503 || !strings.Contains(body, "waits for Kafka") {
+		t.Error(status, body)
+	}
+	s.there()
+	eventually(t, "the API is ready", func() bool { status, _ := a.ask("GET", "/readyz", "", ""); return status == 200 })
+	a.logged("partition taken")
+	s.publish(0)
+	s.delivered(30)
+	if status, _ := a.ask("GET", "/v1/streams", "nonsense", ""); status != 401 {
+		t.Error(status)
+	}
+	var list admin.StreamList
+	status, body := a.ask("GET", "/v1/streams", apiToken, "")
+	if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 || len(list.Streams) != 1 || list.Streams[0].ID != "everything" {
+		t.Error(status, body, err)
+	}
+	var now admin.Stream
+	status, body = a.ask("POST", "/v1/streams/everything/pause?wait=30s", apiToken, `{"reason": "test"}`)
+	if err := json.Unmarshal([]byte(body), &now); err != nil || status != 200 || now.Hold == nil || now.Hold.By != "ops" || now.Hold.Reason != "test" ||
+		now.Outcome == nil || !now.Outcome.Written || now.Outcome.InForce != 3 {
+		t.Error(status, body, err)
+	}
+	if strings.Contains(body, "a-token") {
+		t.Error("the answer has the stream's token")
+	}
+	// A token that is changed in its file takes the place of the former one.
+	if err := os.WriteFile(a.file, []byte("another-token-of-enough-entropy-1234567890"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the former token is refused", func() bool { status, _ := a.ask("GET", "/v1/streams", apiToken, ""); return status == 401 })
+	if status, body := a.ask("GET", "/v1/whoami", "another-token-of-enough-entropy-1234567890", ""); status != 200 || !strings.Contains(body, `"name":"ops"`) {
+		t.Error(status, body)
+	}
+	a.end()
+	for _, e := range a.logs.All() {
+		b, err := json.Marshal(e.ContextMap())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{apiToken, "another-token-of-enough", "a-token"} {
+			if strings.Contains(e.Message+string(b), secret) {
+				t.Errorf("the log holds %s: %s %s", secret, e.Message, b)
+			}
+		}
+	}
+}
+
+func TestTheAPIDoesNotBeginWithoutTokens(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	cfg := s.config(oneStream)
+	cfg.Admin.Listen = "127.0.0.1:0"
+	if err := (Administration{Config: cfg, Log: zap.NewNop()}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "admin.tokens") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Roles stand in the configuration as texts, which the API has to know.
+func TestRolesOfTheConfigurationAreThoseOfTheAPI(t *testing.T) {
+	for _, role := range config.AdminRoles() {
+		if !admin.Role(role).Allows(admin.RoleViewer) {
+			t.Errorf("%s allows nothing", role)
+		}
+	}
+}
