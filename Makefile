@@ -97,6 +97,10 @@ integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3
 deploy-check: build $(TOOLS)/helm $(TOOLS)/kubeconform ## check the Helm chart and the systemd units; needs systemd-analyze
 	deploy/check bin $(TOOLS)
 
+.PHONY: observe-check
+observe-check: $(TOOLS)/promtool ## check alert rules and dashboards with promtool, and run the tests of the rules
+	PROMTOOL=$(abspath $(TOOLS)/promtool) go test -count=1 -run 'Promtool|Dashboards|Alerts' ./deploy
+
 .PHONY: chaos
 chaos: kafka-jars $(TOOLS)/versitygw ## break Kafka, networks, destinations and processes at random, and count every event (DURATION=… SEED=…)
 	AUDITSTREAM_CHAOS=$(DURATION) AUDITSTREAM_SEED=$(SEED) go test -tags integration -count=1 -v -timeout 0 -run '^TestCampaign' ./integration/
@@ -151,4 +155,8 @@ $(TOOLS)/kubeconform: PACKAGE := github.com/yannh/kubeconform/cmd/kubeconform
 $(TOOLS)/helm $(TOOLS)/kubeconform: tools/kubernetes/go.mod tools/kubernetes/go.sum
 	@echo "building $(notdir $@) (minutes, once)"
 	@go build -C tools/kubernetes -o ../../$@ $(PACKAGE)
+	@touch $@
+$(TOOLS)/promtool: tools/promtool/go.mod tools/promtool/go.sum
+	@echo "building $(notdir $@) (minutes, once)"
+	@go build -C tools/promtool -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
 	@touch $@

@@ -69,6 +69,9 @@ func (g *Group) watchEnds(ctx context.Context, find func(context.Context) (map[i
 		} else if err == nil {
 			silent.relieve()
 		}
+		if len(found) > 0 {
+			g.topicPartitions.Store(int64(len(found)))
+		}
 		now := time.Now()
 		for _, p := range g.owned() {
 			if e, ok := found[p.number]; ok {

@@ -88,12 +88,13 @@ type Group struct {
 	records *nag // of progress
 	formats formatBuffers
 
-	catchUpWake chan struct{}
-	saveWake    chan struct{} // a token when early records are due
-	guardWake   chan struct{} // a token when lanes have come whose age is not known
-	joined      atomic.Bool
-	retention   atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
-	committing  turn         // one commit at a time
+	catchUpWake     chan struct{}
+	saveWake        chan struct{} // a token when early records are due
+	guardWake       chan struct{} // a token when lanes have come whose age is not known
+	joined          atomic.Bool
+	retention       atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
+	topicPartitions atomic.Int64 // of the events topic; 0: not known
+	committing      turn         // one commit at a time
 
 	learning sync.Mutex      // one change of the streams, or opening of a partition, at a time
 	retired  []*stream       // replaced or deleted, perhaps with lanes that still finish; guarded by learning

@@ -107,6 +107,7 @@ func (m *Metrics) watch(g *Group) {
 		m.commitsTotal.WithLabelValues(kind, outcome)
 		m.recordsTotal.WithLabelValues(kind, outcome)
 	}
+	m.deadLetteredTotal.WithLabelValues(invalidUID, classInvalid)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.groups = append(m.groups, g)

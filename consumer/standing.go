@@ -11,7 +11,8 @@ import (
 type gauges struct {
 	lagEvents, lagSeconds, lanes, catchingUp, retention, unconfirmed *prometheus.Desc // by stream
 	streams, aggregated                                              *prometheus.Desc
-	held, inFlight, waiting                                          *prometheus.Desc
+	held, memory, inFlight, waiting                                  *prometheus.Desc
+	partitions                                                       *prometheus.Desc // by kind
 	high, stable, position, stuck                                    *prometheus.Desc // by kind and partition
 }
 
@@ -32,6 +33,8 @@ func newGauges() gauges {
 		streams:     prometheus.NewDesc("auditstream_streams", "Streams that this process delivers.", nil, nil),
 		aggregated:  prometheus.NewDesc("auditstream_streams_aggregated", "Streams beyond observe.max_streams, whose figures are added up under stream=\"_other\" (of ages and shares the largest counts).", nil, nil),
 		held:        prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
+		memory:      prometheus.NewDesc("auditstream_held_limit_bytes", "Bytes of events that may wait in memory: delivery.memory.", nil, nil),
+		partitions:  prometheus.NewDesc("auditstream_delivery_partitions", "Partitions that the events topic has, owned by this process or another one, as last heard.", []string{"kind"}, nil),
 		inFlight:    prometheus.NewDesc("auditstream_requests_in_flight", "Requests under way to destinations, by slots: usual, or slow for those that take more than a second.", []string{"slots"}, nil),
 		waiting:     prometheus.NewDesc("auditstream_streams_waiting_for_slots", "Streams that have a batch to send and no slot for its request.", nil, nil),
 		high:        partition("high_watermark", "End of the partition of the events topic, as an offset, as last heard."),
@@ -44,7 +47,7 @@ func newGauges() gauges {
 func (d gauges) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.lagEvents, d.lagSeconds, d.lanes, d.catchingUp, d.retention, d.unconfirmed, d.streams, d.aggregated,
-		d.held, d.inFlight, d.waiting, d.high, d.stable, d.position, d.stuck,
+		d.held, d.memory, d.partitions, d.inFlight, d.waiting, d.high, d.stable, d.position, d.stuck,
 	}
 }
 
@@ -68,6 +71,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	standings := map[string]*standing{}
 	for _, g := range groups {
 		g.standings(standings, m.shown, now)
+		if n := g.topicPartitions.Load(); n > 0 {
+			gauge(d.partitions, float64(n), g.cfg.Kind.Name)
+		}
 		for _, p := range g.owned() {
 			labels := []string{g.cfg.Kind.Name, strconv.Itoa(int(p.number))}
 			gauge(d.position, float64(p.position.Load()), labels...)
@@ -94,6 +100,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(d.streams, float64(all))
 	gauge(d.aggregated, float64(others))
 	gauge(d.held, float64(m.cfg.Budget.Used()))
+	gauge(d.memory, float64(m.cfg.Budget.max))
 	if m.cfg.InFlight != nil {
 		usual, slow, waiting := m.cfg.InFlight.usage()
 		gauge(d.inFlight, float64(usual), "usual")
