@@ -18,6 +18,7 @@ type Plan struct {
 	Action  string       `json:"action"`            // create, update or none
 	Changes []PlanChange `json:"changes,omitempty"` // of settings, by JSON pointer
 	Cursor  string       `json:"cursor"`            // in words, what becomes of the cursor
+	Version string       `json:"version,omitempty"` // of the stream that would change; see [Change]
 }
 
 // PlanChange is one setting that would change. Secrets are shown as what they are, never

@@ -15,6 +15,7 @@ import (
 
 	"github.com/auditstream/auditstream/internal/egress"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/schema/ocsf"
@@ -25,6 +26,7 @@ import (
 type Config struct {
 	Kafka    Kafka    `json:"kafka"`
 	Topics   Topics   `json:"topics"`
+	Sealing  Sealing  `json:"secrets"`
 	Events   Events   `json:"events"`
 	Delivery Delivery `json:"delivery"`
 	Admin    Admin    `json:"admin"`
@@ -91,6 +93,12 @@ type Delivery struct {
 	Retry             Retry          `json:"retry"`
 	Probe             units.Duration `json:"probe"` // how often an invalid stream is tried
 	Egress            Egress         `json:"egress"`
+}
+
+// Sealing is how secrets of streams are sealed that are made over an API, and how the
+// records of all streams are signed.
+type Sealing struct {
+	Keys []seal.KeyConfig `json:"keys,omitempty"` // the first seals and signs, all open and verify
 }
 
 // Egress says which addresses destinations may have.

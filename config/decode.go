@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -18,6 +19,7 @@ import (
 type decoder struct {
 	file     string
 	kinds    []sinks.Kind
+	secrets  places // where secrets may stand
 	problems []Problem
 	more     int                 // problems beyond maxFound
 	paths    []string            // where a problem was told, and of misspelt keys what they seem to mean
@@ -127,6 +129,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		v = v.Elem()
 	}
 	switch target := v.Addr().Interface().(type) {
+	case *secret.Ref:
+		d.reference(n, target, path)
+		return
 	case json.Unmarshaler:
 		if data, ok := d.json(n, path); ok {
 			if err := target.UnmarshalJSON(data); err != nil {

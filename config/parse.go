@@ -54,7 +54,7 @@ func Parse(name string, data []byte, kinds []sinks.Kind) (*Config, error) {
 	return c, nil
 }
 
-// document is the top of the one YAML document in data.
+// document is the top of the one YAML document in data, which is at most MaxFile long.
 func document(data []byte) (*yaml.Node, *Problem) {
 	if len(data) > MaxFile {
 		return nil, &Problem{Line: 1, Message: fmt.Sprintf("the file has more than %d bytes", MaxFile)}

@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 			`2:7: log.colour: unknown key; known here: format, level`,
 		}},
 		{"key of a later version", header + "gateway: {}\n", []string{
-			`2:1: gateway: unknown key; known here: admin, delivery, events, kafka, log, observe, streams, topics`,
+			`2:1: gateway: unknown key; known here: admin, delivery, events, kafka, log, observe, secrets, streams, topics`,
 		}},
 		{"key not meant for files", inString("Ignored: x"), []string{
 			`8:7: streams[0].parcel.Ignored: unknown key; known here: address, count, door, fast, labels, ratio, size, token, via, wait`,

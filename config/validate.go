@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/schema/registry"
 	"github.com/auditstream/auditstream/sinks"
@@ -52,6 +53,7 @@ func (c *Config) Validate() error {
 		bad("events.organization_pattern", "is required")
 	}
 	c.Events.validate(bad)
+	c.Sealing.validate(bad)
 	c.Delivery.validate(bad)
 	c.Admin.validate(c.Events.OrganizationPattern, bad)
 	if l := c.Observe.Listen; l != "" {
@@ -81,6 +83,21 @@ func (e *Events) validate(bad violation) {
 	for name, n := range map[string]int{"metadata_members": e.MetadataMembers, "metadata_text": e.MetadataText} {
 		if n < 0 {
 			bad("events."+name, "is less than 0; 0 is no bound")
+		}
+	}
+}
+
+func (s *Sealing) validate(bad violation) {
+	for i, k := range s.Keys {
+		path := fmt.Sprintf("secrets.keys[%d]", i)
+		if err := seal.CheckID(k.ID); err != nil {
+			bad(path+".id", "%v", err)
+		}
+		if slices.ContainsFunc(s.Keys[:i], func(o seal.KeyConfig) bool { return o.ID == k.ID }) {
+			bad(path+".id", "is the id of another key too: what is sealed says only that which of them it was")
+		}
+		if err := k.Key.Check(); err != nil {
+			bad(path+".key", "%v", err)
 		}
 	}
 }

@@ -43,7 +43,7 @@ var at = time.Date(2026, 11, 22, 10, 30, 0, 123_000_000, time.UTC)
 
 func goldenSpec() Spec {
 	return Spec{
-		Version: SpecVersion, ID: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, BaseEpoch: 1, Revision: 3, Owner: "file",
+		Version: specOfFile, ID: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 2, BaseEpoch: 1, Revision: 3, Owner: "file",
 		State: SpecActive, OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA", Actions: []string{"user.*", "sso.delete_connection"},
 		Format: "workos", Kind: "splunk", Settings: json.RawMessage(`{"token":{"env":"ACME_HEC_TOKEN"},"url":"https://splunk.acme.example:8088"}`),
 		Start: "2026-11-01T00:00:00Z", EpochOffset: new(int64(17)),
@@ -59,12 +59,28 @@ func goldenSpec() Spec {
 }
 
 func TestSpecRecord(t *testing.T) {
-	want := goldenSpec()
+	for name, want := range map[string]Spec{"spec-1": goldenSpec(), "spec-2": goldenAPISpec()} {
+		t.Run(name, func(t *testing.T) { checkSpec(t, name, want) })
+	}
+}
+
+// goldenAPISpec is of a stream that was made over the API, which version 1 does not know.
+func goldenAPISpec() Spec {
+	return Spec{
+		Version: specOfOthers, ID: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: "api",
+		State: SpecActive, OrganizationID: "org_01JAAAAAAAAAAAAAAAAAAAAAAA", Format: "workos", Kind: "splunk",
+		Settings: json.RawMessage(`{"token":{"sealed":"1.golden.AAAA"},"url":"https://splunk.acme.example:8088"}`), Start: StartNow,
+		Changes: []Change{{What: "made", By: "ops", At: at}},
+	}
+}
+
+func checkSpec(t *testing.T, name string, want Spec) {
+	t.Helper()
 	value, err := want.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "spec-1", string(value)+"\n")
+	golden(t, name, string(value)+"\n")
 	got, err := DecodeSpec(&kgo.Record{Key: []byte(want.ID), Value: value, Offset: 40, Timestamp: at})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +156,7 @@ func TestDeadLetterHeaders(t *testing.T) {
 }
 
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
-	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":2,"id":"a","novelty":true}`)}); !errors.Is(err, errNewer) {
+	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":3,"id":"a","novelty":true}`)}); !errors.Is(err, errNewer) {
 		t.Errorf("spec: %v", err)
 	}
 	if err := (table{}).add(&kgo.Record{Key: []byte("u/1/1"), Value: []byte(`{"v":2}`)}); !errors.Is(err, errNewer) {

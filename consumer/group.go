@@ -33,7 +33,8 @@ type Config struct {
 
 	Kind      sinks.Kind
 	Sink      sinks.Options
-	Specs     Specs // those of the kind are delivered
+	Bind      func(Spec, sinks.Settings) error // says how sealed secrets of a stream's settings are opened; nil: there are none
+	Specs     Specs                            // those of the kind are delivered
 	Validator schema.Validator
 	Format    func(name string) (*Format, error) // of a stream by the name in its spec; nil of either: events are passed through
 
@@ -64,6 +65,23 @@ type Specs struct {
 	Streams []Spec
 	Offset  int64  // first offset not read
 	TopicID string // of the streams topic; empty: the one that the group knows
+	Bad     []BadSpec
+}
+
+// BadSpec is a stream whose last record has no effect: it cannot be read, or nobody knows who
+// wrote it. The spec before it stays in force.
+type BadSpec struct {
+	ID     string
+	Offset int64     // of the record
+	Time   time.Time // its append time
+	Why    string
+	Held   bool // no spec before it is known: the stream is not delivered, and its progress stays as it is
+}
+
+// held says whether there are streams that nobody can deliver, and that may begin below where
+// the groups are once their records are mended.
+func (s Specs) held() bool {
+	return slices.ContainsFunc(s.Bad, func(b BadSpec) bool { return b.Held })
 }
 
 // Group delivers the streams of one kind: one consumer group, so that kinds fail, scale
@@ -128,11 +146,18 @@ func New(cfg Config) (*Group, error) {
 	g.sweeps = &nag{what: "catching up is held: Kafka cannot be read", over: "catching up goes on", log: g.log}
 	g.records = &nag{what: "progress is not saved: what is delivered now may be repeated after a crash", over: "progress is saved again", log: g.log}
 	var streams []*stream
+	left := false // a stream, where it stands
 	for _, spec := range cfg.Specs.Streams {
 		if spec.Kind != cfg.Kind.Name || spec.State == SpecDeleted {
 			continue
 		}
 		s, err := g.open(spec)
+		if err != nil && spec.Owner == sinks.OwnerAPI {
+			// Whoever made it is not at hand, and the others are no worse for it.
+			g.log.Error("a stream cannot be delivered by this binary, and is left where it stands", zap.String("stream", spec.ID), zap.Error(err))
+			left = true
+			continue
+		}
 		if err != nil {
 			return nil, errors.Join(err, closeSinks(streams))
 		}
@@ -144,6 +169,9 @@ func New(cfg Config) (*Group, error) {
 	g.known, g.deleted = uidsOf(cfg.Specs)
 	g.router, g.progressID = newRouter(streams), cfg.IDs.Progress
 	g.specs = reached{cmp.Or(cfg.Specs.TopicID, cfg.IDs.Streams), cfg.Specs.Offset}
+	if left || cfg.Specs.held() {
+		g.specs.offset = 0 // or a stream that is mended later would seem known; see Learn
+	}
 	g.metrics.watch(g)
 	g.metrics.know(streams)
 	return g, nil
@@ -171,6 +199,11 @@ func (g *Group) open(spec Spec) (*stream, error) {
 	}
 	if err := settings.Validate(); err != nil {
 		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
+	}
+	if g.cfg.Bind != nil {
+		if err := g.cfg.Bind(spec, settings); err != nil {
+			return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
+		}
 	}
 	var format *Format
 	if g.cfg.Format != nil {

@@ -56,7 +56,7 @@ func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	router := newRouter(streams)
 	g.mu.Lock()
 	g.router = router
-	if id := cmp.Or(specs.TopicID, g.specs.topicID); problems == nil {
+	if id := cmp.Or(specs.TopicID, g.specs.topicID); problems == nil && !specs.held() {
 		g.specs = reached{id, specs.Offset}
 	} else if id != g.specs.topicID {
 		g.specs = reached{id, 0}

@@ -10,11 +10,18 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/sinks"
 )
 
-// SpecVersion is the version of the spec record in the streams topic. A record of
-// another version is refused: it was written by a newer binary.
-const SpecVersion = 1
+// SpecVersion is the newest version of the spec record in the streams topic. A record of
+// a newer one is refused: it was written by a newer binary. A record is written in the oldest
+// version that can say what it says, so that older binaries go on with what they know.
+const (
+	SpecVersion  = 2
+	specOfFile   = 1 // owned by a file
+	specOfOthers = 2 // has an owner that version 1 does not know, and sealed secrets
+)
 
 // States of a stream as its owner set them.
 const (
@@ -23,6 +30,10 @@ const (
 	SpecDraining = "draining" // deleted as soon as what came before is delivered; see Drain
 	SpecDeleted  = "deleted"  // kept so that the id made again gets another uid
 )
+
+// SpecHeld is the state of a stream of which only a record is known that has no effect. It is
+// never written.
+const SpecHeld = "held"
 
 // Start of a stream that is not an RFC 3339 time.
 const (
@@ -34,14 +45,14 @@ const (
 const AllOrganizations = "*"
 
 // Spec is a stream as the streams topic keeps it, keyed by ID. Secrets in Settings
-// are references, never values.
+// are references or sealed, never values.
 type Spec struct {
 	Version        int             `json:"v"`
 	ID             string          `json:"id"`              // the name that people use
 	UID            string          `json:"uid"`             // identity: made again under the same id, a stream has another
 	Epoch          int64           `json:"epoch"`           // one per deliberate move of the cursor, from 1
 	Revision       int64           `json:"revision"`        // one per change, from 1
-	Owner          string          `json:"owner"`           // who may change it: "file"
+	Owner          string          `json:"owner"`           // who may change it: one of sinks.Owner…
 	State          string          `json:"state"`           // SpecActive, SpecPaused, SpecDraining or SpecDeleted
 	OrganizationID string          `json:"organization_id"` // or AllOrganizations
 	Actions        []string        `json:"actions,omitempty"`
@@ -60,6 +71,7 @@ type Spec struct {
 	Removed        *Change         `json:"removed,omitempty"`       // who deleted it, or is about to, by a deed of its own
 	Changes        []Change        `json:"changes,omitempty"`       // the last ones, oldest first
 
+	Serial int64     `json:"-"` // of the record among the signed ones of its id, from 1; 0: it is not signed
 	Offset int64     `json:"-"` // of the record
 	Time   time.Time `json:"-"` // its append time
 	Here   *Move     `json:"-"` // of the partition that In has chosen, if it was moved alone
@@ -122,7 +134,10 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 
 // Encode returns the value of the spec's record.
 func (s Spec) Encode() ([]byte, error) {
-	s.Version = SpecVersion
+	s.Version = specOfFile
+	if s.Owner == sinks.OwnerAPI {
+		s.Version = specOfOthers
+	}
 	return json.Marshal(s)
 }
 
@@ -168,6 +183,14 @@ func (s Spec) Revise() Spec {
 	return s
 }
 
+// Again returns s as it has to be written another time, unchanged: for a record whose secrets
+// are sealed, or which is signed, with another key. Processes go on as they are.
+func (s Spec) Again() Spec {
+	s = s.Revise()
+	s.Revision--
+	return s
+}
+
 // Restored returns s as it has to be written to a streams topic that was made anew. Where
 // its epoch began there is where it is written.
 func (s Spec) Restored() Spec {
@@ -198,7 +221,7 @@ var errNewer = errors.New("written by a newer version of auditstream: upgrade be
 
 // decodeVersioned decodes a persisted JSON record strictly. The version is looked at
 // first, so that a newer record is refused for what it is.
-func decodeVersioned(data []byte, version int, into any) error { //nolint:unparam // the formats are all of version 1 today, and will part ways
+func decodeVersioned(data []byte, version int, into any) error {
 	var v struct {
 		V int `json:"v"`
 	}

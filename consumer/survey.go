@@ -46,8 +46,9 @@ type Status struct {
 	Since       *time.Time   `json:"since,omitempty"`
 	Error       string       `json:"error,omitempty"`
 	NextAttempt *time.Time   `json:"next_attempt,omitempty"`
-	InForce     bool         `json:"in_force"` // the spec's last change, in every partition
-	Lag         int64        `json:"lag"`      // offsets between cursors and ends: an upper bound of the events that wait
+	InForce     bool         `json:"in_force"`             // the spec's last change, in every partition
+	BadRecord   string       `json:"bad_record,omitempty"` // why a later record of the stream has no effect
+	Lag         int64        `json:"lag"`                  // offsets between cursors and ends: an upper bound of the events that wait
 	Totals      Totals       `json:"totals"`
 	Lanes       []LaneStatus `json:"partitions"`
 }
@@ -116,7 +117,26 @@ func (s Survey) Of(ctx context.Context, specs Specs, pick func(Spec) bool) ([]St
 	for _, st := range picked {
 		out = append(out, summary(st.spec, lanes[st.spec.UID]))
 	}
-	return out, nil
+	return withBad(out, specs.Bad, pick), nil
+}
+
+// withBad says of streams that their last record has no effect. One of which nothing else is
+// known is invalid.
+func withBad(list []Status, bad []BadSpec, pick func(Spec) bool) []Status {
+	for _, b := range bad {
+		if b.Held {
+			if spec := (Spec{ID: b.ID, State: SpecHeld, Offset: b.Offset, Time: b.Time}); pick(spec) {
+				list = append(list, Status{Spec: spec, State: StateInvalid, Since: &b.Time, Error: "its record has no effect: " + b.Why, Lanes: []LaneStatus{}})
+			}
+			continue
+		}
+		for i := range list {
+			if list[i].Spec.ID == b.ID {
+				list[i].BadRecord = b.Why
+			}
+		}
+	}
+	return list
 }
 
 // surveyed is what the kinds have in common.

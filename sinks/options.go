@@ -8,8 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// OwnerFile owns the streams that the operator's own configuration lists.
-const OwnerFile = "file"
+// Owners of streams: who may change them.
+const (
+	OwnerFile = "file" // the operator, in the configuration that lists the stream
+	OwnerAPI  = "api"  // whoever may make streams over the API; not to be trusted with the machine
+)
 
 // Options are what every sink gets beside its settings.
 type Options struct {

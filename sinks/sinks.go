@@ -180,6 +180,30 @@ type Formatted interface {
 	CheckFormat(format string) error
 }
 
+// Bound is implemented by settings of a kind that may hold secrets.
+type Bound interface {
+	// Origins are where the settings' secrets are sent, or what is made with them: scheme,
+	// host and port of every service and proxy. A secret that was sealed for some is of no
+	// use with others.
+	Origins() []string
+}
+
+// Hosted is implemented by settings of a kind that can reach into the machine that delivers.
+type Hosted interface {
+	// HostOnly are the settings in use that reach into the machine: its files, or credentials
+	// that are its own. They are for streams of [OwnerFile] alone; the messages say what
+	// others do instead.
+	HostOnly() []*FieldError
+}
+
+// Assumer is implemented by settings of a kind that may act in somebody's stead, by a role
+// that asks for an id beside our own credentials. If one tenant could choose the id that
+// another one's role asks for, we would write into the other's store for him.
+type Assumer interface {
+	// Assumes is the field that holds the id, what it holds, and whether one is needed.
+	Assumes() (field, value string, needed bool)
+}
+
 // Kind is one kind of destination.
 type Kind struct {
 	Name     string          // as written in the configuration: splunk, s3, datadog

@@ -69,7 +69,7 @@ func printStream(out io.Writer, s consumer.Status) error {
 	if len(spec.Actions) > 0 {
 		p("actions", "%s", strings.Join(spec.Actions, ", "))
 	}
-	p("destination", "%s %s", spec.Kind, spec.Settings)
+	p("destination", "%s %s", spec.Kind, app.Masked(spec.Settings))
 	p("format", "%s", spec.Format)
 	p("start", "%s", spec.Start)
 	state := stateText(s.State, s.InForce)

@@ -78,7 +78,7 @@ type streamView struct {
 	Actions        []string        `json:"actions,omitempty"`
 	Format         string          `json:"format"`
 	Kind           string          `json:"kind"`
-	Settings       json.RawMessage `json:"settings"` // secrets are references
+	Settings       json.RawMessage `json:"settings"` // secrets are references, or masked
 	Start          string          `json:"start"`
 	Epoch          int64           `json:"epoch"`
 	Revision       int64           `json:"revision"`
@@ -90,7 +90,7 @@ type streamView struct {
 func viewOf(s consumer.Status) streamView {
 	return streamView{
 		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
-		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: s.Spec.Settings, Start: s.Spec.Start,
+		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: app.Masked(s.Spec.Settings), Start: s.Spec.Start,
 		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s,
 		Hold: s.Spec.Hold, Changes: s.Spec.Changes,
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/seal"
 )
 
 // Administration is a process's serving of the API.
@@ -25,6 +26,8 @@ type Administration struct {
 	Config  *config.Config
 	Version string
 	Log     *zap.Logger
+
+	keys *seal.Ring // of the configuration; loaded by Run
 }
 
 // Run serves until ctx ends. It listens at once, and is ready when Kafka answers.
@@ -47,6 +50,11 @@ const (
 
 func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
 	log := a.Log.Named("admin")
+	keys, err := seal.Load(ctx, a.Config.Sealing.Keys)
+	if err != nil {
+		return err
+	}
+	a.keys = keys
 	tokens, err := admin.NewTokens(ctx, a.tokens(), log)
 	if err != nil {
 		return fmt.Errorf("admin.tokens: %w", err)
@@ -153,7 +161,7 @@ var errTopicsRemade = errors.New("a topic was made anew")
 
 // generation serves for as long as the topics are what they were.
 func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *admin.Tokens, now *serving, log *zap.Logger) error {
-	o, err := operate(ctx, opts, a.Config, log)
+	o, err := operate(ctx, opts, a.Config, a.keys, log)
 	if err != nil {
 		return err
 	}

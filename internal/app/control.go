@@ -52,7 +52,7 @@ func told(err error) error {
 		code = admin.CodeChanged
 	case is[*TargetError](err):
 		code = admin.CodeInvalid
-	case is[*PausedError](err), is[*NoLetterError](err), is[*JobError](err):
+	case is[*PausedError](err), is[*HeldError](err), is[*NoLetterError](err), is[*JobError](err):
 		code = admin.CodeConflict
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), passes(err):
 		code = admin.CodeUnavailable
@@ -80,7 +80,7 @@ func described(st consumer.Status) *admin.Stream {
 	s := st.Spec
 	return &admin.Stream{
 		ID: s.ID, UID: s.UID, Version: VersionOf(s), Owner: s.Owner,
-		OrganizationID: s.OrganizationID, Actions: s.Actions, Format: s.Format, Kind: s.Kind, Settings: s.Settings,
+		OrganizationID: s.OrganizationID, Actions: s.Actions, Format: s.Format, Kind: s.Kind, Settings: Masked(s.Settings),
 		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Hold: s.Hold, Changes: s.Changes,
 	}
 }

@@ -20,8 +20,3 @@ func (c *Control) Identities(ctx context.Context) ([]admin.Identity, error) {
 	}
 	return out, nil
 }
-
-// IdentifyDraft implements admin.Identifier.
-func (c *Control) IdentifyDraft(admin.Draft) (id, organizationID string, err error) {
-	return "", "", unserved("reading drafts")
-}

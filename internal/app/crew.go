@@ -21,6 +21,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/sinks"
@@ -42,6 +43,8 @@ type crew struct {
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 	draining atomic.Bool                // some stream ends when it is drained
+	bad      prometheus.Gauge           // streams whose last record has no effect
+	badSaid  string                     // which, once; owned by run, then by follow
 }
 
 // newCrew makes a crew that nobody serves in yet.
@@ -56,6 +59,13 @@ func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *
 	if err != nil {
 		return nil, err
 	}
+	bad := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "auditstream", Name: "streams_bad_records",
+		Help: "Streams whose last record in the streams topic has no effect: it cannot be read, or is not signed by one of us. They go on as they were before it.",
+	})
+	if err := registry.Register(bad); err != nil {
+		return nil, err
+	}
 	actions, err := newKnownActions()
 	if err != nil {
 		return nil, err
@@ -63,7 +73,7 @@ func newCrew(d Delivery, opts []kgo.Opt, registry prometheus.Registerer, state *
 	return &crew{
 		d: d, actions: actions, opts: opts, topics: d.Config.Topics.Kafka(), state: state,
 		budget: budget, metrics: metrics, reading: consumer.NewReading(d.Config.Delivery.CatchUpShare),
-		inFlight: inFlight, egress: newGuard(d.Config),
+		inFlight: inFlight, egress: newGuard(d.Config), bad: bad,
 	}, nil
 }
 
@@ -105,6 +115,7 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 // begin starts a group for each kind that has streams and none yet.
 func (c *crew) begin(ctx context.Context, running *errgroup.Group, specs consumer.Specs) error {
 	c.draining.Store(slices.ContainsFunc(specs.Streams, isDraining))
+	c.tellBad(specs.Bad)
 	var fresh []*consumer.Group
 	for _, name := range kindsOf(specs, c.d.Kinds) {
 		if c.groups[name] != nil {
@@ -137,7 +148,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := streamConfig(c.d.Config, c.d.Version, c.actions.Action, c.egress)
+	g := streamConfig(c.d.Config, c.d.Version, c.d.keys, c.actions.Action, c.egress)
 	g.Kafka, g.IDs, g.ID, g.InstanceID = c.opts, c.ids, groupID(c.topics.Prefix, name), instance
 	g.Topics = consumer.Topics{Events: c.topics.Events(), Progress: c.topics.Progress(), DeadLetters: c.topics.DeadLetters()}
 	g.Kind, g.Specs = kind, specs
@@ -146,11 +157,22 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	return consumer.New(g)
 }
 
+// tellBad says which records have no effect.
+func (c *crew) tellBad(bad []consumer.BadSpec) {
+	c.bad.Set(float64(len(bad)))
+	if said := badSpecs(bad); said != c.badSaid {
+		if c.badSaid = said; said != "" {
+			c.d.Log.Error("records of streams have no effect, what was before them stays in force", zap.String("streams", said))
+		}
+	}
+}
+
 // streamConfig is how events are sent to a stream's destination, live or by a job.
-func streamConfig(cfg *config.Config, version string, lookup func(name string, version int) *catalogue.Action, egress *guard) consumer.Config {
+func streamConfig(cfg *config.Config, version string, keys *seal.Ring, lookup func(name string, version int) *catalogue.Action, egress *guard) consumer.Config {
 	d := cfg.Delivery
 	return consumer.Config{
 		Sink:           sinks.Options{Version: version, Egress: egress},
+		Bind:           binder(keys),
 		Validator:      schema.Validator{OrganizationPattern: cfg.Events.OrganizationPattern},
 		Format:         func(name string) (*consumer.Format, error) { return FormatNamed(name, lookup) },
 		CommitInterval: d.CommitInterval.Std(),
@@ -227,31 +249,15 @@ func (c *crew) readOn(ctx context.Context, client *kgo.Client, specs consumer.Sp
 	case errors.Is(err, kafka.ErrRemade):
 		return c.restore(ctx, client, specs)
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		next, err := readSpecs(ctx, reader, c.topics)
+		next, err := readSpecs(ctx, reader, c.topics, c.d.keys)
 		next.TopicID = c.ids.Streams
 		return next, err
 	case err != nil:
 		return specs, err
 	}
-	changed := map[string]int64{} // by id: offset of the last change
-	var changes []consumer.Spec
+	log := newSpecLog(c.d.keys, specs)
 	for _, r := range span.Records {
-		s, err := consumer.DecodeSpec(r)
-		if err != nil {
-			return specs, err
-		}
-		changed[s.ID] = r.Offset
-		changes = append(changes, s)
+		log.add(r)
 	}
-	// Ten thousand streams may change at once: each is looked for once, not once a change.
-	streams := slices.DeleteFunc(slices.Clone(specs.Streams), func(have consumer.Spec) bool {
-		_, ok := changed[have.ID]
-		return ok
-	})
-	for _, s := range changes {
-		if changed[s.ID] == s.Offset {
-			streams = append(streams, s)
-		}
-	}
-	return consumer.Specs{Streams: streams, Offset: span.Next, TopicID: c.ids.Streams}, nil
+	return log.specs(span.Next, c.ids.Streams), nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -24,6 +25,8 @@ type Delivery struct {
 	Kinds   []string // to deliver, each one of [Kinds]; empty: all
 	Version string
 	Log     *zap.Logger
+
+	keys *seal.Ring // of the configuration; loaded by Run
 }
 
 // Kinds are the names of all kinds of destination, sorted.
@@ -48,6 +51,11 @@ func (d Delivery) Run(ctx context.Context) (err error) {
 }
 
 func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
+	keys, err := seal.Load(ctx, d.Config.Sealing.Keys)
+	if err != nil {
+		return err
+	}
+	d.keys = keys
 	registry := newRegistry(d.Version)
 	clients, err := kafka.NewMetrics(registry)
 	if err != nil {
@@ -103,7 +111,7 @@ func (d Delivery) begin(ctx context.Context, opts []kgo.Opt, state *readiness) (
 		var specs consumer.Specs
 		if err == nil {
 			d.tellDropped(ctx, opts)
-			specs, err = applyStreams(ctx, opts, topics, d.Config.Streams, d.Log)
+			specs, err = applyStreams(ctx, opts, topics, d.keys, d.Config.Streams, d.Log)
 		}
 		if err == nil || !passes(err) || ctx.Err() != nil {
 			return ids, specs, err

@@ -13,9 +13,31 @@ import (
 // Drop deletes a stream at once: what it has not delivered it never will. A file that still
 // lists it does not make it again; see diffStreams.
 func (o *Operator) Drop(ctx context.Context, id string, d Deed) (Done, error) {
-	return o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
+	done, err := o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		return s.Deleted(d.change("deleted")), nil
 	})
+	if is[*HeldError](err) && d.If == "" {
+		return o.dropHeld(ctx, id, d)
+	}
+	return done, err
+}
+
+// dropHeld deletes a stream whose spec nobody knows.
+func (o *Operator) dropHeld(ctx context.Context, id string, d Deed) (Done, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	var done Done
+	_, written, err := changeStreams(ctx, o.opts, o.topics, o.keys, o.log, func(have consumer.Specs) ([]consumer.Spec, error) {
+		if heldNamed(have, id) == nil {
+			return nil, nil
+		}
+		s := consumer.Spec{ID: id, UID: newUID(), Epoch: 1, BaseEpoch: 1, Owner: ownerFile, State: consumer.SpecActive, Start: consumer.StartBeginning}
+		return []consumer.Spec{s.Deleted(d.change("deleted"))}, nil
+	})
+	for _, s := range written {
+		done = Done{Spec: s, Written: true}
+	}
+	return done, err
 }
 
 // Drain deletes a stream as soon as it has delivered what was published before: up to the
@@ -85,11 +107,11 @@ func (d Delivery) tellDropped(ctx context.Context, opts []kgo.Opt) {
 
 // dropped are the streams that the file does not list any more.
 func (d Delivery) dropped(ctx context.Context, opts []kgo.Opt) ([]consumer.Status, *Operator, error) {
-	o, err := operate(ctx, opts, d.Config, d.Log)
+	o, err := operate(ctx, opts, d.Config, d.keys, d.Log)
 	if err != nil {
 		return nil, nil, err
 	}
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return nil, o, err
 	}
@@ -133,12 +155,12 @@ func (c *crew) finishDrains(ctx context.Context) error {
 }
 
 func (c *crew) finishDrained(ctx context.Context) error {
-	o, err := operate(ctx, c.opts, c.d.Config, c.d.Log)
+	o, err := operate(ctx, c.opts, c.d.Config, c.d.keys, c.d.Log)
 	if err != nil {
 		return err
 	}
 	defer o.Close()
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return err
 	}

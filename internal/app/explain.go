@@ -155,7 +155,7 @@ func (e *explainer) streams(ctx context.Context) error {
 	if len(e.found) == 0 {
 		return nil
 	}
-	specs, err := readSpecs(ctx, e.o.reader, e.o.topics)
+	specs, err := readSpecs(ctx, e.o.reader, e.o.topics, e.o.keys)
 	if err != nil {
 		return err
 	}

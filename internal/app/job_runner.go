@@ -194,7 +194,7 @@ func (c *Control) begin(ctx context.Context, t consumer.Task) {
 
 // runJob carries a job on, with connections of its own: it notes which topics it knows.
 func (c *Control) runJob(ctx context.Context, t consumer.Task, run *jobRun) error {
-	o, err := operate(ctx, c.operator.opts, c.config, c.log)
+	o, err := operate(ctx, c.operator.opts, c.config, c.operator.keys, c.log)
 	if err != nil {
 		return err
 	}

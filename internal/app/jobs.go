@@ -109,7 +109,7 @@ func (j *Jobs) Make(ctx context.Context, t consumer.Task) error {
 
 // stream is the task's stream as it is now, and all streams.
 func (j *Jobs) stream(ctx context.Context, t consumer.Task) (consumer.Spec, consumer.Specs, error) {
-	specs, err := readSpecs(ctx, j.o.reader, j.o.topics)
+	specs, err := readSpecs(ctx, j.o.reader, j.o.topics, j.o.keys)
 	if err != nil {
 		return consumer.Spec{}, specs, err
 	}
@@ -152,7 +152,7 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*con
 	if err := actions.read(ctx, j.o.client, j.o.topics.Schemas()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", j.o.topics.Schemas(), err)
 	}
-	cfg := consumer.JobConfig{Task: t, Spec: s, Config: streamConfig(j.cfg, j.version, actions.Action, newGuard(j.cfg))}
+	cfg := consumer.JobConfig{Task: t, Spec: s, Config: streamConfig(j.cfg, j.version, j.o.keys, actions.Action, newGuard(j.cfg))}
 	cfg.Kafka, cfg.IDs, cfg.Kind = j.o.opts, j.o.ids, kind
 	cfg.Topics = consumer.Topics{Progress: j.o.topics.Progress(), DeadLetters: j.o.topics.DeadLetters()}
 	cfg.Budget, cfg.InFlight = budget, consumer.NewSlots(consumer.SlotsConfig{Max: min(delivery.InFlight, jobInFlight), MaxSlow: jobInFlight, CatchUp: 1})
@@ -282,7 +282,7 @@ func (j *Jobs) news(ctx context.Context, known consumer.Specs) (consumer.Specs, 
 	if err != nil && !errors.Is(err, kerr.OffsetOutOfRange) {
 		return known, err
 	}
-	return readSpecs(ctx, j.o.reader, j.o.topics)
+	return readSpecs(ctx, j.o.reader, j.o.topics, j.o.keys)
 }
 
 // checkTopic refuses to go on with offsets of a topic that was made anew since.

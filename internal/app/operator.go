@@ -15,6 +15,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -25,6 +26,7 @@ type Operator struct {
 	client *kgo.Client
 	reader *kafka.Reader
 	topics kafka.Topics
+	keys   *seal.Ring
 	ids    consumer.IDs
 	valid  schema.Validator
 	log    *zap.Logger
@@ -37,19 +39,23 @@ func Operate(ctx context.Context, cfg *config.Config, log *zap.Logger) (*Operato
 	if err != nil {
 		return nil, err
 	}
-	o, err := operate(ctx, opts, cfg, log)
+	keys, err := seal.Load(ctx, cfg.Sealing.Keys)
+	if err != nil {
+		return nil, err
+	}
+	o, err := operate(ctx, opts, cfg, keys, log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(cfg.Kafka.Brokers, ", "), err)
 	}
 	return o, nil
 }
 
-func operate(ctx context.Context, opts []kgo.Opt, cfg *config.Config, log *zap.Logger) (*Operator, error) {
+func operate(ctx context.Context, opts []kgo.Opt, cfg *config.Config, keys *seal.Ring, log *zap.Logger) (*Operator, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, err
 	}
-	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), log: log}
+	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), keys: keys, log: log}
 	o.valid.OrganizationPattern = cfg.Events.OrganizationPattern
 	if err := o.look(ctx); err != nil {
 		client.Close()
@@ -83,7 +89,7 @@ func (o *Operator) look(ctx context.Context) error {
 
 // Streams are the streams that are not deleted, in the order of their ids.
 func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
 
 // List says where all streams stand, the worst first.
 func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -103,11 +109,11 @@ func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
 
 // Get says where one stream stands. A *[NoStreamError] says that there is none.
 func (o *Operator) Get(ctx context.Context, id string) (consumer.Status, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return consumer.Status{}, err
 	}
-	if _, err := streamNamed(specs.Streams, id); err != nil {
+	if _, err := findStream(specs, id); err != nil && !is[*HeldError](err) {
 		return consumer.Status{}, err
 	}
 	list, err := o.survey().Of(ctx, specs, func(s consumer.Spec) bool { return s.ID == id })
@@ -152,4 +158,29 @@ func streamNamed(have []consumer.Spec, id string) (consumer.Spec, error) {
 		ids = append(ids, s.ID)
 	}
 	return consumer.Spec{}, &NoStreamError{ID: id, Near: config.Closest(id, ids)}
+}
+
+// HeldError says that a stream can neither be delivered nor changed: its record has no
+// effect, and none before it is known.
+type HeldError struct{ ID, Why string }
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("stream %q is held where it stands, and cannot be changed: %s", e.ID, e.Why)
+}
+
+// findStream is the stream with an id, if it is not deleted and its spec is known.
+func findStream(have consumer.Specs, id string) (consumer.Spec, error) {
+	if b := heldNamed(have, id); b != nil {
+		return consumer.Spec{}, &HeldError{ID: id, Why: b.Why}
+	}
+	return streamNamed(have.Streams, id)
+}
+
+// heldNamed is the stream with an id whose spec nobody knows, nil if that is none.
+func heldNamed(have consumer.Specs, id string) *consumer.BadSpec {
+	i := slices.IndexFunc(have.Bad, func(b consumer.BadSpec) bool { return b.Held && b.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &have.Bad[i]
 }

@@ -35,7 +35,7 @@ func (j *Jobs) PlanRedrive(ctx context.Context, r Redrive) (consumer.Task, error
 	if err != nil {
 		return consumer.Task{}, err
 	}
-	specs, err := readSpecs(ctx, j.o.reader, j.o.topics)
+	specs, err := readSpecs(ctx, j.o.reader, j.o.topics, j.o.keys)
 	if err != nil {
 		return consumer.Task{}, err
 	}

@@ -85,8 +85,8 @@ func (c *crew) restore(ctx context.Context, client *kgo.Client, known consumer.S
 		zap.String("topic", c.topics.Streams()), zap.String("former_id", c.ids.Streams), zap.String("topic_id", id))
 	var specs consumer.Specs
 	for written := known.Streams; len(written) > 0; {
-		specs, written, err = changeStreams(ctx, c.opts, c.topics, c.d.Log, func(have []consumer.Spec) ([]consumer.Spec, error) {
-			return missing(have, known.Streams), nil
+		specs, written, err = changeStreams(ctx, c.opts, c.topics, c.d.keys, c.d.Log, func(have consumer.Specs) ([]consumer.Spec, error) {
+			return missing(have.Streams, known.Streams), nil
 		})
 		if err != nil {
 			return known, err
@@ -107,13 +107,17 @@ func (c *crew) restore(ctx context.Context, client *kgo.Client, known consumer.S
 // missing lists the streams that a streams topic made anew lacks, as they have to be
 // written there.
 func missing(have, known []consumer.Spec) []consumer.Spec {
-	there := map[string]bool{}
+	there := map[string]int64{} // serial number by id
 	for _, s := range have {
-		there[s.ID] = true
+		there[s.ID] = s.Serial
 	}
 	var out []consumer.Spec
 	for _, s := range known {
-		if (s.State != consumer.SpecDeleted || s.Removed != nil) && !there[s.ID] {
+		serial, ok := there[s.ID]
+		if copied := ok && serial > 0 && serial < s.Serial; copied { // an old record, as signed as it was then
+			ok = false
+		}
+		if (s.State != consumer.SpecDeleted || s.Removed != nil) && !ok {
 			out = append(out, s.Restored())
 		}
 	}

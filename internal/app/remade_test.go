@@ -167,7 +167,7 @@ func TestAStreamsTopicMadeAnewWhileRunningGetsItsStreamsBack(t *testing.T) {
 // specs reads the streams topic.
 func (s *site) specs() []consumer.Spec {
 	s.t.Helper()
-	specs, err := readSpecs(context.WithoutCancel(s.t.Context()), &kafka.Reader{Client: s.client()}, kafka.Topics{})
+	specs, err := readSpecs(context.WithoutCancel(s.t.Context()), &kafka.Reader{Client: s.client()}, kafka.Topics{}, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

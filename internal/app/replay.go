@@ -32,7 +32,7 @@ type Expired struct {
 
 // PlanReplay finds the offsets of a replay, and what of it has expired.
 func (j *Jobs) PlanReplay(ctx context.Context, r Replay) (consumer.Task, []Expired, error) {
-	specs, err := readSpecs(ctx, j.o.reader, j.o.topics)
+	specs, err := readSpecs(ctx, j.o.reader, j.o.topics, j.o.keys)
 	if err != nil {
 		return consumer.Task{}, nil, err
 	}

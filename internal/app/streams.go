@@ -17,17 +17,21 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/sinks"
 )
 
-// ownerFile owns the streams that a configuration file lists.
-const ownerFile = sinks.OwnerFile
+// Owners of streams: a configuration file that lists them, and the API.
+const (
+	ownerFile = sinks.OwnerFile
+	ownerAPI  = sinks.OwnerAPI
+)
 
 // applyStreams makes the streams topic say what the file says and returns all streams.
-func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {
+func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, streams []config.Stream, log *zap.Logger) (consumer.Specs, error) {
 	for {
-		specs, written, err := changeStreams(ctx, opts, topics, log, func(have []consumer.Spec) ([]consumer.Spec, error) {
-			return diffStreams(have, streams)
+		specs, written, err := changeStreams(ctx, opts, topics, keys, log, func(have consumer.Specs) ([]consumer.Spec, error) {
+			return diffStreams(have.Streams, trusted(have, streams, log))
 		})
 		if err != nil {
 			return specs, err
@@ -37,6 +41,18 @@ func applyStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, stre
 			return specs, nil
 		}
 	}
+}
+
+// trusted leaves those streams of the file as they are of which nobody can tell any more
+// where they stand: made anew, such a stream would pass over what it has not delivered.
+func trusted(have consumer.Specs, want []config.Stream, log *zap.Logger) []config.Stream {
+	return slices.DeleteFunc(slices.Clone(want), func(w config.Stream) bool {
+		b := heldNamed(have, w.ID)
+		if b != nil {
+			log.Error("a stream of the file is not delivered, because its record has no effect; its cursor stays", zap.String("stream", w.ID), zap.String("why", b.Why))
+		}
+		return b != nil
+	})
 }
 
 // tellRemoved says which streams of the file are not delivered, or soon will not be,
@@ -65,7 +81,7 @@ func tellRemoved(have []consumer.Spec, want []config.Stream, log *zap.Logger) {
 // it counts and it begins again. So two processes that start at once never make a
 // stream twice, under two identities, and of two operators each decides knowing what the
 // other has done.
-func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.Logger, decide func([]consumer.Spec) ([]consumer.Spec, error)) (consumer.Specs, []consumer.Spec, error) {
+func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, log *zap.Logger, decide func(consumer.Specs) ([]consumer.Spec, error)) (consumer.Specs, []consumer.Spec, error) {
 	plain, err := kgo.NewClient(opts...)
 	if err != nil {
 		return consumer.Specs{}, nil, err
@@ -73,14 +89,14 @@ func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log
 	defer plain.Close()
 	reader := &kafka.Reader{Client: plain}
 	for {
-		specs, err := readSpecs(ctx, reader, topics)
+		specs, err := readSpecs(ctx, reader, topics, keys)
 		if err != nil {
 			return specs, nil, err
 		}
-		if changes, err := decide(specs.Streams); err != nil || len(changes) == 0 {
+		if changes, err := decide(specs); err != nil || len(changes) == 0 {
 			return specs, nil, err
 		}
-		written, err := writeSpecs(ctx, opts, topics, reader, decide, log)
+		written, err := writeSpecs(ctx, opts, topics, keys, reader, decide, log)
 		if len(written) > 0 {
 			return specs, written, nil
 		}
@@ -111,29 +127,9 @@ func fenced(err error) bool {
 		errors.Is(err, kerr.ConcurrentTransactions)
 }
 
-// readSpecs reads the streams topic. Of each id the last record counts.
-func readSpecs(ctx context.Context, reader *kafka.Reader, topics kafka.Topics) (consumer.Specs, error) {
-	byID := map[string]consumer.Spec{}
-	var bad error
-	end, err := reader.ReadToEnd(ctx, topics.Streams(), 0, func(r *kgo.Record) {
-		s, err := consumer.DecodeSpec(r)
-		bad = errors.Join(bad, err)
-		byID[string(r.Key)] = s
-	})
-	if err = errors.Join(err, bad); err != nil {
-		return consumer.Specs{}, fmt.Errorf("read %s: %w", topics.Streams(), err)
-	}
-	specs := consumer.Specs{Offset: end}
-	for _, s := range byID {
-		specs.Streams = append(specs.Streams, s)
-	}
-	slices.SortFunc(specs.Streams, func(a, b consumer.Spec) int { return compare(a.ID, b.ID) })
-	return specs, nil
-}
-
 func compare(a, b string) int { return bytes.Compare([]byte(a), []byte(b)) }
 
-func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader *kafka.Reader, decide func([]consumer.Spec) ([]consumer.Spec, error), log *zap.Logger) ([]consumer.Spec, error) {
+func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, reader *kafka.Reader, decide func(consumer.Specs) ([]consumer.Spec, error), log *zap.Logger) ([]consumer.Spec, error) {
 	writer, err := kgo.NewClient(append(slices.Clone(opts),
 		kgo.TransactionalID(topics.Streams()),
 		kgo.TransactionTimeout(10*time.Second),
@@ -149,24 +145,20 @@ func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, reader
 	if _, _, err := writer.ProducerID(ctx); err != nil { // fences whoever wrote before
 		return nil, err
 	}
-	specs, err := readSpecs(ctx, reader, topics)
+	specs, err := readSpecs(ctx, reader, topics, keys)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := decide(specs.Streams)
+	changes, err := decide(specs)
 	if err != nil || len(changes) == 0 {
+		return nil, err
+	}
+	records, err := specRecords(topics.Streams(), keys, specs, changes)
+	if err != nil {
 		return nil, err
 	}
 	if err := writer.BeginTransaction(); err != nil {
 		return nil, err
-	}
-	records := make([]*kgo.Record, 0, len(changes))
-	for _, s := range changes {
-		value, err := s.Encode()
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, &kgo.Record{Topic: topics.Streams(), Key: []byte(s.ID), Value: value})
 	}
 	if err := writer.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return nil, errors.Join(err, writer.EndTransaction(ctx, kgo.TryAbort))
@@ -203,7 +195,7 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 		listed[w.ID] = true
 		h, ok := there[w.ID]
 		if !ok {
-			change(newSpec(w), "made")
+			change(newSpec(w, ownerFile), "made")
 			continue
 		}
 		if h.Owner != ownerFile {
@@ -232,8 +224,11 @@ func diffStreams(have []consumer.Spec, want []config.Stream) ([]consumer.Spec, e
 	return changes, nil
 }
 
-func newSpec(w config.Stream) consumer.Spec {
-	s := consumer.Spec{UID: "str_" + rand.Text(), Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: ownerFile, ID: w.ID, Start: w.Start.String()}
+// newUID is the identity of a stream that is made.
+func newUID() string { return "str_" + rand.Text() }
+
+func newSpec(w config.Stream, owner string) consumer.Spec {
+	s := consumer.Spec{UID: newUID(), Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: owner, ID: w.ID, Start: w.Start.String()}
 	return fill(s, w)
 }
 
@@ -258,7 +253,7 @@ func revise(h consumer.Spec, w config.Stream) (consumer.Spec, bool) {
 	if next.Kind != h.Kind {
 		// Another kind has another consumer group, which knows nothing of the old cursor: this
 		// is another stream under the same id.
-		made := newSpec(w)
+		made := newSpec(w, h.Owner)
 		made.Start = consumer.StartNow
 		made.Hold, made.Changes = h.Hold, h.Changes // who paused it did not mean the kind
 		return made, true

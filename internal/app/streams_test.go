@@ -203,7 +203,7 @@ streams:
 	var errs [len(found)]error
 	var processes sync.WaitGroup
 	for i := range found {
-		processes.Go(func() { found[i], errs[i] = applyStreams(t.Context(), opts, topics, listed, zap.NewNop()) })
+		processes.Go(func() { found[i], errs[i] = applyStreams(t.Context(), opts, topics, nil, listed, zap.NewNop()) })
 	}
 	processes.Wait()
 	for i := range found {
@@ -256,7 +256,7 @@ streams:
 `)
 	done := make(chan error, 1)
 	go func() {
-		_, err := applyStreams(ctx, opts, topics, listed, zap.NewNop())
+		_, err := applyStreams(ctx, opts, topics, nil, listed, zap.NewNop())
 		done <- err
 	}()
 	limit := time.NewTimer(patience)

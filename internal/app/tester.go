@@ -30,7 +30,7 @@ type StreamTest struct {
 
 // Spec reads a stream's spec as it is in force. A *[NoStreamError] says that there is none.
 func (o *Operator) Spec(ctx context.Context, id string) (consumer.Spec, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics)
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
 	if err != nil {
 		return consumer.Spec{}, err
 	}
@@ -38,7 +38,7 @@ func (o *Operator) Spec(ctx context.Context, id string) (consumer.Spec, error) {
 }
 
 // SpecOf is the spec that a stream of a file would have.
-func SpecOf(s config.Stream) consumer.Spec { return newSpec(s) }
+func SpecOf(s config.Stream) consumer.Spec { return newSpec(s, ownerFile) }
 
 // Run writes one marked event to the destination, past Kafka and all progress, and calls
 // report for each step. It returns the event's id, and why it did not arrive.

@@ -39,6 +39,12 @@ func (r Ref) Resolve(ctx context.Context) (string, error) {
 	var value string
 	var err error
 	switch {
+	case r.keep || r.value != nil:
+		err = errors.New("stands in a draft: it is read once it is sealed")
+	case r.Sealed != "" && r.open == nil:
+		err = errors.New("is sealed, and this process has no key to open it: see secrets in the configuration")
+	case r.Sealed != "":
+		value, err = r.open(ctx)
 	case r.Env != "":
 		value, err = fromEnv(r.Env)
 	case r.File != "":

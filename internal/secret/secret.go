@@ -1,9 +1,12 @@
 // Package secret holds references to secrets. A configuration, a log, a page and a
-// record in Kafka hold the reference; only [Ref.Resolve] ever holds the value.
+// record in Kafka hold the reference; only [Ref.Resolve] ever holds the value. The value
+// itself stands in one document alone, the draft of a stream that is sent to an API, until
+// it is sealed.
 package secret
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,23 +15,41 @@ import (
 )
 
 // Ref names where a secret is kept. Exactly one field is set; the zero Ref means
-// that there is no secret. A Ref never holds the secret itself, so it may be printed.
+// that there is no secret. However it is printed, a Ref does not show a secret.
 type Ref struct {
 	Env  string   `json:"env,omitempty"`  // name of an environment variable
 	File string   `json:"file,omitempty"` // path of a file; relative to the working directory
 	Exec []string `json:"exec,omitempty"` // program and arguments, run without a shell; the secret is what it prints
+
+	Sealed string `json:"sealed,omitempty"` // the secret itself, as only the holder of a key can read it; see package seal
+
+	value *string                                   // of a draft: the secret itself, not yet sealed
+	keep  bool                                      // of a draft: the secret that the stream has already
+	open  func(ctx context.Context) (string, error) // of what is sealed, in its place; nil: it stands nowhere yet, see Bind
 }
 
 // how is the advice in errors about a reference of the wrong form.
 const how = "write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}"
 
 // IsZero reports that r refers to nothing.
-func (r Ref) IsZero() bool { return r.Env == "" && r.File == "" && len(r.Exec) == 0 }
+func (r Ref) IsZero() bool { return r.forms() == 0 }
+
+// forms counts how many places r names.
+func (r Ref) forms() int {
+	n := 0
+	for _, is := range []bool{r.Env != "", r.File != "", len(r.Exec) > 0, r.Sealed != "", r.value != nil, r.keep} {
+		if is {
+			n++
+		}
+	}
+	return n
+}
 
 // Equal reports that r and o are the same reference. The secrets behind two
 // different references may still be the same.
 func (r Ref) Equal(o Ref) bool {
-	return r.Env == o.Env && r.File == o.File && slices.Equal(r.Exec, o.Exec)
+	same := r.value == o.value || r.value != nil && o.value != nil && *r.value == *o.value
+	return r.Env == o.Env && r.File == o.File && slices.Equal(r.Exec, o.Exec) && r.Sealed == o.Sealed && r.keep == o.keep && same
 }
 
 // String is the reference as one writes it in a configuration, "none" for the zero Ref.
@@ -40,6 +61,10 @@ func (r Ref) String() string {
 		return "{file: " + r.File + "}"
 	case len(r.Exec) > 0:
 		return "{exec: [" + strings.Join(r.Exec, ", ") + "]}"
+	case r.Sealed != "" || r.keep:
+		return "{sealed: true}"
+	case r.value != nil:
+		return "{value: [secret]}"
 	}
 	return "none"
 }
@@ -50,13 +75,7 @@ func (r Ref) GoString() string { return "secret.Ref" + r.String() }
 // Check reports a reference of the wrong form. The zero Ref is one: ask IsZero first
 // where no secret is needed.
 func (r Ref) Check() error {
-	set := 0
-	for _, is := range []bool{r.Env != "", r.File != "", len(r.Exec) > 0} {
-		if is {
-			set++
-		}
-	}
-	switch {
+	switch set := r.forms(); {
 	case set == 0:
 		return errors.New("the reference to the secret is empty: " + how)
 	case set > 1:
@@ -67,21 +86,30 @@ func (r Ref) Check() error {
 		return errors.New("the path of a file has no zero byte")
 	case len(r.Exec) > 0 && r.Exec[0] == "":
 		return errors.New("exec names no program: " + how)
+	case r.value != nil && strings.TrimSpace(*r.value) == "":
+		return errors.New("the secret is empty")
+	case r.value != nil && len(*r.value) > MaxSize:
+		return errors.New("the secret " + errTooLarge.Error())
 	}
 	return nil
 }
 
-// MarshalJSON writes the reference, null for the zero Ref.
+// MarshalJSON writes the reference, null for the zero Ref. Of a secret that is sealed, or
+// stands in a draft, it says only that it is there.
 func (r Ref) MarshalJSON() ([]byte, error) {
-	if r.IsZero() {
+	switch {
+	case r.IsZero():
 		return []byte("null"), nil
+	case r.Sealed != "" || r.keep || r.value != nil:
+		return []byte(`{"sealed":true}`), nil
 	}
 	type plain Ref // without methods, or this would call itself
 	return json.Marshal(plain(r))
 }
 
-// UnmarshalJSON reads an object with exactly one of env, file and exec; null leaves r
-// as it is. Its errors never repeat what was written: somebody who writes the secret
+// UnmarshalJSON reads an object with exactly one of env, file and exec, or with what only
+// records and drafts of streams have, sealed or value: who reads anything else asks
+// [Ref.Named]. null leaves r as it is. Its errors never repeat what was written: somebody who writes the secret
 // itself where the reference belongs would find it in a log.
 func (r *Ref) UnmarshalJSON(data []byte) error {
 	data = bytes.TrimSpace(data)
@@ -106,6 +134,10 @@ func (r *Ref) UnmarshalJSON(data []byte) error {
 			err = json.Unmarshal(value, &ref.File)
 		case "exec":
 			err = json.Unmarshal(value, &ref.Exec)
+		case "sealed":
+			err = ref.unmarshalSealed(value)
+		case "value":
+			err = json.Unmarshal(value, &ref.value)
 		default:
 			return errors.New("the reference to the secret has an unknown key: " + how)
 		}

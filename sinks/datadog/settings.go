@@ -103,6 +103,15 @@ func (s *Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Origins implements sinks.Bound.
+func (s *Settings) Origins() []string {
+	base, err := s.base()
+	if err != nil {
+		base = s.URL
+	}
+	return s.OriginsOf(base)
+}
+
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
 	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}

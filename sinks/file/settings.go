@@ -67,6 +67,14 @@ func (s *Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Origins implements sinks.Bound: there is no secret, and nothing is sent.
+func (s *Settings) Origins() []string { return nil }
+
+// HostOnly implements sinks.Hosted.
+func (s *Settings) HostOnly() []*sinks.FieldError {
+	return []*sinks.FieldError{{Field: "dir", Message: "is a directory of the machine that delivers, which only a configuration file may name: choose a destination on the network"}}
+}
+
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
 	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}

@@ -153,6 +153,9 @@ func isToken(name string) bool {
 	})
 }
 
+// Origins implements sinks.Bound.
+func (s *Settings) Origins() []string { return s.OriginsOf(s.URL) }
+
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
 	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}

@@ -12,6 +12,7 @@ import (
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/transport"
 )
 
 // Values of Settings.Checksum.
@@ -271,7 +272,7 @@ func (s *Settings) validateLake(check checker) {
 const day = 24 * time.Hour
 
 func (s *Settings) validateCredentials(check checker) {
-	hasSecret := s.SecretAccessKey.Env != "" || s.SecretAccessKey.File != "" || len(s.SecretAccessKey.Exec) > 0
+	hasSecret := !s.SecretAccessKey.IsZero()
 	check(s.AccessKeyID != "" || !hasSecret, "access_key_id", "required beside secret_access_key")
 	check(hasSecret || s.AccessKeyID == "", "secret_access_key", "required beside access_key_id: write where it is kept, as in {env: NAME}")
 	if hasSecret {
@@ -301,6 +302,40 @@ func validURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
 		u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
+}
+
+// Origins implements sinks.Bound. Amazon's own endpoints are those of the region.
+func (s *Settings) Origins() []string {
+	store := "aws:s3:" + s.region()
+	if s.Endpoint != "" {
+		store = transport.Origin(s.Endpoint)
+	}
+	origins := []string{store}
+	switch {
+	case s.STSEndpoint != "":
+		origins = append(origins, transport.Origin(s.STSEndpoint))
+	case s.RoleARN != "":
+		origins = append(origins, "aws:sts:"+s.region())
+	}
+	return origins
+}
+
+// HostOnly implements sinks.Hosted. Whoever could have events written with the machine's own
+// credentials could name any bucket that trusts the machine, also somebody else's.
+func (s *Settings) HostOnly() []*sinks.FieldError {
+	var errs []*sinks.FieldError
+	if s.CAFile != "" {
+		errs = append(errs, &sinks.FieldError{Field: "ca_file", Message: "names a file of the machine that delivers, which only a configuration file may: give the store a certificate of a public authority"})
+	}
+	if s.AccessKeyID == "" && s.RoleARN == "" {
+		errs = append(errs, &sinks.FieldError{Field: "role_arn", Message: "is missing: without it, and without access_key_id, the machine's own credentials would be used, which only a configuration file may"})
+	}
+	return errs
+}
+
+// Assumes implements sinks.Assumer.
+func (s *Settings) Assumes() (field, value string, needed bool) {
+	return "external_id", s.ExternalID, s.RoleARN != ""
 }
 
 // Place is where the objects are put: settings that put them elsewhere begin a new chain.

@@ -83,6 +83,10 @@ func (s *Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Origins implements sinks.Bound: the secret goes to the authorization server, and what it
+// gives for it to the API.
+func (s *Settings) Origins() []string { return s.OriginsOf(s.URL, s.AuthURL) }
+
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
 	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}

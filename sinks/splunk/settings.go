@@ -151,6 +151,9 @@ func (s *Settings) checkAcknowledge(wrong func(field, message string)) {
 	}
 }
 
+// Origins implements sinks.Bound.
+func (s *Settings) Origins() []string { return s.OriginsOf(s.URL) }
+
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
 	b := sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/seal"
+	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// binder says how sealed secrets are opened in the place where they stand: only then, by
+// whoever is about to use them. It also looks once more at what a stream may that no file
+// lists: the topic may have been written by somebody else than the API.
+func binder(keys *seal.Ring) func(consumer.Spec, sinks.Settings) error {
+	return func(spec consumer.Spec, settings sinks.Settings) error {
+		if h, ok := settings.(sinks.Hosted); ok && spec.Owner != ownerFile {
+			for _, e := range h.HostOnly() {
+				return e
+			}
+		}
+		origins := originsOf(settings)
+		return secret.Each("/"+spec.Kind, settings, func(pointer string, r *secret.Ref) error {
+			if spec.Owner != ownerFile && r.Named() {
+				return fmt.Errorf("%s: %s is a place on the machine that delivers, which only a configuration file may name", pointer, r)
+			}
+			if sealed := r.Sealed; sealed != "" {
+				at := seal.Place{UID: spec.UID, Pointer: pointer, Origins: origins}
+				r.Bind(func(context.Context) (string, error) { return keys.Open(sealed, at) })
+			}
+			return nil
+		})
+	}
+}
+
+func originsOf(settings sinks.Settings) []string {
+	if b, ok := settings.(sinks.Bound); ok {
+		return b.Origins()
+	}
+	return nil
+}
+
+// settingsOf reads the settings of a spec, without looking whether they hold.
+func settingsOf(s consumer.Spec) (sinks.Settings, error) {
+	kind, ok := kindNamed(s.Kind)
+	if !ok {
+		return nil, fmt.Errorf("streams of kind %q: written by a newer version of auditstream", s.Kind)
+	}
+	settings := kind.Defaults()
+	if len(s.Settings) == 0 {
+		return nil, errors.New("there are no settings")
+	}
+	if err := decode(s.Settings, settings); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	return settings, nil
+}
+
+// sealedIn are the sealed secrets of a spec, by JSON pointer.
+func sealedIn(s consumer.Spec) (map[string]string, error) {
+	settings, err := settingsOf(s)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	err = secret.Each("/"+s.Kind, settings, func(pointer string, r *secret.Ref) error {
+		if r.Sealed != "" {
+			found[pointer] = r.Sealed
+		}
+		return nil
+	})
+	return found, err
+}
