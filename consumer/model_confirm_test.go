@@ -41,7 +41,7 @@ func (s *confirmingSink) Confirm(ctx context.Context, lane sinks.Lane, tickets [
 		return nil, err
 	}
 	w.tell("%s: confirm %s %v", o.name, id, tickets)
-	if !w.healthy && w.tape.chance(15) {
+	if w.away || !w.healthy && w.tape.chance(15) {
 		w.tell("  refused")
 		return nil, s.unavailable()
 	}

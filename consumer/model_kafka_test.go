@@ -63,11 +63,12 @@ func (o *owner) park(ctx context.Context, what, key string) error {
 	return nil
 }
 
-func (k simKafka) Read(ctx context.Context, _ string, partition int32, from int64, _ int32) (kafka.Span, error) {
+func (k simKafka) Read(ctx context.Context, _ string, partition int32, from int64, size int32) (kafka.Span, error) {
 	o, w := k.o, k.w
-	o.reading = true
-	err := o.park(ctx, "read", fmt.Sprintf("%d/%d", partition, from))
-	o.reading = false
+	sweeps := size == window || size == window/16 // else it is the guard that reads
+	o.reading = o.reading || sweeps
+	err := o.park(ctx, "read", fmt.Sprintf("%d/%d/%d", partition, from, size))
+	o.reading = o.reading && !sweeps
 	if err != nil {
 		return kafka.Span{}, err
 	}

@@ -37,6 +37,7 @@ type owner struct {
 	awake      bool // the catch-up loop has swept, or was woken
 	sweeping   bool
 	reading    bool // the sweep waits for Kafka
+	guarding   bool
 }
 
 // startedBySchedule has a lane's goroutine begin when the schedule says so.
@@ -82,7 +83,7 @@ func (w *world) takeOver(specs Specs) {
 		// The shortest waits: what is random in them would be no part of the schedule. Longer
 		// ones are asked for by the destination.
 		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},
-		Budget: NewBudget(w.memory, 0.5), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 0.5}), Rejections: w.run, Metrics: w.metrics, Log: zap.NewNop(),
+		Budget: NewBudget(w.memory, 0.5), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 0.5}), Rejections: w.run, RetentionGuard: modelGuard, Metrics: w.metrics, Log: zap.NewNop(),
 	})
 	if err != nil {
 		w.fail("New: %v", err)
@@ -91,6 +92,7 @@ func (w *world) takeOver(specs Specs) {
 	k := simKafka{w, o}
 	g.member, g.out, g.reader, g.offsets = k, k, k, k
 	o.g = g
+	g.retention.Store(int64(w.retain))
 	for _, p := range w.parts {
 		o.open(p)
 	}
@@ -270,7 +272,10 @@ func (w *world) pass(d time.Duration) {
 		o.begins()
 		// A sweep that waits for its last lane: with lanes going on meanwhile, who is faster
 		// would be no part of the schedule.
-		for o.sweeping && !o.reading {
+		for n := 0; o.sweeping && !o.reading && w.failed == nil; n++ {
+			if n > 1000 {
+				w.fail("10: a sweep of %s neither reads nor ends", o.name)
+			}
 			<-time.After(time.Second)
 			synctest.Wait()
 		}

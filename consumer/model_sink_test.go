@@ -82,7 +82,7 @@ func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt,
 		w.fail("6: %s sends before its revision was ever on record", id)
 	}
 	o.delivers(b)
-	if !w.healthy && w.tape.chance(25) {
+	if w.away || !w.healthy && w.tape.chance(25) {
 		w.tell("  refused")
 		return sinks.Receipt{}, s.unavailable()
 	}

@@ -25,9 +25,10 @@ type world struct {
 	opened  int // sinks
 	batch   int // events a batch
 	memory  int64
-	slots   int // for requests
-	run     int // of refusals, that a lane bears; 0: any
-	waiting int // batches that may wait to be confirmed; 0: everything is durable at once
+	slots   int           // for requests
+	run     int           // of refusals, that a lane bears; 0: any
+	waiting int           // batches that may wait to be confirmed; 0: everything is durable at once
+	retain  time.Duration // how long Kafka keeps events, and delivery guards them; 0: for ever
 	intakes map[sinks.Ticket]*intake
 	late    int // batches that are lost although faults have stopped
 
@@ -55,6 +56,7 @@ type world struct {
 
 	healthy   bool // faults have stopped
 	broken    bool // the destination refuses every event of a stream: something that all share is wrong
+	away      bool // the destination takes no request
 	stalled   bool // an owner has stalled: its record may stand over one that lists a gap
 	forgotten bool // a whole progress topic or a commit was lost, and gaps with it
 
@@ -144,6 +146,11 @@ func newWorld(t *tape, m *Metrics) *world {
 	w.slots = []int{16, 1}[t.pick(2)]
 	w.run, w.broken = []int{0, 1, 3}[t.pick(3)], t.chance(15)
 	w.linger = []time.Duration{0, 3 * time.Millisecond}[t.pick(2)]
+	if w.retain = []time.Duration{0, 0, modelRetention}[t.pick(3)]; w.retain > 0 {
+		// Its days begin where those of the bubble do, whatever was played there before.
+		<-time.After(time.Until(time.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)))
+		w.clock = time.Now()
+	}
 	w.lines = append(w.lines, &line{
 		id: invalidUID, uid: invalidUID + ".model", base: 1, parts: map[int32]*lineProgress{},
 		revisions: []revision{{number: 1, epoch: 1}},
@@ -178,6 +185,9 @@ func (w *world) grow() {
 
 func (w *world) tick(d time.Duration) time.Time {
 	w.clock = w.clock.Add(d)
+	if now := time.Now(); w.retain > 0 && w.clock.Before(now) {
+		w.clock = now // events age
+	}
 	return w.clock
 }
 
@@ -186,11 +196,11 @@ var modelHeaders = []kgo.RecordHeader{
 }
 
 func (w *world) append(p *simPartition) {
-	if w.tape.chance(20) {
+	if w.retain == 0 && w.tape.chance(20) {
 		w.tick(24 * time.Hour)
 	}
 	at := w.tick(time.Millisecond)
-	if w.tape.chance(10) {
+	if w.retain == 0 && w.tape.chance(10) {
 		at = at.Add(-24 * time.Hour) // the leader moved to a broker whose clock is late
 	}
 	if w.tape.chance(20) {
@@ -252,7 +262,14 @@ func (w *world) retention(p *simPartition) {
 	if len(kept) == 0 {
 		return
 	}
-	if n := 1 + w.tape.pick(2); n < len(kept) {
+	n := 1 + w.tape.pick(2)
+	if w.retain > 0 {
+		n = w.outlived(kept)
+	}
+	if n == 0 {
+		return
+	}
+	if n < len(kept) {
 		p.start = kept[n].Offset
 	} else {
 		p.start = p.end
@@ -353,7 +370,10 @@ func (w *world) create(id string) {
 
 // administer is an operator's deed.
 func (w *world) administer() {
-	id := []string{"s1", "s2"}[w.tape.pick(2)]
+	id := "s1"
+	if w.retain == 0 { // else: of two lanes that hold the same event, who is first to notice its age would be no part of the schedule
+		id = []string{"s1", "s2"}[w.tape.pick(2)]
+	}
 	s, ok := w.latest[id]
 	if !ok || s.State == SpecDeleted {
 		w.create(id)
@@ -753,10 +773,12 @@ func (w *world) settle(l *line, part int32, offset int64) { l.at(part).settled[o
 
 // letterArrives judges a dead letter: only what is refused may become one.
 func (w *world) letterArrives(o *owner, r *kgo.Record) {
-	id := ""
+	id, class := "", ""
 	var streams []letterStream
 	for _, h := range r.Headers {
 		switch h.Key {
+		case letterPrefix + "class":
+			class = string(h.Value)
 		case letterPrefix + "id":
 			id = string(h.Value)
 		case letterPrefix + "streams":
@@ -786,10 +808,13 @@ func (w *world) letterArrives(o *owner, r *kgo.Record) {
 		}
 		w.settle(w.lines[0], p.number, offset)
 	default:
-		if !x.huge && streams[0].Replay == "" {
+		switch {
+		case class == classExpiring:
+			w.expires(streams[0], x)
+		case !x.huge && streams[0].Replay == "":
 			o.lettered(streams[0].UID, p.number, x)
 		}
-		if !x.poison && !x.huge && !x.refused {
+		if class != classExpiring && !x.poison && !x.huge && !x.refused {
 			w.fail("12: the good event at %d of %d is in the dead letters", offset, part)
 		}
 		uid := streams[0].UID
