@@ -25,6 +25,7 @@ func newRoot() *cobra.Command {
 		newBench(),
 		newDeadletter(),
 		newDev(),
+		newDoctor(),
 		newExplain(),
 		newJob(),
 		newPublish(),

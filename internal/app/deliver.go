@@ -139,6 +139,9 @@ func passes(err error) bool {
 	return errors.Is(err, kafka.ErrNoBroker) || errors.Is(err, context.DeadlineExceeded) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
 }
 
+// GroupID is groupID for who looks at groups from outside.
+func GroupID(prefix, kind string) string { return groupID(prefix, kind) }
+
 // groupID names the consumer group of a kind. Two installations that share a cluster have
 // different prefixes, and so different groups.
 func groupID(prefix, kind string) string {

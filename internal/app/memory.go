@@ -3,6 +3,8 @@ package app
 import (
 	"os"
 	"runtime/debug"
+
+	"github.com/auditstream/auditstream/config"
 )
 
 // memoryPerKind is what a kind's group needs beside the budget of its lanes, in bytes:
@@ -20,6 +22,11 @@ const memoryPerStream = 32 << 10
 // each stream needs.
 func memoryTarget(budget int64, kinds, streams int) int64 {
 	return 2*budget + int64(kinds)*memoryPerKind + int64(streams)*memoryPerStream
+}
+
+// MemoryTarget is the same for a process with that configuration.
+func MemoryTarget(c *config.Config, kinds, streams int) int64 {
+	return memoryTarget(int64(c.Delivery.Memory), kinds, streams)
 }
 
 // aimAt has the garbage collector work harder, and give memory back to the system, as the

@@ -32,17 +32,33 @@ type checker struct {
 	settings map[string]map[string]string // by topic, by name; nil where they may not be read
 	log      *zap.Logger
 	errs     []error
+	warnings []*TopicProblem
+}
+
+// warn notes a setting with which delivery works, and something may be lost that need not
+// be. It is logged, as nobody is stopped by it.
+func (c *checker) warn(p *TopicProblem) {
+	c.warnings = append(c.warnings, p)
+	c.log.Warn(p.Why, zap.String("topic", p.Topic), zap.String("setting", p.Setting), zap.String("found", p.Found), zap.String("wanted", p.Want))
 }
 
 func check(ctx context.Context, adm *kadm.Client, topics Topics, md kadm.Metadata, log *zap.Logger) error {
+	c, err := examine(ctx, adm, topics, md, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.errs...)
+}
+
+func examine(ctx context.Context, adm *kadm.Client, topics Topics, md kadm.Metadata, log *zap.Logger) (*checker, error) {
 	c := &checker{topics: topics, md: md, log: log, settings: map[string]map[string]string{}}
 	described, err := adm.DescribeTopicConfigs(ctx, topics.Names()...)
 	if err != nil {
-		return fmt.Errorf("ask Kafka for the settings of its topics: %w", err)
+		return nil, fmt.Errorf("ask Kafka for the settings of its topics: %w", err)
 	}
 	for _, r := range described {
 		if r.Err != nil {
-			return fmt.Errorf("ask Kafka for the settings of topic %s: %w", r.Name, r.Err)
+			return nil, fmt.Errorf("ask Kafka for the settings of topic %s: %w", r.Name, r.Err)
 		}
 		values := map[string]string{}
 		for _, conf := range r.Configs {
@@ -53,7 +69,7 @@ func check(ctx context.Context, adm *kadm.Client, topics Topics, md kadm.Metadat
 	c.checkSettings()
 	c.checkSizes()
 	c.checkPartitions()
-	return errors.Join(c.errs...)
+	return c, nil
 }
 
 func (c *checker) checkSettings() {
@@ -75,8 +91,11 @@ func (c *checker) checkSettings() {
 			c.checkRetention(spec.name, want)
 		}
 		if want, found := number(spec.settings[minInSyncReplica]), number(c.setting(spec.name, minInSyncReplica)); found < want {
-			c.log.Warn("topic acknowledges records with fewer in-sync replicas than configured: the loss of a broker could lose events",
-				zap.String("topic", spec.name), zap.Int64("found", found), zap.Int64("wanted", want))
+			c.warn(&TopicProblem{
+				Topic: spec.name, Setting: minInSyncReplica, Found: strconv.FormatInt(found, 10), Want: fmt.Sprintf("%d or more", want),
+				Why: "topic acknowledges records with fewer in-sync replicas than configured: the loss of a broker could lose events",
+				Fix: c.configure(spec.name, minInSyncReplica, strconv.FormatInt(want, 10)),
+			})
 		}
 	}
 }
@@ -88,8 +107,11 @@ func (c *checker) checkRetention(topic, want string) {
 			"records would expire earlier than configured, perhaps undelivered")
 	}
 	if found := c.setting(topic, retentionBytes); number(found) >= 0 {
-		c.log.Warn("topic also has a limit in bytes: a burst could expire records earlier than configured",
-			zap.String("topic", topic), zap.String("retention.bytes", found))
+		c.warn(&TopicProblem{
+			Topic: topic, Setting: retentionBytes, Found: found, Want: "-1",
+			Why: "topic also has a limit in bytes: a burst could expire records earlier than configured",
+			Fix: c.configure(topic, retentionBytes, "-1"),
+		})
 	}
 }
 
@@ -126,8 +148,11 @@ func (c *checker) checkPartitions() {
 	for _, name := range c.topics.Names() {
 		for _, p := range c.md.Topics[name].Partitions.Sorted() {
 			if n := len(p.Replicas); n < int(c.topics.Replication) {
-				c.log.Warn("topic has fewer replicas than configured: the loss of a broker could lose events",
-					zap.String("topic", name), zap.Int("found", n), zap.Int16("wanted", c.topics.Replication))
+				c.warn(&TopicProblem{
+					Topic: name, Setting: "replicas", Found: strconv.Itoa(n), Want: strconv.Itoa(int(c.topics.Replication)),
+					Why: "topic has fewer replicas than configured: the loss of a broker could lose events",
+					Fix: "reassign its partitions with kafka-reassign-partitions.sh, or set topics.replication to what it is to be",
+				})
 				break
 			}
 		}
@@ -150,9 +175,14 @@ func number(s string) int64 {
 func (c *checker) settingProblem(topic, setting, found, want, value, why string) {
 	c.errs = append(c.errs, &TopicProblem{
 		Topic: topic, Setting: setting, Found: found, Want: want, Why: why,
-		Fix: fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
-			bootstrap(c.md), topic, setting, value),
+		Fix: c.configure(topic, setting, value),
 	})
+}
+
+// configure is the command that gives a topic a setting.
+func (c *checker) configure(topic, setting, value string) string {
+	return fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		bootstrap(c.md), topic, setting, value)
 }
 
 func (c *checker) partitionProblem(topic string, found int, want string, n int, why string) {
