@@ -24,6 +24,7 @@ func (c *confined) Tail(ctx context.Context, q TailQuery, each func(TailEvent) e
 	if q.Organization == "" && len(c.organizations) == 1 {
 		q.Organization = c.organizations[0]
 	}
+	var own error // of the caller's
 	err := c.s.Tail(ctx, q, func(e TailEvent) error {
 		if !c.has(e.OrganizationID) {
 			return nil
@@ -31,8 +32,12 @@ func (c *confined) Tail(ctx context.Context, q TailQuery, each func(TailEvent) e
 		if q.Organization == "" {
 			e.Missed = min(e.Missed, 1) // of how many others there are says nothing
 		}
-		return each(e)
+		own = each(e)
+		return own
 	})
+	if own != nil {
+		return own
+	}
 	return c.plain(err)
 }
 

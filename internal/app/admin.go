@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/admin/console"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/seal"
 )
@@ -168,12 +169,19 @@ func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *
 	defer o.Close()
 	control := NewControl(ControlConfig{Operator: o, Config: a.Config, Version: a.Version, Log: log})
 	defer control.Close()
+	pages, err := console.New(console.Config{
+		Service: func(c admin.Caller) admin.Service { return admin.Confine(control, control, c) }, Caller: tokens.CallerOf,
+		Secure: a.Config.Admin.TLS != nil, Version: a.Version, Log: log.Named("console"),
+	})
+	if err != nil {
+		return err
+	}
 	health := &pulse{}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return control.RunJobs(ctx) })
 	work.Go(func() error { return o.watchTopics(ctx, health) })
 	now.serve(admin.NewServer(admin.Config{
-		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone,
+		Service: control, Identifier: control, Tokens: tokens, Console: pages, Log: log, Ready: health.gone,
 	}))
 	defer now.serve(nil)
 	return work.Wait()

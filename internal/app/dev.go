@@ -323,7 +323,7 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
 	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)
-	p("API", "http://%s   token in %s", cfg.Admin.Listen, filepath.Join(d.Dir, "secrets", "admin_token"))
+	p("Console", "http://%s   and the API; token in %s", cfg.Admin.Listen, filepath.Join(d.Dir, "secrets", "admin_token"))
 	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
 	d.say("")
 }

@@ -1,0 +1,67 @@
+package admintest
+
+import (
+	"context"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+var _ admin.Identifier = (*Service)(nil)
+
+// Identities implements [admin.Identifier].
+func (s *Service) Identities(context.Context) ([]admin.Identity, error) {
+	end, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var out []admin.Identity
+	for _, st := range s.streams {
+		out = append(out, admin.Identity{ID: st.ID, UID: st.UID, Version: st.Version, OrganizationID: st.OrganizationID})
+	}
+	return out, nil
+}
+
+// IdentifyDraft implements [admin.Identifier].
+func (s *Service) IdentifyDraft(d admin.Draft) (id, organizationID string, err error) {
+	doc, err := parse(d)
+	if err != nil {
+		return "", "", err
+	}
+	return doc.ID, doc.OrganizationID, nil
+}
+
+// TestDraft implements [admin.StreamService].
+func (s *Service) TestDraft(ctx context.Context, d admin.Draft, c admin.Change, step func(sinks.Step)) (string, error) {
+	doc, err := parse(d)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	var other admin.Stream
+	for _, st := range s.streams {
+		other = st // the answer is the same for all destinations
+	}
+	s.deeds = append(s.deeds, deed(doc.ID, "draft tested", c))
+	s.mu.Unlock()
+	return s.TestStream(ctx, other.ID, c, step)
+}
+
+// Try implements [admin.StreamService]. Its streams pass events on as they are.
+func (s *Service) Try(_ context.Context, d admin.Draft, event []byte) (*admin.Trial, error) {
+	end, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if _, err := parse(d); err != nil {
+		return nil, err
+	}
+	var f schema.Fields
+	if err := schema.Scan(event, &f); err != nil {
+		return &admin.Trial{Violations: []schema.Violation{{Code: schema.CodeSyntax, Message: err.Error()}}, Route: admin.Verdict{Why: "it is no event"}}, nil
+	}
+	return &admin.Trial{Route: admin.Verdict{Pass: true, Why: "every action is sent"}, Bytes: event, Text: string(event)}, nil
+}
