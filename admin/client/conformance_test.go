@@ -67,7 +67,6 @@ func said(t *testing.T, out any, err error) string {
 	}
 	text := string(b)
 	if err != nil {
-		text = "error"
 		if e, ok := errors.AsType[*admin.Error](err); ok {
 			text = fmt.Sprintf("%s: %s %v", e.Code, e.Message, e.Problems)
 		} else {
