@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/auditstream/auditstream/consumer/filter"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -25,6 +27,7 @@ type decoder struct {
 	paths    []string            // where a problem was told, and of misspelt keys what they seem to mean
 	open     map[*yaml.Node]bool // anchored values that we are inside of
 	budget   int                 // what aliases may still expand to, see spend
+	lines    [][]rune            // of the file, to find places inside of texts; nil: not known
 }
 
 // newDecoder is for a file of that many bytes.
@@ -141,9 +144,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		return
 	case encoding.TextUnmarshaler:
 		if text, ok := d.text(n, path); ok {
-			if err := target.UnmarshalText([]byte(text)); err != nil {
-				d.report(n, path, "%v", err)
-			}
+			d.refuse(n, path, target.UnmarshalText([]byte(text)))
 		}
 		return
 	}
@@ -162,6 +163,22 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.boolean(n, v, path)
 	default:
 		d.number(n, v, path)
+	}
+}
+
+// refuse reports why a text cannot be read, nil if it can: a whole language of its own may
+// have several problems, each with its place in the text.
+func (d *decoder) refuse(n *yaml.Node, path string, err error) {
+	inside, ok := errors.AsType[filter.Problems](err)
+	if !ok {
+		if err != nil {
+			d.report(n, path, "%v", err)
+		}
+		return
+	}
+	for _, p := range inside {
+		line, column := d.locate(n, p.Offset)
+		d.report(&yaml.Node{Line: line, Column: column}, path, "%s", p.Message)
 	}
 }
 

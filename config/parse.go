@@ -42,6 +42,7 @@ func Parse(name string, data []byte, kinds []sinks.Kind) (*Config, error) {
 		return nil, asError([]Problem{*problem}, 0)
 	}
 	d := newDecoder(name, len(data), kinds)
+	d.lines = linesOf(data)
 	c := Defaults()
 	d.decode(root, c)
 	if c.Kafka.Embedded != nil && find(root, "topics.replication") == nil {
@@ -52,6 +53,15 @@ func Parse(name string, data []byte, kinds []sinks.Kind) (*Config, error) {
 		return nil, asError(d.problems, d.more)
 	}
 	return c, nil
+}
+
+// linesOf are the lines of a file, in characters.
+func linesOf(data []byte) [][]rune {
+	var lines [][]rune
+	for line := range strings.Lines(string(data)) {
+		lines = append(lines, []rune(strings.TrimRight(line, "\r\n")))
+	}
+	return lines
 }
 
 // document is the top of the one YAML document in data, which is at most MaxFile long.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/auditstream/auditstream/consumer/filter"
+	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -14,12 +16,14 @@ const AllOrganizations = "*"
 // Stream is one feed to one destination. In the file the destination's settings stand
 // under the name of its kind.
 type Stream struct {
-	ID             string   `json:"id"`
-	OrganizationID string   `json:"organization_id"`   // or AllOrganizations
-	Actions        []string `json:"actions,omitempty"` // globs, "*" being any run of characters; empty: all
-	Paused         bool     `json:"paused,omitempty"`
-	Start          Start    `json:"start,omitzero"`
-	Format         string   `json:"format"` // one of Formats
+	ID             string             `json:"id"`
+	OrganizationID string             `json:"organization_id"`   // or AllOrganizations
+	Actions        []string           `json:"actions,omitempty"` // globs, "*" being any run of characters; empty: all
+	Filter         *filter.Expression `json:"filter,omitempty"`  // beside Actions; nil: every event passes
+	Mask           []Mask             `json:"mask,omitempty"`    // what of the events does not leave
+	Paused         bool               `json:"paused,omitempty"`
+	Start          Start              `json:"start,omitzero"`
+	Format         string             `json:"format"` // one of Formats
 
 	// Kind is the name of the destination's kind, Settings its settings over the kind's
 	// defaults.
@@ -28,6 +32,13 @@ type Stream struct {
 	// Written are the settings as the file has them, without defaults, in canonical JSON
 	// (RFC 8785). It is nil for a stream that no file made.
 	Written json.RawMessage `json:"-"`
+}
+
+// Mask says what becomes of the values at one place of a stream's events.
+type Mask struct {
+	Pointer string     `json:"pointer"`      // JSON pointer, a step * being any item or member
+	With    string     `json:"with"`         // one of schema.MaskWays
+	Key     secret.Ref `json:"key,omitzero"` // of schema.MaskHMAC
 }
 
 // Start says with which event a new stream begins: the first one appended since the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/units"
+	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/registry"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -238,6 +239,7 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 			bad(fmt.Sprintf("%s.actions[%d]", path, i), "is not an action such as user.invite or user.*")
 		}
 	}
+	s.validateMask(path+".mask", bad)
 	oneOf(bad, path+".format", s.Format, Formats())
 	if s.Settings == nil {
 		bad(path, "has no destination")
@@ -250,6 +252,33 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 	}
 	for _, e := range fieldErrors(s.Settings.Validate()) {
 		bad(join(join(path, s.Kind), e.Field), "%s", e.Message)
+	}
+}
+
+func (s *Stream) validateMask(path string, bad violation) {
+	if s.Mask != nil && len(s.Mask) == 0 {
+		bad(path, "is an empty list, which masks nothing; remove it")
+	}
+	if len(s.Mask) > schema.MaxMaskRules {
+		bad(path, "has more than %d rules", schema.MaxMaskRules)
+	}
+	for i, m := range s.Mask {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if m.With == "" {
+			bad(at+".with", "is required: one of %s", strings.Join(schema.MaskWays(), ", "))
+		} else {
+			oneOf(bad, at+".with", m.With, schema.MaskWays())
+		}
+		err := schema.MaskRule{Pointer: m.Pointer, With: m.With}.Check()
+		if e, ok := errors.AsType[*schema.MaskRuleError](err); ok && e.Field != "with" {
+			bad(join(at, e.Field), "%s", e.Message)
+		}
+		switch hashes := m.With == schema.MaskHMAC; {
+		case hashes && m.Key.IsZero():
+			bad(at+".key", "is required with hmac: the secret that the values' hashes are made with, at least %d bytes", schema.MinMaskKey)
+		case !hashes && !m.Key.IsZero():
+			bad(at+".key", "goes with hmac only")
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ func (l *lane) omit(offset int64) bool {
 	if offset < l.next {
 		return true
 	}
-	if l.stopped || l.stream.paused() {
+	if l.stopped || l.stream.idle() {
 		return false
 	}
 	l.next, l.dirty = offset+1, true

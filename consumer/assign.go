@@ -252,10 +252,7 @@ func (p *partition) addLane(s *stream, begin int64, rec *progress) *lane {
 		stream: s, p: p, begin: begin, seekAt: -1, retiring: make(chan struct{}),
 		id:     laneID(s.spec, cfg, p.number),
 		print:  fingerprint(0).with(s.spec.In(p.number)),
-		health: health{state: StateActive, since: time.Now()},
-	}
-	if s.paused() {
-		l.health.state = StatePaused
+		health: s.health(),
 	}
 	if _, ok := s.sink.(sinks.Confirmer); ok {
 		l.more = make(chan struct{}, 1)

@@ -33,6 +33,8 @@ type checker struct {
 	letters   Letters // where records are those of letters, else nil
 	fields    schema.Fields
 	event     sinks.Event
+	tree      *schema.Event // of event, if somebody has asked for it
+	treeErr   error
 }
 
 // check proves that a record is one event of the organization that its key names. What
@@ -40,6 +42,7 @@ type checker struct {
 // validated in full and encoded anew. The event is good until the next call.
 func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	value := r.Value
+	c.tree, c.treeErr = nil, nil
 	canonical, version := marks(r)
 	if version != "" && version != recordVersion {
 		return nil, schema.Violations{{Code: codeVersion, Message: "record format " + strconv.Quote(bounded(version[1:])) + " is not known: upgrade delivery, then redrive"}}
@@ -116,7 +119,17 @@ func (c *checker) encode(r *kgo.Record) ([]byte, schema.Violations) {
 	if err != nil {
 		return nil, violations(err)
 	}
+	c.tree = e
 	return value, nil
+}
+
+// decoded is the event that check has returned last, decoded once for all streams that look
+// into it. It is not to be changed.
+func (c *checker) decoded() (*schema.Event, error) {
+	if c.tree == nil && c.treeErr == nil {
+		c.tree, c.treeErr = schema.Decode(c.event.Value)
+	}
+	return c.tree, c.treeErr
 }
 
 func violations(err error) schema.Violations {

@@ -74,13 +74,13 @@ func countIn(ctx context.Context, reader source, ends offsets, topic string, r R
 	return n, nil
 }
 
-// matches says whether the job would send a record.
+// matches says whether the job would send a record, or refuse it.
 func (j *Job) matches(check *checker, r *kgo.Record) bool {
 	if j.g.letters != nil {
 		return true
 	}
 	event, _ := check.check(r)
-	return event != nil && len(j.g.router.match(event.OrganizationID, event.Action, nil)) > 0
+	return event != nil && j.g.router.wants(check)
 }
 
 // Scan hands every record of a range of the events topic to each, in order. What retention

@@ -18,8 +18,8 @@ type Format struct {
 	Text bool
 }
 
-// formatted is what a format made of an event, kept to be used again.
-type formatted struct{ text, value []byte }
+// formatted is what mask and format made of an event, kept to be used again.
+type formatted struct{ masked, text, value []byte }
 
 // formatBuffers keeps the memory of formatted events. What has become large for one of
 // them is left to the garbage.
@@ -35,27 +35,44 @@ func (b *formatBuffers) get() *formatted {
 }
 
 func (b *formatBuffers) put(f *formatted) {
-	if cap(f.text)+cap(f.value) <= maxFormatted {
+	if cap(f.masked)+cap(f.text)+cap(f.value) <= maxFormatted {
 		b.pool.Put(f)
 	}
 }
 
-// frame appends the event to dst as the stream's destination reads it: passed through, or
-// in the stream's format. What cannot be written in it is an *Error of class Rejected.
-func (s *stream) frame(dst []byte, e *sinks.Event) ([]byte, error) {
-	if s.format == nil {
+// frame appends the event, which c has checked last, to dst as the stream's destination
+// reads it: passed through, or masked and in the stream's format. What cannot be masked or
+// written so is an *Error of class Rejected.
+func (s *stream) frame(dst []byte, e *sinks.Event, c *checker) ([]byte, error) {
+	mask := s.mask.Load()
+	if s.format == nil && mask == nil {
 		return s.sink.Frame(dst, e)
-	}
-	decoded, err := schema.Decode(e.Value)
-	if err != nil {
-		return dst, unformatted(s.spec.Format, err)
 	}
 	f := s.buffers.get()
 	defer s.buffers.put(f)
+	event := *e
+	var err error
+	if mask != nil {
+		if f.masked, err = mask.Append(f.masked[:0], e.Value); err != nil {
+			return dst, unmasked(err)
+		}
+		event.Value = f.masked
+	}
+	if s.format == nil {
+		return s.sink.Frame(dst, &event)
+	}
+	var decoded *schema.Event
+	if mask != nil {
+		decoded, err = schema.Decode(event.Value)
+	} else {
+		decoded, err = c.decoded()
+	}
+	if err != nil {
+		return dst, unformatted(s.spec.Format, err)
+	}
 	if f.text, err = s.format.Append(f.text[:0], decoded); err != nil {
 		return dst, unformatted(s.spec.Format, err)
 	}
-	event := *e
 	event.Value = f.text
 	if s.format.Text {
 		f.value = schema.AppendText(f.value[:0], f.text)

@@ -108,6 +108,7 @@ type Group struct {
 
 	catchUpWake     chan struct{}
 	saveWake        chan struct{} // a token when early records are due
+	keysWake        chan struct{} // a token when streams have come whose masks need keys
 	guardWake       chan struct{} // a token when lanes have come whose age is not known
 	joined          atomic.Bool
 	retention       atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
@@ -138,7 +139,7 @@ func New(cfg Config) (*Group, error) {
 	}
 	g := &Group{
 		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
-		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1), committing: newTurn(),
+		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1), keysWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, assigned: map[int32]bool{}, fetched: map[int32]*commit{},
 	}
 	g.reading = &nag{what: "reading is held", over: "reading goes on", log: g.log}
@@ -220,6 +221,8 @@ func (g *Group) open(spec Spec) (*stream, error) {
 		return nil, fmt.Errorf("stream %q: %w", spec.ID, err)
 	}
 	s := &stream{spec: spec, actions: newActionFilter(spec.Actions), sink: sink, batching: settings.Batching(), format: format, buffers: &g.formats}
+	s.prepare()
+	signal(g.keysWake)
 	if n := g.cfg.StreamInFlight; n > 0 {
 		s.inFlight = semaphore.NewWeighted(int64(n))
 	}
@@ -317,6 +320,7 @@ func (g *Group) Run(ctx context.Context) error {
 	running, stop := context.WithCancel(ctx)
 	background.Go(func() { g.commitLoop(running) })
 	background.Go(func() { g.saveLoop(running) })
+	background.Go(func() { g.makeReady(running) })
 	background.Go(func() {
 		g.watchRetention(running, func(ctx context.Context) (retentionLimits, error) {
 			return topicRetention(ctx, out, g.cfg.Topics.Events)

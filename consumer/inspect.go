@@ -32,10 +32,13 @@ type Selection struct{ router *router }
 
 // Selection is that of a stream as it is.
 func (s Spec) Selection() Selection {
-	return Selection{newRouter([]*stream{{spec: s, actions: newActionFilter(s.Actions)}})}
+	one := &stream{spec: s, actions: newActionFilter(s.Actions)}
+	one.filter, _ = s.compile() // a stream whose filter cannot be used is held: all of its events wait
+	return Selection{newRouter([]*stream{one})}
 }
 
-// Match says whether an event of the organization with that action belongs to the stream.
+// Match says whether an event of the organization with that action belongs to the stream, as
+// far as its filter lets it through.
 func (s Selection) Match(organization, action []byte) bool {
 	return len(s.router.match(organization, action, nil)) > 0
 }

@@ -113,6 +113,7 @@ func (j *Job) Run(ctx context.Context) (done bool, err error) {
 	running, stop := context.WithCancel(ctx)
 	background.Go(func() { g.commitLoop(running) })
 	background.Go(func() { g.saveLoop(running) })
+	background.Go(func() { g.makeReady(running) })
 	j.read(ctx)
 	g.pace.stop()
 	stop()

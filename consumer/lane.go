@@ -143,7 +143,7 @@ func (l *lane) head() *chunk {
 
 // roomy says whether the lane can take an event. The caller holds mu.
 func (l *lane) roomy() bool {
-	if l.stopped || l.stuffed || l.stream.paused() || !l.p.g.pace.ready() {
+	if l.stopped || l.stuffed || l.stream.idle() || !l.p.g.pace.ready() {
 		return false
 	}
 	if l.head() == nil {
@@ -180,9 +180,9 @@ func (l *lane) full(c *chunk) bool {
 	return len(c.body) >= b.MaxBytes || b.MaxEvents > 0 && len(c.events) >= b.MaxEvents
 }
 
-// offer queues an event that belongs to the lane. It reports false, and takes nothing,
+// offer queues an event that belongs to the lane, as checked has returned it. It reports false, and takes nothing,
 // when there is no room. An event below next was taken before.
-func (l *lane) offer(e *sinks.Event) bool {
+func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Offset < l.next {
@@ -209,7 +209,7 @@ func (l *lane) offer(e *sinks.Event) bool {
 		return false
 	}
 	before := len(c.body)
-	body, err := l.stream.frame(c.body, e)
+	body, err := l.stream.frame(c.body, e, checked)
 	if err != nil {
 		return l.condemn(e.Offset, e.Time, refusal(err))
 	}

@@ -64,6 +64,7 @@ func (g *Group) Learn(ctx context.Context, specs Specs) error {
 	now := g.specs
 	g.mu.Unlock()
 	g.metrics.know(streams)
+	signal(g.keysWake) // those that open has signalled may not have been in force yet
 	for i, p := range parts {
 		p.learn(router, now, g.size, starts[i])
 	}

@@ -40,6 +40,7 @@ type simLetter struct {
 	uid    string // of the stream
 	x      *simRecord
 	marked bool
+	again  bool // it was written once more behind its mark, by an owner that repeats: nobody's job will mark it
 }
 
 // lettersOf are a partition's letters, by offset.
@@ -120,7 +121,7 @@ func (w *world) runJob() {
 		return
 	}
 	if n := len(j.line.revisions); n == 0 || j.line.revisions[n-1].number < s.Revision {
-		r := revision{number: s.Revision, epoch: 1, kinds: w.kinds(s.Actions, j.task.Actions)}
+		r := revision{number: s.Revision, epoch: 1, kinds: kindsOf(s, j.task.Actions)}
 		if s.OrganizationID != AllOrganizations {
 			r.org = s.OrganizationID[0]
 		}
@@ -177,20 +178,6 @@ func (w *world) runJob() {
 	j.owners = append(j.owners, o)
 	j.twice = j.twice || len(j.owners) > 1
 	w.tell("%s takes %s up", o.name, j.task.UID)
-}
-
-func (w *world) kinds(filters ...[]string) int {
-	kinds := 0
-	for i := range 2 {
-		all := true
-		for _, f := range filters {
-			all = all && newActionFilter(f).match(fmt.Appendf(nil, "t%d", i))
-		}
-		if all {
-			kinds |= 1 << i
-		}
-	}
-	return kinds
 }
 
 func (w *world) forgetJob(why string) {
@@ -355,6 +342,7 @@ func (w *world) judgeLetters(r Range, at *lineProgress) {
 		}
 		refused := l.x.huge || l.x.invalid || l.x.poison && !j.mended || !j.line.all(l.x)
 		switch {
+		case l.again:
 		case at.settled[int64(offset)] && !l.marked:
 			w.fail("15: %s is done, letter %d of %d was sent and is not marked", j.task.UID, offset, r.Partition)
 		case !l.marked && !refused:
@@ -471,6 +459,7 @@ func (w *world) keepLetter(id string, streams []letterStream, part int32, x *sim
 	}
 	for _, have := range w.letters[part] {
 		if have.id == id {
+			have.again = have.again || have.marked
 			have.marked = false // open again
 		}
 	}

@@ -326,11 +326,7 @@ func (w *world) write(s Spec) {
 	if s.OrganizationID != AllOrganizations {
 		r.org = s.OrganizationID[0]
 	}
-	for i := range 2 {
-		if newActionFilter(s.Actions).match(fmt.Appendf(nil, "t%d", i)) {
-			r.kinds |= 1 << i
-		}
-	}
+	r.kinds = kindsOf(s)
 	for _, l := range now {
 		if n := len(l.revisions); n > 0 && (l.revisions[n-1].org != r.org || l.revisions[n-1].kinds != r.kinds) {
 			l.changed = true
@@ -340,7 +336,7 @@ func (w *world) write(s Spec) {
 			l.until, l.ended = s.Drain.Until, w.eventsID
 		}
 	}
-	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %s start %s forward %t %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.State, s.Start, s.Forward, movesOf(s))
+	w.tell("spec %s uid %s epoch %d/%d revision %d %s %v %q %s start %s forward %t %s", s.ID, s.UID, s.Epoch, s.BaseEpoch, s.Revision, s.OrganizationID, s.Actions, s.Filter, s.State, s.Start, s.Forward, movesOf(s))
 }
 
 func movesOf(s Spec) string {
@@ -350,6 +346,39 @@ func movesOf(s Spec) string {
 	}
 	return text
 }
+
+// modelFilters are the expressions of streams, and the kinds that they let pass. The last one
+// has no verdict on events that no frame can hold: they are refused for that already.
+var modelFilters = []struct {
+	text  string
+	kinds int // bits
+}{
+	{"", 3},
+	{`event.action.startsWith("t0")`, 1},
+	{`event.action.startsWith("t1")`, 2},
+	{`!event.action.endsWith(".huge") || event.metadata.size > 0`, 3},
+}
+
+// kindsOf are the kinds of events that a stream carries, by its filter and the globs, which
+// have to let an event pass as well.
+func kindsOf(s Spec, also ...[]string) int {
+	kinds := 0
+	for _, f := range modelFilters {
+		if f.text == s.Filter {
+			kinds = f.kinds
+		}
+	}
+	for i := range 2 {
+		for _, globs := range append(also, s.Actions) {
+			if !newActionFilter(globs).match(fmt.Appendf(nil, "t%d", i)) {
+				kinds &^= 1 << i
+			}
+		}
+	}
+	return kinds
+}
+
+func (w *world) filter() string { return modelFilters[w.tape.pick(len(modelFilters))].text }
 
 func (w *world) actions() []string {
 	return [][]string{nil, {"t0*"}, {"t1*"}}[w.tape.pick(3)]
@@ -363,7 +392,7 @@ func (w *world) create(id string) {
 	w.uids++
 	w.write(Spec{
 		ID: id, UID: fmt.Sprintf("u%d", w.uids), Epoch: 1, BaseEpoch: 1, Revision: 1, Owner: "file", State: SpecActive,
-		OrganizationID: []string{AllOrganizations, "a", "b"}[w.tape.pick(3)], Actions: w.actions(),
+		OrganizationID: []string{AllOrganizations, "a", "b"}[w.tape.pick(3)], Actions: w.actions(), Filter: w.filter(),
 		Format: "workos", Kind: "model", Settings: json.RawMessage(`{}`), Start: w.start(),
 	})
 }
@@ -393,7 +422,7 @@ func (w *world) administer() {
 		}
 	case 1, 2: // another filter
 		s = s.Revise()
-		s.Actions = w.actions()
+		s.Actions, s.Filter = w.actions(), w.filter()
 	case 3: // another place
 		s = s.Continue()
 	case 4: // a deliberate move

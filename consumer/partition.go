@@ -211,7 +211,7 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 		}
 	}
 	for _, s := range p.found {
-		if l := pick(s, r); l != nil && !l.offer(event) {
+		if l := pick(s, r); l != nil && !p.hand(l, event) {
 			return l
 		}
 	}
@@ -230,7 +230,7 @@ func (p *partition) waitFor(l *lane, d time.Duration) bool {
 	var flushed time.Time
 	for {
 		l.mu.Lock()
-		roomy, starved, stuck := l.roomy(), l.starved > 0, l.waiting || l.stopped || l.stream.paused()
+		roomy, starved, stuck := l.roomy(), l.starved > 0, l.waiting || l.stopped || l.stream.idle()
 		l.mu.Unlock()
 		if roomy || stuck {
 			return roomy

@@ -11,11 +11,11 @@ import (
 // Count reads the log and counts the events of a stream in a range. What retention took is
 // not counted. With an error, such as that of ctx, it returns what it has counted before.
 func (s Survey) Count(ctx context.Context, spec Spec, r Range) (int64, error) {
-	one := newRouter([]*stream{{spec: spec, actions: newActionFilter(spec.Actions)}})
+	one := spec.Selection().router
 	check := checker{validator: s.Validator, topicID: s.IDs.Events}
 	return countIn(ctx, &kafka.Reader{Client: s.Client}, clusterOffsets{s.Client}, s.Topics.Events, r, func(rec *kgo.Record) bool {
 		event, _ := check.check(rec)
-		return event != nil && len(one.match(event.OrganizationID, event.Action, nil)) > 0
+		return event != nil && one.wants(&check)
 	}, nil)
 }
 

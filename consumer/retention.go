@@ -168,7 +168,7 @@ func (p *partition) guard(ctx context.Context) error {
 			l.mu.Unlock()
 		}
 		l.warn()
-		if l.stream.paused() {
+		if l.stream.idle() {
 			if err := p.expirePaused(ctx, l); err != nil {
 				return err
 			}
@@ -354,9 +354,9 @@ func (p *partition) expirePaused(ctx context.Context, l *lane) error {
 		if err != nil {
 			return err
 		}
-		records, to, next := p.expiringOf(l.stream, span.Records, span.Next, limit)
-		letters := make([]*kgo.Record, len(records))
-		for i, r := range records {
+		old := p.expiringOf(l.stream, span.Records, span.Next, limit)
+		letters := make([]*kgo.Record, len(old.records))
+		for i, r := range old.records {
 			if letters[i], err = l.letter(r, why); err != nil {
 				return err
 			}
@@ -364,43 +364,54 @@ func (p *partition) expirePaused(ctx context.Context, l *lane) error {
 		if err := errors.Join(p.g.produce(ctx, letters...)...); err != nil {
 			return fmt.Errorf("write to %s: %w", p.g.cfg.Topics.DeadLetters, err)
 		}
-		if len(records) > 0 {
-			l.tellExpiring(records[0].Offset, len(records))
+		if len(letters) > 0 {
+			l.tellExpiring(old.records[0].Offset, len(letters))
 		}
-		if !l.pass(from, to, next, len(records)) || to == from {
+		if !l.pass(from, old) || old.to == from {
 			return nil
 		}
 	}
 	return ctx.Err()
 }
 
-// pass moves a paused lane's cursor over letters that are acknowledged. It reports false
-// when the lane has gone on meanwhile: it is not paused any more.
-func (l *lane) pass(from, to int64, next time.Time, letters int) bool {
+// pass moves a paused lane's cursor over what expires, whose letters are acknowledged. It
+// reports false when the lane has gone on meanwhile: it is not paused any more.
+func (l *lane) pass(from int64, old expiring) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.retired || l.next != from {
 		return false
 	}
-	l.next, l.seekAt, l.seekTime, l.dirty = to, to, next, true
-	if next.IsZero() {
+	l.next, l.seekAt, l.seekTime, l.dirty = old.to, old.to, old.next, true
+	if old.next.IsZero() {
 		l.seekAt = -1 // not known
 	}
-	if letters > 0 {
-		l.became(fateDeadLettered, from, to-1, letters)
+	if n := len(old.records); n > 0 {
+		l.became(fateDeadLettered, from, old.to-1, n)
+	}
+	if old.filtered > 0 {
+		l.became(fateFiltered, from, old.to-1, old.filtered)
 	}
 	return true
 }
 
-// expiringOf picks the records of a stream that were appended before limit, says up to
-// where that covers the log, and when the record there was appended, if it was read.
-func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limit time.Time) (picked []*kgo.Record, to int64, next time.Time) {
+// expiring is what of a stream's events is about to expire.
+type expiring struct {
+	records  []*kgo.Record
+	filtered int       // events beside them that the stream's filter does not let through
+	to       int64     // up to there that covers the log
+	next     time.Time // when the record there was appended, if it was read
+}
+
+// expiringOf picks the records of a stream that were appended before limit.
+func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limit time.Time) (old expiring) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	position := p.position.Load()
 	for _, r := range records {
 		if r.Timestamp.After(limit) || r.Offset >= position {
-			return picked, min(r.Offset, position), r.Timestamp
+			old.to, old.next = min(r.Offset, position), r.Timestamp
+			return old
 		}
 		event, _ := p.check.check(r)
 		if event == nil {
@@ -408,10 +419,16 @@ func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limi
 		}
 		p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 		for _, have := range p.found {
-			if have == s && p.takes(s, r.Offset) {
-				picked = append(picked, r)
+			if have != s || !p.takes(s, r.Offset) {
+				continue
+			}
+			if pass, err := s.passes(&p.check); pass || err != nil {
+				old.records = append(old.records, r)
+			} else {
+				old.filtered++
 			}
 		}
 	}
-	return picked, min(end, position), next
+	old.to = min(end, position)
+	return old
 }

@@ -73,7 +73,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 	}
 	return &rig{
 		t: t, broker: broker, opts: opts, client: client, topics: topics,
-		dest:     &destination{arrived: map[string][]arrival{}},
+		dest:     &destination{arrived: map[string][]arrival{}, frames: map[string]string{}},
 		logs:     zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)),
 		batching: sinks.Batching{MaxBytes: 4 << 10, MaxEvents: 10},
 		retry:    consumer.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Probe: 20 * time.Millisecond},
@@ -265,6 +265,8 @@ type destination struct {
 	mu      sync.Mutex
 	arrived map[string][]arrival
 	batches []sinks.Batch
+	keep    bool              // frames too
+	frames  map[string]string // by stream, one after another
 	// answer decides on a batch before it is taken; nil takes everything.
 	answer func(stream string, ids []string) (take int, r sinks.Receipt, err error)
 	// before is called first, and may wait.
@@ -301,6 +303,13 @@ func (d *destination) ids(stream string) []string {
 		out = append(out, a.id)
 	}
 	return out
+}
+
+// text is all that arrived, if the destination keeps it.
+func (d *destination) text(stream string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.frames[stream]
 }
 
 func (d *destination) count(stream string) int {
@@ -389,6 +398,9 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	}
 	for i := range take {
 		s.dest.arrived[s.name(b)] = append(s.dest.arrived[s.name(b)], arrival{ids[i], b.Events[i].Offset})
+		if s.dest.keep {
+			s.dest.frames[s.name(b)] += string(b.Frame(i))
+		}
 	}
 	kept := *b
 	kept.Body, kept.Events = nil, slices.Clone(b.Events)
@@ -415,6 +427,9 @@ type lastProgress struct {
 	State   string
 	Error   string
 	Gaps    []struct{ From, To int64 }
+
+	Matched, Delivered, Filtered int64
+	DeadLettered                 int64 `json:"dead_lettered"`
 }
 
 // progress reads the last record of a stream's lane in partition 0.

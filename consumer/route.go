@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/auditstream/auditstream/consumer/filter"
+	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -14,6 +16,9 @@ import (
 type stream struct {
 	spec     Spec
 	actions  actionFilter
+	filter   *filter.Expression          // beside actions; nil: everything passes
+	mask     atomic.Pointer[schema.Mask] // nil: events leave as they are
+	unready  atomic.Pointer[unready]     // nil: it takes events
 	sink     sinks.Sink
 	batching sinks.Batching
 	format   *Format // nil: events are passed through
@@ -66,7 +71,8 @@ func newRouter(streams []*stream) *router {
 	return r
 }
 
-// match appends the streams of an event to dst.
+// match appends the streams of an event to dst, by organization and action: what a stream's
+// filter says is asked where the event is handed to its lane.
 func (r *router) match(organization, action []byte, dst []*stream) []*stream {
 	for _, s := range r.byOrganization[string(organization)] {
 		if s.actions.match(action) {

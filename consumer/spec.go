@@ -18,9 +18,10 @@ import (
 // a newer one is refused: it was written by a newer binary. A record is written in the oldest
 // version that can say what it says, so that older binaries go on with what they know.
 const (
-	SpecVersion  = 2
+	SpecVersion   = 3
 	specOfFile   = 1 // owned by a file
-	specOfOthers = 2 // has an owner that version 1 does not know, and sealed secrets
+	specOfOthers  = 2 // has an owner that version 1 does not know, and sealed secrets
+	specSelective = 3 // has a filter or a mask, without which nobody must deliver it
 )
 
 // States of a stream as its owner set them.
@@ -56,6 +57,8 @@ type Spec struct {
 	State          string          `json:"state"`           // SpecActive, SpecPaused, SpecDraining or SpecDeleted
 	OrganizationID string          `json:"organization_id"` // or AllOrganizations
 	Actions        []string        `json:"actions,omitempty"`
+	Filter         string          `json:"filter,omitempty"` // expression, see package filter; empty: every event passes
+	Mask           []MaskRule      `json:"mask,omitempty"`   // what of the events does not leave
 	Format         string          `json:"format"`
 	Kind           string          `json:"kind"`
 	Settings       json.RawMessage `json:"settings"`
@@ -111,7 +114,7 @@ func (s Spec) Paused() bool { return s.State == SpecPaused || s.Hold != nil }
 // stream whose uid is no longer known.
 func DecodeSpec(r *kgo.Record) (Spec, error) {
 	if r.Value == nil {
-		return Spec{Version: SpecVersion, ID: string(r.Key), State: SpecDeleted, Offset: r.Offset, Time: r.Timestamp}, nil
+		return Spec{Version: specOfFile, ID: string(r.Key), State: SpecDeleted, Offset: r.Offset, Time: r.Timestamp}, nil
 	}
 	var s Spec
 	if err := decodeVersioned(r.Value, SpecVersion, &s); err != nil {
@@ -119,6 +122,9 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 	}
 	if s.ID != string(r.Key) || s.UID == "" || s.Revision < 1 || s.BaseEpoch < 1 || s.Epoch < s.BaseEpoch {
 		return Spec{}, fmt.Errorf("stream %q: the record lacks id, uid, epoch or revision, or was written under another key", r.Key)
+	}
+	if s.Version < specSelective && (s.Filter != "" || len(s.Mask) > 0) {
+		return Spec{}, fmt.Errorf("stream %q: the record has a filter or a mask, which its format version does not know", r.Key)
 	}
 	if s.State == SpecDraining && s.Drain == nil {
 		return Spec{}, fmt.Errorf("stream %q: the record does not say where the stream ends", r.Key)
@@ -134,11 +140,19 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 
 // Encode returns the value of the spec's record.
 func (s Spec) Encode() ([]byte, error) {
-	s.Version = specOfFile
-	if s.Owner == sinks.OwnerAPI {
-		s.Version = specOfOthers
-	}
+	s.Version = s.version()
 	return json.Marshal(s)
+}
+
+// version is the oldest version that can say what the spec says.
+func (s Spec) version() int {
+	switch {
+	case s.Filter != "" || len(s.Mask) > 0:
+		return specSelective
+	case s.Owner == sinks.OwnerAPI:
+		return specOfOthers
+	}
+	return specOfFile
 }
 
 // EpochBegan is the offset in the streams topic at which the spec's base epoch began.

@@ -240,6 +240,10 @@ func fill(s consumer.Spec, w config.Stream) consumer.Spec {
 		s.State = consumer.SpecPaused
 	}
 	s.OrganizationID, s.Actions, s.Format = w.OrganizationID, w.Actions, pinned(w.Format, s.Format)
+	s.Filter, s.Mask = w.Filter.String(), nil
+	for _, m := range w.Mask {
+		s.Mask = append(s.Mask, consumer.MaskRule(m))
+	}
 	s.Kind, s.Settings = w.Kind, w.Written
 	return s
 }
@@ -247,6 +251,7 @@ func fill(s consumer.Spec, w config.Stream) consumer.Spec {
 func revise(h consumer.Spec, w config.Stream) (consumer.Spec, bool) {
 	next := fill(h, w)
 	if next.State == h.State && next.OrganizationID == h.OrganizationID && slices.Equal(next.Actions, h.Actions) &&
+		next.Filter == h.Filter && slices.EqualFunc(next.Mask, h.Mask, consumer.MaskRule.Equal) &&
 		next.Format == h.Format && next.Kind == h.Kind && bytes.Equal(next.Settings, h.Settings) {
 		return h, false
 	}
