@@ -19,7 +19,7 @@ import (
 // version that can say what it says, so that older binaries go on with what they know.
 const (
 	SpecVersion   = 3
-	specOfFile   = 1 // owned by a file
+	specOfFile    = 1 // owned by a file
 	specOfOthers  = 2 // has an owner that version 1 does not know, and sealed secrets
 	specSelective = 3 // has a filter or a mask, without which nobody must deliver it
 )
