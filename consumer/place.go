@@ -10,9 +10,10 @@ type found struct {
 	number   int32   // of the partition
 	commit   *commit // nil: never made, or expired
 	records  table
-	logStart int64  // first offset that Kafka still has
-	logEnd   int64  // last stable offset
-	cut      *int64 // where the log was cut off below what had been dispatched; nil: it was not
+	byUID    map[string]table // the same by stream, where that is known; else nil
+	logStart int64            // first offset that Kafka still has
+	logEnd   int64            // last stable offset
+	cut      *int64           // where the log was cut off below what had been dispatched; nil: it was not
 
 	events, progress, streams string // present topic ids
 	started                   func(Spec) (int64, error)
@@ -73,7 +74,10 @@ func place(f found, streams []*stream) (placement, error) {
 		p.notes = append(p.notes, fmt.Sprintf("Kafka has lost records that it had acknowledged: the log was cut off at offset %d, below the position; whatever it has taken there since is delivered", *f.cut))
 	}
 	var present fingerprint
-	records := f.records.byUID() // ten thousand streams must not look through the records of all
+	records := f.byUID
+	if records == nil { // ten thousand streams must not look through the records of all
+		records = f.records.byUID()
+	}
 	for _, s := range streams {
 		l := laneStart{stream: s}
 		spec := s.spec.In(f.number)

@@ -153,6 +153,18 @@ type Rate struct {
 	Hour   float64 `json:"1h"`
 }
 
+func (r *Rates) add(o Rates) {
+	r.Delivered.add(o.Delivered)
+	r.DeadLettered.add(o.DeadLettered)
+	r.Retried.add(o.Retried)
+}
+
+func (r *Rate) add(o Rate) {
+	r.Minute += o.Minute
+	r.Five += o.Five
+	r.Hour += o.Hour
+}
+
 // rates are those at a time.
 func (r *recently) rates(now time.Time) Rates {
 	r.advance(now)
@@ -173,4 +185,48 @@ func (s *series) rate(now time.Time) Rate {
 		return (sum + float64(counts[len(counts)-1])*(1-into)) / (float64(len(counts)-1) * span)
 	}
 	return Rate{Minute: of(s.minutes[:2], 60), Five: of(s.minutes[:], 60), Hour: of(s.fives[:], 300)}
+}
+
+// Recent is what became of a stream's events in the last hour, in spans of five minutes.
+type Recent struct {
+	five  int64 // since 1970, of the newest span
+	spans [3][recentFives]int64
+}
+
+// Lately is how much became of events in a second.
+type Lately struct{ Delivered, DeadLettered, Retried float64 }
+
+// add adds a lane's, as of now.
+func (r *Recent) add(l *recently, now time.Time) {
+	r.five = minuteOf(now) / 5
+	l.advance(now)
+	for i, s := range []*series{l.delivered, l.deadLettered, l.retried} {
+		if s == nil {
+			continue
+		}
+		for j, n := range s.fives {
+			r.spans[i][j] += int64(n)
+		}
+	}
+}
+
+// sum adds another stream's of the same survey.
+func (r *Recent) sum(o Recent) {
+	r.five = max(r.five, o.five)
+	for i := range o.spans {
+		for j, n := range o.spans[i] {
+			r.spans[i][j] += n
+		}
+	}
+}
+
+// During is what became of events around a time; ok is false if that is not known: it lies
+// too far back, or the span is not over.
+func (r Recent) During(t time.Time) (rates Lately, ok bool) {
+	i := r.five - minuteOf(t)/5
+	if i < 1 || i >= recentFives {
+		return Lately{}, false
+	}
+	of := func(spans [recentFives]int64) float64 { return float64(spans[i]) / 300 }
+	return Lately{of(r.spans[0]), of(r.spans[1]), of(r.spans[2])}, true
 }

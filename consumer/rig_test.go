@@ -34,6 +34,8 @@ type rig struct {
 	dest   *destination
 	specs  consumer.Specs
 
+	following *consumer.Following // of its surveys; nil: each reads everything
+
 	logs       *zap.Logger
 	batching   sinks.Batching
 	retry      consumer.Retry

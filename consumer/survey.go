@@ -12,9 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -27,6 +25,7 @@ type Survey struct {
 	Topics Topics
 	IDs    IDs
 	Group  func(kind string) string // the consumer group of a kind
+	Follow *Following               // what was read of the progress topic before; nil: it is read from its start
 
 	Validator schema.Validator // of what is counted
 }
@@ -41,24 +40,57 @@ const (
 
 // Status is where a stream stands.
 type Status struct {
-	Spec        Spec         `json:"-"`
-	State       string       `json:"state"`
-	Since       *time.Time   `json:"since,omitempty"`
-	Error       string       `json:"error,omitempty"`
-	NextAttempt *time.Time   `json:"next_attempt,omitempty"`
-	InForce     bool         `json:"in_force"`             // the spec's last change, in every partition
-	BadRecord   string       `json:"bad_record,omitempty"` // why a later record of the stream has no effect
-	Lag         int64        `json:"lag"`                  // offsets between cursors and ends: an upper bound of the events that wait
-	Totals      Totals       `json:"totals"`
-	Lanes       []LaneStatus `json:"partitions"`
+	Spec        Spec       `json:"-"`
+	State       string     `json:"state"`
+	Since       *time.Time `json:"since,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Class       string     `json:"class,omitempty"`       // of the error: unavailable, misconfigured, rejected; empty: it has none
+	HTTPStatus  int        `json:"http_status,omitempty"` // of the answer that made the error
+	NextAttempt *time.Time `json:"next_attempt,omitempty"`
+	InForce     bool       `json:"in_force"`             // the spec's last change, in every partition
+	BadRecord   string     `json:"bad_record,omitempty"` // why a later record of the stream has no effect
+	Waiting
+	Rates  Rates        `json:"rates"`
+	Totals Totals       `json:"totals"`
+	Recent Recent       `json:"-"`
+	Lanes  []LaneStatus `json:"partitions"`
 }
 
-// Totals count what became of a stream's events since its last deliberate move.
+// Sum adds what waits for another stream, and what became of its events.
+func (s *Status) Sum(o Status) {
+	s.Waiting.add(o.Waiting)
+	if o.LagSeconds == nil || s.LagSeconds == nil {
+		s.LagSeconds = nil
+	} else {
+		s.LagSeconds = new(max(*s.LagSeconds, *o.LagSeconds))
+	}
+	s.Totals.add(o.Totals)
+	s.Rates.add(o.Rates)
+	s.Recent.sum(o.Recent)
+}
+
+// Totals count what became of a stream's events since its last deliberate move. Matched is
+// the sum of Delivered, Filtered, DeadLettered, Lost and Pending.
 type Totals struct {
+	Matched      int64 `json:"matched"` // events of the stream that were found so far
 	Delivered    int64 `json:"delivered"`
+	Filtered     int64 `json:"filtered"` // by the stream's expression
 	DeadLettered int64 `json:"dead_lettered"`
+	Lost         int64 `json:"lost"` // that retention took after they were counted
+	Pending      int64 `json:"pending"`
 	Retried      int64 `json:"retried"` // attempts beyond the first
 	Expired      int64 `json:"expired"` // offsets lost to retention, an upper bound of events
+}
+
+func (t *Totals) add(o Totals) {
+	t.Matched += o.Matched
+	t.Delivered += o.Delivered
+	t.Filtered += o.Filtered
+	t.DeadLettered += o.DeadLettered
+	t.Lost += o.Lost
+	t.Pending += o.Pending
+	t.Retried += o.Retried
+	t.Expired += o.Expired
 }
 
 // LaneStatus is where a stream stands in one partition.
@@ -67,19 +99,24 @@ type LaneStatus struct {
 	State       string     `json:"state"`
 	Since       *time.Time `json:"since,omitempty"`
 	Error       string     `json:"error,omitempty"`
+	Class       string     `json:"class,omitempty"`
+	HTTPStatus  int        `json:"http_status,omitempty"`
 	NextAttempt *time.Time `json:"next_attempt,omitempty"`
 	InForce     bool       `json:"in_force"`
 	Cursor      int64      `json:"cursor"` // first offset that is not settled
 	Start       int64      `json:"start"`  // first offset that Kafka still has
 	End         int64      `json:"end"`    // offset of the next event
-	Lag         int64      `json:"lag"`
-	Recorded    bool       `json:"recorded"` // there is a record of progress; else no event of the stream was met yet
-	Updated     *time.Time `json:"updated,omitempty"`
-	Owner       string     `json:"owner,omitempty"` // the process, as Kafka knows it; empty: none
-	Totals      Totals     `json:"totals"`
-	Gaps        []Gap      `json:"gaps,omitempty"` // the last ones
+	Waiting
+	Recorded bool       `json:"recorded"` // there is a record of progress; else no event of the stream was met yet
+	Updated  *time.Time `json:"updated,omitempty"`
+	Owner    string     `json:"owner,omitempty"` // the process, as Kafka knows it; empty: none
+	Rates    Rates      `json:"rates"`
+	Totals   Totals     `json:"totals"`
+	Gaps     []Gap      `json:"gaps,omitempty"` // the last ones
 
+	recent  recently
 	settled int64 // below it, everything is for certain
+	looked  int64 // below it, everything of the stream is in Totals
 }
 
 // Gap is a range of offsets that was not delivered and never will be.
@@ -100,11 +137,16 @@ func (s Survey) Of(ctx context.Context, specs Specs, pick func(Spec) bool) ([]St
 			picked = append(picked, st)
 		}
 	}
+	if s.Follow == nil {
+		s.Follow = &Following{}
+	}
+	s.Follow.mu.Lock()
+	defer s.Follow.mu.Unlock()
 	topic, err := s.topic(ctx)
 	if err != nil {
 		return nil, err
 	}
-	lanes := map[string]map[int32]LaneStatus{} // by uid
+	lanes := map[string]map[int32]*LaneStatus{} // by uid
 	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
 		if !slices.ContainsFunc(picked, func(st *stream) bool { return st.spec.Kind == kind }) {
 			continue
@@ -113,9 +155,16 @@ func (s Survey) Of(ctx context.Context, specs Specs, pick func(Spec) bool) ([]St
 			return nil, fmt.Errorf("streams of kind %s: %w", kind, err)
 		}
 	}
+	all := make([]map[int32]*LaneStatus, len(picked))
+	for i, st := range picked {
+		all[i] = lanes[st.spec.UID]
+	}
+	if err := s.age(ctx, topic, all); err != nil {
+		return nil, err
+	}
 	out := make([]Status, 0, len(picked))
-	for _, st := range picked {
-		out = append(out, summary(st.spec, lanes[st.spec.UID]))
+	for i, st := range picked {
+		out = append(out, summary(st.spec, all[i], topic.at))
 	}
 	return withBad(out, specs.Bad, pick), nil
 }
@@ -126,7 +175,7 @@ func withBad(list []Status, bad []BadSpec, pick func(Spec) bool) []Status {
 	for _, b := range bad {
 		if b.Held {
 			if spec := (Spec{ID: b.ID, State: SpecHeld, Offset: b.Offset, Time: b.Time}); pick(spec) {
-				list = append(list, Status{Spec: spec, State: StateInvalid, Since: &b.Time, Error: "its record has no effect: " + b.Why, Lanes: []LaneStatus{}})
+				list = append(list, Status{Spec: spec, State: StateInvalid, Since: &b.Time, Error: "its record has no effect: " + b.Why, Waiting: Waiting{LagKind: LagAtMost}, Lanes: []LaneStatus{}})
 			}
 			continue
 		}
@@ -141,15 +190,16 @@ func withBad(list []Status, bad []BadSpec, pick func(Spec) bool) []Status {
 
 // surveyed is what the kinds have in common.
 type surveyed struct {
+	at           time.Time
 	starts, ends kadm.ListedOffsets
 	numbers      []int32 // of the partitions
-	records      map[int32]table
+	records      map[int32]*followed
 }
 
 // bounds asks for the ends of the partitions.
 func (s Survey) bounds(ctx context.Context) (*surveyed, error) {
 	admin := kadm.NewClient(s.Client)
-	t := &surveyed{records: map[int32]table{}}
+	t := &surveyed{at: time.Now()}
 	var err error
 	if t.starts, err = admin.ListStartOffsets(ctx, s.Topics.Events); err == nil {
 		err = t.starts.Error()
@@ -201,30 +251,12 @@ func (s Survey) topic(ctx context.Context) (*surveyed, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables := make([]table, len(t.numbers))
-	reading, ctx := errgroup.WithContext(ctx)
-	reading.SetLimit(8)
-	for i, number := range t.numbers {
-		reading.Go(func() error {
-			var err error
-			tables[i], err = readTable(ctx, &kafka.Reader{Client: s.Client}, s.Topics.Progress, number)
-			if errors.Is(err, kerr.UnknownTopicOrPartition) {
-				err = nil // the events topic has just grown
-			}
-			return err
-		})
-	}
-	if err := reading.Wait(); err != nil {
-		return nil, err
-	}
-	for i, number := range t.numbers {
-		t.records[number] = tables[i]
-	}
-	return t, nil
+	t.records, err = s.Follow.read(ctx, s.Client, s.Topics.Progress, s.IDs.Progress, t.numbers)
+	return t, err
 }
 
 // kind adds the lanes of a kind's streams.
-func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]LaneStatus) error {
+func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]*LaneStatus) error {
 	group := s.Group(kind)
 	owners, members, err := s.owners(ctx, group)
 	if err != nil {
@@ -240,7 +272,7 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 		start, _ := topic.starts.Lookup(s.Topics.Events, number)
 		end, _ := topic.ends.Lookup(s.Topics.Events, number)
 		f := found{
-			number: number, records: topic.records[number], logStart: start.Offset, logEnd: end.Offset,
+			number: number, byUID: topic.records[number].byUID, logStart: start.Offset, logEnd: end.Offset,
 			commit: commits[number], events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
 		}
 		f.started = func(spec Spec) (int64, error) {
@@ -256,14 +288,14 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 			}
 			uid := l.stream.spec.UID
 			if lanes[uid] == nil {
-				lanes[uid] = map[int32]LaneStatus{}
+				lanes[uid] = make(map[int32]*LaneStatus, len(topic.numbers))
 			}
 			st := laneStatus(l, f)
 			st.Partition, st.Owner = number, owners[number]
 			if members == 0 && st.State != StatusPaused {
 				st.State = StatusStopped
 			}
-			lanes[uid][number] = st
+			lanes[uid][number] = &st
 		}
 	}
 	return nil
@@ -316,7 +348,7 @@ func laneStatus(l laneStart, f found) LaneStatus {
 	if rec := l.record; rec != nil {
 		st.Recorded, st.Updated = true, &rec.Updated
 		st.Since, st.Error, st.NextAttempt = &rec.Since, rec.Error, rec.NextAttempt
-		st.Totals = Totals{rec.Delivered, rec.DeadLettered, rec.Retried, rec.Expired}
+		st.Class, st.HTTPStatus = rec.Class, rec.HTTPStatus
 		st.Gaps = rec.Gaps
 		switch rec.State {
 		case StatePaused:
@@ -346,7 +378,7 @@ func laneStatus(l laneStart, f found) LaneStatus {
 		st.settled = f.settled(l)
 	}
 	st.Cursor = max(st.Cursor, f.logStart)
-	st.Lag = max(0, st.End-st.Cursor)
+	st.wait(l)
 	return st
 }
 
@@ -381,24 +413,25 @@ func Severity(state string) int {
 }
 
 // summary is where the stream as a whole stands: as the worst of its lanes.
-func summary(spec Spec, lanes map[int32]LaneStatus) Status {
-	s := Status{Spec: spec, State: StateActive, InForce: true, Lanes: []LaneStatus{}}
+func summary(spec Spec, lanes map[int32]*LaneStatus, now time.Time) Status {
+	s := Status{Spec: spec, State: StateActive, InForce: true, Waiting: Waiting{LagKind: LagExact}, Lanes: make([]LaneStatus, 0, len(lanes))}
 	var worst *LaneStatus
 	for _, number := range slices.Sorted(maps.Keys(lanes)) {
 		l := lanes[number]
-		s.Lanes = append(s.Lanes, l)
+		s.Lanes = append(s.Lanes, *l)
 		s.InForce = s.InForce && l.InForce
-		s.Lag += l.Lag
-		s.Totals.Delivered += l.Totals.Delivered
-		s.Totals.DeadLettered += l.Totals.DeadLettered
-		s.Totals.Retried += l.Totals.Retried
-		s.Totals.Expired += l.Totals.Expired
-		if worst == nil || worse(&l, worst) {
-			worst = &l
+		s.Waiting.add(l.Waiting)
+		s.Totals.add(l.Totals)
+		s.Rates.add(l.Rates)
+		s.Recent.add(&l.recent, now)
+		if worst == nil || worse(l, worst) {
+			worst = l
 		}
 	}
+	s.Waiting.dated(now)
 	if worst != nil {
 		s.State, s.Since, s.Error, s.NextAttempt = worst.State, worst.Since, worst.Error, worst.NextAttempt
+		s.Class, s.HTTPStatus = worst.Class, worst.HTTPStatus
 	}
 	if spec.Hold != nil {
 		s.Since = &spec.Hold.At
@@ -406,10 +439,11 @@ func summary(spec Spec, lanes map[int32]LaneStatus) Status {
 	return s
 }
 
-// Compare orders by what an operator should look at first: the worst state, of equal ones
-// the largest lag.
+// Compare orders by what an operator should look at first: where loss is near, then the
+// worst state, of equal ones the largest lag.
 func (s Status) Compare(other Status) int {
 	return cmp.Or(
+		s.Retention.compare(other.Retention),
 		cmp.Compare(Severity(s.State), Severity(other.State)),
 		cmp.Compare(other.Lag, s.Lag),
 		cmp.Compare(s.Spec.ID, other.Spec.ID),

@@ -22,7 +22,7 @@ func (r *rig) survey(id string) consumer.Status {
 		Client: r.client,
 		Topics: consumer.Topics{Events: r.topics.Events(), Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
-		Group:  func(kind string) string { return "auditstream." + kind },
+		Group:  func(kind string) string { return "auditstream." + kind }, Follow: r.following,
 	}.Of(context.Background(), r.specs, func(s consumer.Spec) bool { return s.ID == id })
 	if err != nil {
 		r.t.Fatal(err)
@@ -97,7 +97,9 @@ func TestASurveySaysWhyAStreamIsHeldAndThatItsNeighbourIsNot(t *testing.T) {
 }
 
 func TestStreamsAreOrderedByWhatNeedsAnOperatorFirst(t *testing.T) {
-	of := func(state string, lag int64) consumer.Status { return consumer.Status{State: state, Lag: lag} }
+	of := func(state string, lag int64) consumer.Status {
+		return consumer.Status{State: state, Waiting: consumer.Waiting{Lag: lag}}
+	}
 	order := []consumer.Status{
 		of(consumer.StateInvalid, 0), of(consumer.StateError, 9), of(consumer.StateError, 8), of(consumer.StatusStopped, 99),
 		of(consumer.StatusPaused, 99), of(consumer.StateActive, 7), of(consumer.StateActive, 0),

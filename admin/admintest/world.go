@@ -107,7 +107,7 @@ func lanes(st *admin.Stream, now time.Time) {
 	for p := range int32(3) {
 		saved := now.Add(-time.Duration(p) * time.Second)
 		l := consumer.LaneStatus{
-			Partition: p, State: st.State, Error: st.Error, InForce: true, Start: 120_000, End: 482_100 + int64(p)*77, Lag: behind,
+			Partition: p, State: st.State, Error: st.Error, InForce: true, Start: 120_000, End: 482_100 + int64(p)*77, Waiting: consumer.Waiting{Lag: behind, LagKind: consumer.LagAtMost},
 			Recorded: true, Updated: &saved, Owner: "auditstream@10.0.0.7:45666",
 		}
 		l.Cursor = l.End - l.Lag

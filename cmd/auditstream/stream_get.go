@@ -21,9 +21,11 @@ func newStreamGet() *cobra.Command {
 		Long: `Show where one stream stands, partition by partition.
 
 CURSOR is the first offset that is not settled: not delivered, filtered out, or in the dead
-letters. LAG is the number of offsets from there to END, an upper bound of the events that
-wait. A partition without record (RECORD no) has not met an event of the stream yet. OWNER
-is the process that delivers the partition, as Kafka knows it.
+letters. LAG is the number of events from there to END, AGE that of the oldest; "<=" says
+that offsets which nobody has looked at yet are counted as events, "?" that the age is not
+known. A partition without record (RECORD no) has not met an event of the stream yet. OWNER
+is the process that delivers the partition, as Kafka knows it. Of the events, matched is the
+sum of delivered, filtered out, dead-lettered, lost and waiting.
 
   table  for people
   json   one object
@@ -86,8 +88,28 @@ func printStream(out io.Writer, s consumer.Status) error {
 	if s.NextAttempt != nil {
 		p("next attempt", "%s", timeText(s.NextAttempt))
 	}
-	p("lag", "%d", s.Lag)
-	p("events", "%d delivered, %d dead-lettered, %d attempts made again, %d offsets expired", s.Totals.Delivered, s.Totals.DeadLettered, s.Totals.Retried, s.Totals.Expired)
+	if advice := app.Advice(s); advice != "" {
+		p("what to do", "%s", advice)
+	}
+	lag := lagText(s.Waiting)
+	if age := ageText(s.Waiting); age != "" {
+		lag += ", the oldest " + age + " old"
+	}
+	p("lag", "%s", lag)
+	if r := s.Retention; r != nil {
+		p("retention", "%.1f %% used, loss begins at %s (by %s)", min(100, 100*r.Used), timeText(&r.LossBegins), r.By)
+	}
+	n := s.Totals
+	p("events", "%d matched = %d delivered + %d filtered + %d dead-lettered + %d lost + %d pending", n.Matched, n.Delivered, n.Filtered, n.DeadLettered, n.Lost, n.Pending)
+	p("besides", "%d attempts made again, %d offsets expired", n.Retried, n.Expired)
+	for _, r := range []struct {
+		what string
+		rate consumer.Rate
+	}{{"delivered", s.Rates.Delivered}, {"dead letters", s.Rates.DeadLettered}, {"attempts again", s.Rates.Retried}} {
+		if r.rate != (consumer.Rate{}) {
+			p("a second", "%s: %s in the last minute, %s in five, %s in the hour", r.what, rateText(r.rate.Minute), rateText(r.rate.Five), rateText(r.rate.Hour))
+		}
+	}
 	for _, c := range spec.Changes {
 		p("change", "%s %s", timeText(&c.At), c)
 	}
@@ -100,14 +122,14 @@ func printStream(out io.Writer, s consumer.Status) error {
 	if _, err := out.Write(b.Bytes()); err != nil {
 		return err
 	}
-	t := newTable("PARTITION", "STATE", "CURSOR", "END", "LAG", "DELIVERED", "DEAD", "RECORD", "OWNER", "ERROR")
+	t := newTable("PARTITION", "STATE", "CURSOR", "END", "LAG", "AGE", "DELIVERED", "FILTERED", "DEAD", "RECORD", "OWNER", "ERROR")
 	for _, l := range s.Lanes {
 		record := "no"
 		if l.Recorded {
 			record = timeText(l.Updated)
 		}
-		t.row(stateColour(l.State), fmt.Sprint(l.Partition), stateText(l.State, l.InForce), fmt.Sprint(l.Cursor), fmt.Sprint(l.End), fmt.Sprint(l.Lag),
-			fmt.Sprint(l.Totals.Delivered), fmt.Sprint(l.Totals.DeadLettered), record, l.Owner, cut(l.Error, maxReasonShown))
+		t.row(stateColour(l.State), fmt.Sprint(l.Partition), stateText(l.State, l.InForce), fmt.Sprint(l.Cursor), fmt.Sprint(l.End), lagText(l.Waiting), ageText(l.Waiting),
+			fmt.Sprint(l.Totals.Delivered), fmt.Sprint(l.Totals.Filtered), fmt.Sprint(l.Totals.DeadLettered), record, l.Owner, cut(l.Error, maxReasonShown))
 	}
 	return t.print(out)
 }

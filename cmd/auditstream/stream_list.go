@@ -32,10 +32,16 @@ func newStreamList() *cobra.Command {
   paused    by its owner or an operator; the cursor stays
   active    delivers, or has nothing to deliver
 
-A stream is as its worst partition is. "change pending" says that not every process has
-taken over the last change of the stream. LAG is the number of offsets between cursors and
-the ends of the partitions: an upper bound of the events that wait. DELIVERED and DEAD
-count since the stream's last skip.
+A stream is as its worst partition is; those whose oldest event has used half of the
+retention come before all others. "change pending" says that not every process has taken
+over the last change of the stream.
+
+  LAG          events that wait; "<=" where offsets that nobody has looked at yet are
+               counted as events
+  AGE          of the oldest of them, since Kafka took it; "?" where it is not known
+  LOSS BEGINS  when Kafka may forget that event, if nothing is delivered until then
+  DELIVERED, DEAD  events since the stream's last skip
+  1M, 1H       events delivered a second, over the last minute and the last hour
 
   table  what fits on a line; the error is cut
   json   one object a line, partitions included
@@ -56,6 +62,7 @@ arguments.`,
 					return err
 				}
 				err = printStreams(cmd.OutOrStdout(), list, output)
+				err = errors.Join(err, printHanging(cmd, o))
 				if len(list) == 0 {
 					_, told := fmt.Fprintln(cmd.ErrOrStderr(), "no streams")
 					err = errors.Join(err, told)
@@ -83,7 +90,8 @@ type streamView struct {
 	Epoch          int64           `json:"epoch"`
 	Revision       int64           `json:"revision"`
 	consumer.Status
-	Hold    *consumer.Change  `json:"hold,omitempty"` // an operator's pause
+	Advice  string            `json:"advice,omitempty"` // what to do about the state
+	Hold    *consumer.Change  `json:"hold,omitempty"`   // an operator's pause
 	Changes []consumer.Change `json:"changes,omitempty"`
 }
 
@@ -91,7 +99,7 @@ func viewOf(s consumer.Status) streamView {
 	return streamView{
 		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
 		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: app.Masked(s.Spec.Settings), Start: s.Spec.Start,
-		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s,
+		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s, Advice: app.Advice(s),
 		Hold: s.Spec.Hold, Changes: s.Spec.Changes,
 	}
 }
@@ -121,12 +129,59 @@ func printStreamTable(out io.Writer, list []consumer.Status) error {
 	if len(list) == 0 {
 		return nil
 	}
-	t := newTable("STREAM", "KIND", "ORGANIZATION", "STATE", "SINCE", "LAG", "DELIVERED", "DEAD", "NEXT ATTEMPT", "ERROR")
+	t := newTable("STREAM", "KIND", "ORGANIZATION", "STATE", "SINCE", "LAG", "AGE", "LOSS BEGINS", "DELIVERED", "DEAD", "1M", "1H", "NEXT ATTEMPT", "ERROR")
 	for _, s := range list {
 		t.row(stateColour(s.State), s.Spec.ID, s.Spec.Kind, s.Spec.OrganizationID, stateText(s.State, s.InForce), timeText(s.Since),
-			fmt.Sprint(s.Lag), fmt.Sprint(s.Totals.Delivered), fmt.Sprint(s.Totals.DeadLettered), timeText(s.NextAttempt), cut(s.Error, maxReasonShown))
+			lagText(s.Waiting), ageText(s.Waiting), lossText(s.Waiting), fmt.Sprint(s.Totals.Delivered), fmt.Sprint(s.Totals.DeadLettered),
+			rateText(s.Rates.Delivered.Minute), rateText(s.Rates.Delivered.Hour), timeText(s.NextAttempt), cut(s.Error, maxReasonShown))
 	}
 	return t.print(out)
+}
+
+// lagText says how many events wait.
+func lagText(w consumer.Waiting) string {
+	if w.LagKind == consumer.LagAtMost {
+		return fmt.Sprintf("<=%d", w.Lag)
+	}
+	return fmt.Sprint(w.Lag)
+}
+
+// ageText is the age of the oldest event that waits; empty when none does.
+func ageText(w consumer.Waiting) string {
+	switch {
+	case w.LagSeconds == nil:
+		return "?"
+	case w.Lag == 0:
+		return ""
+	}
+	age := time.Duration(*w.LagSeconds * float64(time.Second))
+	switch {
+	case age >= 48*time.Hour:
+		return fmt.Sprintf("%dd%dh", age/(24*time.Hour), age%(24*time.Hour)/time.Hour)
+	case age >= time.Hour:
+		return fmt.Sprintf("%dh%dm", age/time.Hour, age%time.Hour/time.Minute)
+	}
+	return age.Round(time.Second).String()
+}
+
+func lossText(w consumer.Waiting) string {
+	if w.Retention == nil {
+		return ""
+	}
+	return timeText(&w.Retention.LossBegins)
+}
+
+// rateText is a number a second, with as many digits as say something.
+func rateText(r float64) string {
+	switch {
+	case r == 0:
+		return "0"
+	case r < 0.01:
+		return "<0.01"
+	case r < 10:
+		return fmt.Sprintf("%.2f", r)
+	}
+	return fmt.Sprintf("%.0f", r)
 }
 
 // stateText is a state, and whether the last change of the stream is in force.
@@ -191,5 +246,26 @@ func (t *table) printTo(out io.Writer, coloursToo bool) error {
 		text = coloured(text, t.colours)
 	}
 	_, err := out.Write(text)
+	return err
+}
+
+// hangsAfter is how long a transaction may be open before it is spoken of.
+const hangsAfter = 10 * time.Second
+
+// printHanging says what keeps events from all streams alike.
+func printHanging(cmd *cobra.Command, o *app.Operator) error {
+	list, err := o.Hanging(cmd.Context(), hangsAfter)
+	for _, h := range list {
+		who := "a transaction that Kafka does not name"
+		if h.ID != "" {
+			who = fmt.Sprintf("the open transaction %q", h.ID)
+		}
+		if !h.Since.IsZero() {
+			who += " of " + timeText(&h.Since)
+		}
+		_, told := fmt.Fprintf(cmd.ErrOrStderr(), "note: partition %d cannot be read beyond offset %d, %d offsets are held back from all streams: %s has to end, or be aborted (kafka-transactions.sh)\n",
+			h.Partition, h.Stable, h.Held, printable(who))
+		err = errors.Join(err, told)
+	}
 	return err
 }

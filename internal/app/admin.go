@@ -179,6 +179,7 @@ func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *
 	health := &pulse{}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return control.RunJobs(ctx) })
+	work.Go(func() error { return control.KeepHistory(ctx) })
 	work.Go(func() error { return o.watchTopics(ctx, health) })
 	now.serve(admin.NewServer(admin.Config{
 		Service: control, Identifier: control, Tokens: tokens, Console: pages, Log: log, Ready: health.gone,

@@ -19,6 +19,8 @@ type Control struct {
 	config   *config.Config
 	version  string
 	log      *zap.Logger
+	board    *board
+	history  history
 	controlClients
 }
 
@@ -34,7 +36,7 @@ type ControlConfig struct {
 
 // NewControl makes a control plane, which has to be closed.
 func NewControl(c ControlConfig) *Control {
-	return &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log}
+	return &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log, board: newBoard()}
 }
 
 // told gives errors that a caller can do something about the class that says so.
@@ -81,6 +83,6 @@ func described(st consumer.Status) *admin.Stream {
 	return &admin.Stream{
 		ID: s.ID, UID: s.UID, Version: VersionOf(s), Owner: s.Owner,
 		OrganizationID: s.OrganizationID, Actions: s.Actions, Format: s.Format, Kind: s.Kind, Settings: Masked(s.Settings),
-		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Hold: s.Hold, Changes: s.Changes,
+		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Advice: Advice(st), Hold: s.Hold, Changes: s.Changes,
 	}
 }

@@ -2,13 +2,16 @@ package app
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/consumer"
 )
 
 // Streams implements admin.StreamService.
 func (c *Control) Streams(ctx context.Context) ([]admin.Stream, error) {
-	list, err := c.operator.List(ctx)
+	list, _, err := c.board.statuses(ctx, c.operator.List)
 	if err != nil {
 		return nil, told(err)
 	}
@@ -19,7 +22,8 @@ func (c *Control) Streams(ctx context.Context) ([]admin.Stream, error) {
 	return out, nil
 }
 
-// Stream implements admin.StreamService.
+// Stream implements admin.StreamService. It is asked for after changes, and so is never what
+// was found before.
 func (c *Control) Stream(ctx context.Context, id string) (*admin.Stream, error) {
 	st, err := c.operator.Get(ctx, id)
 	if err != nil {
@@ -29,6 +33,18 @@ func (c *Control) Stream(ctx context.Context, id string) (*admin.Stream, error) 
 }
 
 // History implements admin.StreamService.
-func (c *Control) History(context.Context, string) (*admin.History, error) {
-	return nil, unserved("the history of streams")
+func (c *Control) History(ctx context.Context, id string) (*admin.History, error) {
+	uid := ""
+	if id != "" {
+		list, _, err := c.board.statuses(ctx, c.operator.List)
+		if err != nil {
+			return nil, told(err)
+		}
+		i := slices.IndexFunc(list, func(st consumer.Status) bool { return st.Spec.ID == id })
+		if i < 0 {
+			return nil, told(&NoStreamError{ID: id})
+		}
+		uid = list[i].Spec.UID
+	}
+	return c.history.get(uid, time.Now()), nil
 }

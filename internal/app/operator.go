@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -22,14 +23,15 @@ import (
 // Operator looks at streams, and changes what operators may change, from outside of the
 // processes that deliver: it talks to Kafka alone. It makes no topic.
 type Operator struct {
-	opts   []kgo.Opt
-	client *kgo.Client
-	reader *kafka.Reader
-	topics kafka.Topics
-	keys   *seal.Ring
-	ids    consumer.IDs
-	valid  schema.Validator
-	log    *zap.Logger
+	opts     []kgo.Opt
+	client   *kgo.Client
+	reader   *kafka.Reader
+	topics   kafka.Topics
+	keys     *seal.Ring
+	ids      consumer.IDs
+	valid    schema.Validator
+	progress consumer.Following // what surveys have read of the progress
+	log      *zap.Logger
 }
 
 // Operate connects to the cluster of a configuration, whose brokers must be set. It tries
@@ -123,11 +125,17 @@ func (o *Operator) Get(ctx context.Context, id string) (consumer.Status, error) 
 	return list[0], nil
 }
 
+// Hanging lists the transactions that have kept part of the events topic from being read
+// for a time, or for one that Kafka does not tell.
+func (o *Operator) Hanging(ctx context.Context, least time.Duration) ([]kafka.Hanging, error) {
+	return kafka.Open(ctx, kadm.NewClient(o.client), o.topics.Events(), least)
+}
+
 func (o *Operator) survey() consumer.Survey {
 	return consumer.Survey{
 		Client: o.client, IDs: o.ids,
 		Topics: consumer.Topics{Events: o.topics.Events(), Progress: o.topics.Progress(), DeadLetters: o.topics.DeadLetters()},
-		Group:  func(kind string) string { return groupID(o.topics.Prefix, kind) }, Validator: o.valid,
+		Group:  func(kind string) string { return groupID(o.topics.Prefix, kind) }, Validator: o.valid, Follow: &o.progress,
 	}
 }
 
