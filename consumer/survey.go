@@ -58,7 +58,7 @@ type Status struct {
 
 // Sum adds what waits for another stream, and what became of its events.
 func (s *Status) Sum(o Status) {
-	s.Waiting.add(o.Waiting)
+	s.join(o.Waiting)
 	if o.LagSeconds == nil || s.LagSeconds == nil {
 		s.LagSeconds = nil
 	} else {
@@ -420,7 +420,7 @@ func summary(spec Spec, lanes map[int32]*LaneStatus, now time.Time) Status {
 		l := lanes[number]
 		s.Lanes = append(s.Lanes, *l)
 		s.InForce = s.InForce && l.InForce
-		s.Waiting.add(l.Waiting)
+		s.join(l.Waiting)
 		s.Totals.add(l.Totals)
 		s.Rates.add(l.Rates)
 		s.Recent.add(&l.recent, now)
@@ -428,7 +428,7 @@ func summary(spec Spec, lanes map[int32]*LaneStatus, now time.Time) Status {
 			worst = l
 		}
 	}
-	s.Waiting.dated(now)
+	s.dated(now)
 	if worst != nil {
 		s.State, s.Since, s.Error, s.NextAttempt = worst.State, worst.Since, worst.Error, worst.NextAttempt
 		s.Class, s.HTTPStatus = worst.Class, worst.HTTPStatus

@@ -53,7 +53,7 @@ func (r *Retention) compare(other *Retention) int {
 	return 0
 }
 
-func (w *Waiting) add(o Waiting) {
+func (w *Waiting) join(o Waiting) {
 	w.Lag += o.Lag
 	if o.LagKind != LagExact {
 		w.LagKind = o.LagKind
@@ -81,12 +81,11 @@ func (w *Waiting) dated(now time.Time) {
 func (st *LaneStatus) wait(l laneStart) {
 	rec := l.record
 	st.LagKind, st.looked = LagExact, st.Cursor
-	switch {
-	case rec == nil:
+	if rec == nil {
 		if l.lazy {
 			st.looked = max(st.Cursor, l.counted) // nothing of the stream was met below
 		}
-	default:
+	} else {
 		st.Totals = Totals{
 			Delivered: rec.Delivered, Filtered: rec.Filtered, DeadLettered: rec.DeadLettered, Lost: rec.Lost, Retried: rec.Retried, Expired: rec.Expired,
 		}

@@ -55,7 +55,7 @@ func TestAnAgeThatIsNotKnownIsNotZero(t *testing.T) {
 	} {
 		w := Waiting{LagKind: LagExact}
 		for _, l := range c.lanes {
-			w.add(l)
+			w.join(l)
 		}
 		w.dated(now)
 		if (w.LagSeconds == nil) != (c.want == nil) || c.want != nil && *w.LagSeconds != *c.want {

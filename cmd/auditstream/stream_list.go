@@ -141,6 +141,9 @@ func printStreamTable(out io.Writer, list []consumer.Status) error {
 // lagText says how many events wait.
 func lagText(w consumer.Waiting) string {
 	if w.LagKind == consumer.LagAtMost {
+		if w.Lag == 0 {
+			return "?" // nobody knows what the stream is
+		}
 		return fmt.Sprintf("<=%d", w.Lag)
 	}
 	return fmt.Sprint(w.Lag)
