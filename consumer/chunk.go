@@ -15,6 +15,7 @@ import (
 type chunk struct {
 	body    []byte
 	events  []sinks.Entry
+	traced  []traced  // those of the events that were published in a trace, at most maxLinks
 	letters []cause   // one per event of a chunk of dead letters; else nil
 	size    int       // bytes that the budget has given for it
 	done    int       // the pass under way has dealt with the events before this one, and
@@ -95,7 +96,7 @@ func (p *chunkPool) get(size int) *chunk {
 
 func (p *chunkPool) put(c *chunk) {
 	if i, ok := bodyIndex(cap(c.body)); ok {
-		*c = chunk{body: c.body[:0], events: c.events[:0]}
+		*c = chunk{body: c.body[:0], events: c.events[:0], traced: c.traced[:0]}
 		p.pools[i].Put(c)
 	}
 }

@@ -109,7 +109,9 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		}
 		batch := l.batch(c, done, end)
 		oldest := c.oldest
-		receipt, err := l.attempt(ctx, batch)
+		traced, ended := l.span(ctx, c, done, end)
+		receipt, err := l.attempt(traced, batch)
+		ended(receipt, err)
 		l.note(receipt)
 		settled := min(max(receipt.Settled, 0), end-done)
 		if err == nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
@@ -49,6 +50,7 @@ type Config struct {
 	Rejections     int      // events refused in a row after which a lane holds; 0: never
 	RetentionGuard float64  // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
 	Metrics        *Metrics
+	Tracer         trace.Tracer // nil: no traces
 	Log            *zap.Logger
 }
 

@@ -229,6 +229,7 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	}
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
+	l.remember(c)
 	l.next, l.newest, l.leftAt = e.Offset+1, e.Offset, e.Time
 	l.p.g.pace.took()
 	l.wake()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -43,6 +44,7 @@ type partition struct {
 	unrecorded []*lane            // that wait for their first records to be written; guarded by mu
 	obsolete   []progressKey      // records to delete once their successors are acknowledged; guarded by mu
 	check      checker            // guarded by mu
+	origin     trace.SpanContext  // of the record that is offered, where there are traces and it is in one that is sampled; guarded by mu
 	found      []*stream          // scratch of offer; guarded by mu
 	epoch      int32              // leader epoch of the last record below position; -1: not known; guarded by mu
 
@@ -203,6 +205,9 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 			return l
 		}
 		return nil
+	}
+	if p.g.cfg.Tracer != nil {
+		p.origin, _ = origin(r)
 	}
 	p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 	if p.g.letters != nil && len(p.found) == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
@@ -51,6 +52,7 @@ type rig struct {
 	perStream  int
 	slowAfter  time.Duration // of requests; 0: the default
 	maxStreams int           // with figures of their own
+	tracer     trace.Tracer  // of the processes; nil: no traces
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
@@ -125,7 +127,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: slots, StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: slots, StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Tracer: r.tracer, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)

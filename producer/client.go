@@ -10,16 +10,18 @@ import (
 
 	"github.com/auditstream/auditstream/internal/kafka/dial"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 )
 
 // Client publishes events. It may be used by many goroutines at once; one a process is
 // enough.
 type Client struct {
-	conf  Config
-	kafka *kgo.Client
-	conns *conns
-	limit *limit
+	conf   Config
+	kafka  *kgo.Client
+	conns  *conns
+	limit  *limit
+	tracer trace.Tracer // nil: no traces
 
 	reading    sync.WaitGroup // the goroutines that read the limit and forget the topic; added to with gate held, or before an event's memory is released
 	forgetting atomic.Bool    // the latter is under way
@@ -37,6 +39,9 @@ type Client struct {
 	result  error // of Close
 }
 
+// instrumentation is what the spans of this package say they come from.
+const instrumentation = "github.com/auditstream/auditstream/producer"
+
 // New makes a client. It does not need Kafka to be up: it connects when the first event is
 // published.
 func New(c Config) (*Client, error) {
@@ -51,6 +56,9 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		conf: c, conns: &conns{}, limit: newLimit(),
 		memory: semaphore.NewWeighted(c.MaxBufferedBytes),
+	}
+	if c.Traces != nil {
+		client.tracer = c.Traces.Tracer(instrumentation)
 	}
 	// Some requests do not end with the events that wait for them (that for a producer id,
 	// while connections hang), so they are bounded by a part of what an event may take.

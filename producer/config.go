@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/internal/kafka/dial"
 	"github.com/auditstream/auditstream/schema"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -45,6 +46,11 @@ type Config struct {
 	MaxBufferedBytes int64
 
 	Logger *zap.Logger // nil: no log
+
+	// Traces has publishing appear in the caller's traces: a span for each event, which its
+	// record names (W3C Trace Context), so that delivery goes on in the same trace. A service
+	// with OpenTelemetry gives otel.GetTracerProvider(). nil: no traces, and no cost.
+	Traces trace.TracerProvider
 }
 
 // SASL is how the client authenticates.

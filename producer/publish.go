@@ -160,6 +160,7 @@ func (k *call) wait(ctx context.Context) []error {
 
 // send hands one event over; finish is called exactly once, now or later.
 func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish func(error)) {
+	ctx, finish = c.traced(ctx, event, finish)
 	record, err := c.prepare(ctx, k, event)
 	if err != nil {
 		finish(err)
@@ -213,6 +214,7 @@ func (c *Client) prepare(ctx context.Context, k *call, event *schema.Event) (*kg
 		return nil, err
 	}
 	record := newRecord(c.conf.Topic, event.OrganizationID, value)
+	c.carry(ctx, record)
 	if size, limit := wireSize(record), int(c.limit.bytes()); size > limit {
 		return nil, &TooLargeError{Size: size, Limit: limit, Topic: c.conf.Topic}
 	}

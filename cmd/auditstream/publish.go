@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/feed"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer"
@@ -88,6 +89,16 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 			return result.Violations
 		}
 	}
+	log, err := newLogger(config.Log{Level: "warn", Format: "console"}, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	traces, exported, err := app.Traces(cmd.Context(), versionString(), log)
+	if err != nil {
+		return usageError(err)
+	}
+	defer exported()
+	conf.Traces = traces
 	client, err := producer.New(conf)
 	if err != nil {
 		return usageError(err)

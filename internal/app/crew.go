@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -37,6 +38,7 @@ type crew struct {
 	state    *readiness
 	budget   *consumer.Budget
 	metrics  *consumer.Metrics
+	tracer   trace.Tracer // nil: no traces
 	inFlight *consumer.Slots
 	reading  *consumer.Reading
 	actions  *knownActions
@@ -154,6 +156,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	g.Kind, g.Specs = kind, specs
 	g.SessionTimeout, g.RetentionGuard = cfg.SessionTimeout.Std(), cfg.RetentionGuard
 	g.Budget, g.InFlight, g.Reading, g.Metrics, g.Log = c.budget, c.inFlight, c.reading, c.metrics, c.d.Log.Named("delivery")
+	g.Tracer = c.tracer
 	return consumer.New(g)
 }
 

@@ -56,6 +56,11 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 		return err
 	}
 	d.keys = keys
+	traces, exported, err := Traces(ctx, d.Version, d.Log)
+	if err != nil {
+		return err
+	}
+	defer exported()
 	registry := newRegistry(d.Version)
 	clients, err := kafka.NewMetrics(registry)
 	if err != nil {
@@ -74,6 +79,9 @@ func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
 	c, err := newCrew(d, opts, registry, state)
 	if err != nil {
 		return err
+	}
+	if traces != nil {
+		c.tracer = traces.Tracer(instrumentation)
 	}
 	work.Go(func() error {
 		for {

@@ -1,0 +1,156 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/auditstream/auditstream/producer"
+	"github.com/auditstream/auditstream/schema"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// traces has the rig's processes and a producer write their spans into memory.
+func (r *rig) traces() (*tracetest.InMemoryExporter, *sdktrace.TracerProvider) {
+	r.t.Helper()
+	spans := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())))
+	r.t.Cleanup(func() { _ = provider.Shutdown(context.WithoutCancel(r.t.Context())) })
+	r.tracer = provider.Tracer("delivery")
+	return spans, provider
+}
+
+func (r *rig) publisher(provider trace.TracerProvider) *producer.Client {
+	r.t.Helper()
+	client, err := producer.New(producer.Config{Brokers: r.broker.ListenAddrs(), Topic: r.topics.Events(), Traces: provider, DeliveryTimeout: time.Minute})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = client.Close(context.WithoutCancel(r.t.Context())) })
+	return client
+}
+
+func anEvent(id int) *schema.Event {
+	return &schema.Event{
+		ID: eventID(id), OrganizationID: orgA, Action: "user.login", OccurredAt: "2026-11-01T00:00:00Z",
+		Actor: schema.Actor{ID: "u", Type: "user"}, Targets: []schema.Target{{ID: "t", Type: "team"}},
+	}
+}
+
+func named(spans tracetest.SpanStubs, name string) (out tracetest.SpanStubs) {
+	for _, s := range spans {
+		if s.Name == name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// From the request that a service serves to the answer of the destination it is one trace,
+// with every attempt in it.
+func TestPublishAndDeliverAreOneTrace(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("s", orgA)
+	spans, provider := r.traces()
+	down := true
+	r.dest.program(func(_ string, ids []string) (int, sinks.Receipt, error) {
+		if down {
+			down = false
+			return 0, sinks.Receipt{}, &sinks.Error{Class: sinks.Unavailable, Err: errors.New("too busy")}
+		}
+		return len(ids), sinks.Receipt{}, nil
+	})
+	stop := r.start()
+	ctx, request := provider.Tracer("service").Start(t.Context(), "request")
+	if err := r.publisher(provider).Publish(ctx, anEvent(1)); err != nil {
+		t.Fatal(err)
+	}
+	request.End()
+	r.eventually("the event to arrive", func() bool { return r.dest.count("s") == 1 })
+	stop()
+	published, delivered := named(spans.GetSpans(), "publish audit.events"), named(spans.GetSpans(), "deliver audit.events")
+	if len(published) != 1 || len(delivered) != 2 {
+		t.Fatalf("%d spans of publishing and %d of attempts, not 1 and 2", len(published), len(delivered))
+	}
+	if published[0].Parent.SpanID() != request.SpanContext().SpanID() {
+		t.Error("publishing is not part of the request")
+	}
+	for i, want := range []codes.Code{codes.Error, codes.Unset} {
+		d := delivered[i]
+		if d.SpanContext.TraceID() != request.SpanContext().TraceID() || d.Parent.SpanID() != published[0].SpanContext.SpanID() {
+			t.Errorf("attempt %d is not in the trace of the event", i+1)
+		}
+		if len(d.Links) != 1 || d.Links[0].SpanContext.SpanID() != published[0].SpanContext.SpanID() {
+			t.Errorf("attempt %d is not linked to the event", i+1)
+		}
+		if d.Status.Code != want {
+			t.Errorf("attempt %d ended with %v %q, want %v", i+1, d.Status.Code, d.Status.Description, want)
+		}
+	}
+}
+
+// A batch may have thousands of events: its span is linked to some of them.
+func TestABatchIsLinkedToItsFirstEvents(t *testing.T) {
+	r := newRig(t, 1)
+	r.batching = sinks.Batching{MaxBytes: 1 << 20, MaxEvents: 200, Linger: time.Hour}
+	r.stream("s", orgA)
+	spans, provider := r.traces()
+	var events []*schema.Event
+	for i := range 200 {
+		events = append(events, anEvent(i))
+	}
+	if err := r.publisher(provider).Publish(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	stop := r.start()
+	r.eventually("the batch to arrive", func() bool { return r.dest.count("s") == 200 })
+	stop()
+	delivered := named(spans.GetSpans(), "deliver audit.events")
+	if len(delivered) != 1 || len(delivered[0].Links) != 64 {
+		t.Fatalf("%d attempts; links of the first: %d, not 64", len(delivered), len(delivered[0].Links))
+	}
+	if len(named(spans.GetSpans(), "publish audit.events")) != 200 {
+		t.Error("not every event has its span")
+	}
+}
+
+// What whoever published does not want sampled makes no span in delivery; neither does what
+// was published without traces.
+func TestWhoPublishesDecidesWhatIsSampled(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("s", orgA)
+	spans, _ := r.traces()
+	never := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
+	stop := r.start()
+	if err := r.publisher(never).Publish(t.Context(), anEvent(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.publisher(nil).Publish(t.Context(), anEvent(2)); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("both events to arrive", func() bool { return r.dest.count("s") == 2 })
+	stop()
+	if n := len(spans.GetSpans()); n != 0 {
+		t.Errorf("%d spans", n)
+	}
+}
+
+// Without traces of its own delivery passes by what others have written into the headers.
+func TestRecordsOfATraceAreDeliveredWithoutTraces(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("s", orgA)
+	_, provider := r.traces()
+	r.tracer = nil
+	r.start()
+	if err := r.publisher(provider).Publish(t.Context(), anEvent(1)); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the event to arrive", func() bool { return r.dest.count("s") == 1 })
+	r.wants(1, "auditstream_stream_attempts_total", "stream", "s", "outcome", "taken")
+}
