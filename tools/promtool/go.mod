@@ -2,8 +2,6 @@
 // needs is much, and must not decide the versions of the other tools. It is built with the
 // tag remove_all_sd, without the clients of two dozen clouds that only a running Prometheus
 // uses, and "go get" and the like need the same tag.
-module of its own: what
-// it needs is much, and must not decide the versions of the other tools.
 module github.com/auditstream/auditstream/tools/promtool
 
 go 1.26.7
