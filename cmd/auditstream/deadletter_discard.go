@@ -29,7 +29,8 @@ Exit codes: 0 all are discarded, 1 they are not, or not all, 2 wrong arguments.`
 		Example: `  auditstream deadletter discard --config auditstream.yaml --reason "load test, see OPS-812" 3:41 3:42
   auditstream deadletter list --config auditstream.yaml --stream load-test -o json | jq -r .position |
     xargs auditstream deadletter discard --config auditstream.yaml --reason "load test"`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: f.completeLetters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := positions(args)
 			if err != nil {

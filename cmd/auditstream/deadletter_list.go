@@ -85,6 +85,9 @@ Exit codes: 0 also when there are none, 1 the topic could not be read, 2 wrong a
 	flags.StringVar(&state, "state", string(deadletter.Open), "only letters in this `STATE`: open, redriven, discarded, all")
 	flags.IntVar(&q.Limit, "limit", 100, "list at most `N` letters, at most 10000")
 	flags.StringVarP(&output, "output", "o", "table", "table or json")
+	_ = cmd.RegisterFlagCompletionFunc("stream", f.completeStream)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]cobra.Completion{string(deadletter.Open), string(deadletter.Redriven), string(deadletter.Discarded), anyState}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions([]cobra.Completion{"rejected", "invalid", "expiring"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

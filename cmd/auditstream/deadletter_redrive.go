@@ -61,11 +61,14 @@ on with it: see "auditstream job". A stream has one redrive at a time.
 		},
 	}
 	f.add(cmd)
+	cmd.ValidArgsFunction = (&deadletterFlags{f.clusterFlags}).completeLetters
+	_ = cmd.RegisterFlagCompletionFunc("resume", f.completeJobs(false))
 	flags := cmd.Flags()
 	flags.StringVar(&f.stream, "stream", "", "open letters of the stream with this `ID`")
 	flags.StringVar(&f.class, "class", "", "only letters of this `CLASS`: rejected, expiring")
 	flags.StringVar(&f.organization, "organization", "", "only letters of the organization with this `ID`, the record's key")
 	flags.StringVar(&f.since, "since", "", "only letters written since: an `AGE` as in 90m or 7d, or a time (RFC 3339)")
+	_ = cmd.RegisterFlagCompletionFunc("stream", f.completeFlag)
 	return cmd
 }
 

@@ -33,7 +33,15 @@ With --raw the value alone is written, byte for byte.
 
 Exit codes: 0 it was shown, 1 there is no letter at that position, or Kafka does not answer,
 2 wrong arguments.`,
+		Example: `  auditstream deadletter show --config auditstream.yaml 3:41
+  auditstream deadletter show --config auditstream.yaml 3:41 --raw | jq .`,
 		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return f.completeLetters(cmd, args, toComplete)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := deadletter.ParsePosition(args[0])
 			if err != nil {

@@ -22,7 +22,12 @@ func newDev() *cobra.Command {
 destinations on loopback (a Splunk HTTP Event Collector, a Datadog logs intake, an S3
 endpoint) that behave as the real ones do. It publishes a sample feed, shows how many
 events each stream has delivered, and prints where to look. A second start finds what was
-there. Ctrl-C stops it.`,
+there. Ctrl-C stops it.
+
+Exit codes: 0 it was stopped, or with --once everything has arrived; 1 it could not begin, or
+with --once not everything has arrived within --timeout; 2 wrong arguments.`,
+		Example: `  auditstream dev
+  auditstream dev --once --dir /tmp/dev`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if d.Timeout <= 0 {

@@ -41,6 +41,8 @@ have been stopped: nobody can tell from here.
 
 Exit codes: 0 also when there are none, 1 Kafka could not be asked, or a record could not be
 read, 2 wrong arguments.`,
+		Example: `  auditstream job list --config auditstream.yaml
+  auditstream job list --config auditstream.yaml -o json | jq -r 'select(.ended == null) | .uid'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(f.output); err != nil {
@@ -98,7 +100,8 @@ func newJobForget() *cobra.Command {
 where it is. Stop the process that runs it first.
 
 Exit codes: 0 it is forgotten, 1 it is not, 2 wrong arguments.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  auditstream job forget --config auditstream.yaml job_Y2WVCODWD3N6FOIU3LDAKWGFMV`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.with(cmd, newJobScreen(cmd.ErrOrStderr()), func(jobs *app.Jobs) error {
 				t, err := jobs.Find(cmd.Context(), args[0])
@@ -114,5 +117,6 @@ Exit codes: 0 it is forgotten, 1 it is not, 2 wrong arguments.`,
 		},
 	}
 	f.streamFlags.add(cmd)
+	cmd.ValidArgsFunction = f.completeJobs(true)
 	return cmd
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/auditstream/auditstream/config"
 )
 
 // version is set by the linker for releases; it can set nothing but a variable.
@@ -20,7 +23,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Version:       versionString(),
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		newBench(),
 		newDeadletter(),
@@ -68,17 +71,41 @@ func askRightly(c *cobra.Command) {
 	}
 }
 
+// wrongFlag is the error of a flag that cannot be read, or that there is not.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	text := fmt.Sprintf("%v", err)
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := config.Closest(unknown.GetSpecifiedName(), names); near != "" {
+			text += fmt.Sprintf("; did you mean --%s?", near)
+		}
+	}
+	return usageError(fmt.Errorf("%s; see %s --help", text, cmd.CommandPath()))
+}
+
 // needsCommand is what a command does that only holds others.
 func needsCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
 	text := fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])
-	if cmd.SuggestionsMinimumDistance <= 0 {
-		cmd.SuggestionsMinimumDistance = 2
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
 	}
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += fmt.Sprintf("; did you mean %q?", near[0])
+	near := config.Closest(args[0], names)
+	if begun := cmd.SuggestionsFor(args[0]); near == "" && len(begun) > 0 {
+		near = begun[0]
+	}
+	if near != "" {
+		text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	return usageError(fmt.Errorf("%s; see %s --help", text, cmd.CommandPath()))
 }
@@ -87,7 +114,11 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Long: `Print the version.
+
+Exit codes: 0 always.`,
+		Example: `  auditstream version`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionString())
 			return err

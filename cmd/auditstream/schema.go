@@ -53,6 +53,8 @@ An event without organization_id is valid here, because publishing can give it o
 --require-organization says otherwise.
 
 Exit codes: 0 every event is valid, 1 some are not, 2 the file could not be read.`,
+		Example: `  auditstream schema check events.ndjson
+  auditstream schema example user.invite | auditstream schema check -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError(errors.New("give one FILE, or - for standard input; see auditstream schema check --help"))

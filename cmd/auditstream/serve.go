@@ -33,7 +33,12 @@ func newServeDeliver() *cobra.Command {
 It waits for Kafka, makes or checks the topics, applies the streams of the file, and
 delivers until SIGINT or SIGTERM; then it finishes or abandons what is under way, saves
 its progress and leaves its consumer groups. Run as many as you like: the processes share
-the partitions. With --kinds, each kind of destination can be run, and scaled, apart.`,
+the partitions. With --kinds, each kind of destination can be run, and scaled, apart.
+
+Exit codes: 0 it was told to stop, 1 it could not begin or go on, 2 wrong arguments or
+configuration.`,
+		Example: `  auditstream serve deliver --config auditstream.yaml
+  auditstream serve deliver --config auditstream.yaml --kinds s3`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkKinds(kinds); err != nil {

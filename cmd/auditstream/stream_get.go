@@ -33,6 +33,8 @@ sum of delivered, filtered out, dead-lettered, lost and waiting.
 
 Exit codes: 0 it was shown, 1 there is no such stream, or Kafka could not be asked, 2 wrong
 arguments.`,
+		Example: `  auditstream stream get --config auditstream.yaml acme-splunk
+  auditstream stream get --config auditstream.yaml acme-splunk -o json | jq '.partitions[] | select(.state != "active")'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {

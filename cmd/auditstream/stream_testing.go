@@ -45,6 +45,8 @@ of the stream changes, and a stream that is paused or held can be tested too.
 
 Exit codes: 0 every destination took its event, 1 one did not, or Kafka could not be asked,
 2 wrong arguments or configuration.`,
+		Example: `  auditstream stream test auditstream.yaml --stream acme-splunk
+  auditstream stream test --config auditstream.yaml acme-splunk`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {

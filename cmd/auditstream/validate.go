@@ -27,6 +27,9 @@ Every problem is told at once as FILE:LINE:COLUMN: PATH: what is wrong and what 
 Secrets are not read, unless --secrets asks whether each of them is there.
 
 Exit codes: 0 the configuration is valid, 1 it is not, 2 it could not be read.`,
+		Example: `  auditstream validate auditstream.yaml
+  auditstream validate --secrets auditstream.yaml
+  auditstream validate --reference | less`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			want := cobra.ExactArgs(1)
 			if reference {
