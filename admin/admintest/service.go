@@ -283,6 +283,26 @@ func (s *Service) TestStream(_ context.Context, id string, c admin.Change, step 
 		return "", err
 	}
 	s.deeds = append(s.deeds, deed(id, "tested", c))
+	return s.test(step)
+}
+
+// TestDraft implements [admin.StreamService].
+func (s *Service) TestDraft(_ context.Context, d admin.Draft, c admin.Change, step func(sinks.Step)) (string, error) {
+	end, err := s.begin()
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	doc, err := parse(d)
+	if err != nil {
+		return "", err
+	}
+	s.deeds = append(s.deeds, deed(doc.ID, "tested as a draft", c))
+	return s.test(step)
+}
+
+// test plays a test. The caller holds mu.
+func (s *Service) test(step func(sinks.Step)) (string, error) {
 	step(sinks.Step{Name: sinks.StepDNS, Detail: "splunk.acme.example is 192.0.2.10", Took: 3 * time.Millisecond})
 	step(sinks.Step{Name: sinks.StepTCP, Detail: "connected to 192.0.2.10:8088", Took: 12 * time.Millisecond})
 	write := sinks.Step{

@@ -231,18 +231,31 @@ func (v *visit) testPage() error {
 
 func (v *visit) test() error {
 	return v.streamForm("Test", func(p *page, s admin.Stream) error {
-		t := &trial{}
-		const most = 50 // steps; a test has about six
-		t.event, t.err = v.service.TestStream(v.r.Context(), s.ID, v.change(), func(x sinks.Step) {
-			if len(t.steps) < most {
-				t.steps = append(t.steps, x)
-			}
+		t, err := v.tried(func(c admin.Change, step func(sinks.Step)) (string, error) {
+			return v.service.TestStream(v.r.Context(), s.ID, c, step)
 		})
-		if _, known := errors.AsType[*admin.Error](t.err); known {
-			return t.err
+		if err != nil {
+			return err
 		}
 		return v.show(p, testPage(p, s, t))
 	})
+}
+
+// maxSteps bounds what a test shows; one has about six.
+const maxSteps = 50
+
+// tried runs a test. What the destination says is its result; an error is that there was none.
+func (v *visit) tried(test func(admin.Change, func(sinks.Step)) (string, error)) (*trial, error) {
+	t := &trial{}
+	t.event, t.err = test(v.change(), func(x sinks.Step) {
+		if len(t.steps) < maxSteps {
+			t.steps = append(t.steps, x)
+		}
+	})
+	if _, known := errors.AsType[*admin.Error](t.err); known {
+		return nil, t.err
+	}
+	return t, nil
 }
 
 func took(d time.Duration) string {

@@ -31,7 +31,7 @@ func (h *history) source() string {
 	if h.stream == "" {
 		return "/history"
 	}
-	return "/history?" + url.Values{"stream": {h.stream}}.Encode()
+	return "/history?" + url.Values{"stream": {h.stream[:min(len(h.stream), maxID)]}}.Encode()
 }
 
 // history answers the script that draws plots.

@@ -112,7 +112,7 @@ func dash(s string) string { return cmp.Or(s, "–") }
 func streamsOf(list []deadletter.Stream) string {
 	var ids []string
 	for _, s := range list {
-		ids = append(ids, s.ID)
+		ids = append(ids, plain(s.ID, maxID))
 	}
 	return dash(cell(strings.Join(ids, ", ")))
 }
@@ -275,5 +275,5 @@ func (v *visit) redrive() error {
 }
 
 func explainURL(event string) templ.SafeURL {
-	return templ.SafeURL("/explain?" + url.Values{"id": {event}}.Encode())
+	return templ.SafeURL("/explain?" + url.Values{"id": {event[:min(len(event), maxID)]}}.Encode())
 }

@@ -27,6 +27,7 @@ type session struct {
 	seen   time.Time // guarded by mu
 	notice *notice   // what the next page says once; guarded by mu
 	tails  int       // live tails that it has open; guarded by mu
+	draft  *draft    // whose plan was shown last; guarded by mu
 }
 
 // notice is what became of a deed.

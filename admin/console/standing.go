@@ -14,7 +14,11 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 )
 
+// maxID bounds an id in an address; no stream has a longer one.
+const maxID = 300
+
 func streamURL(id string, more ...string) templ.SafeURL {
+	id = id[:min(len(id), maxID)]
 	return templ.SafeURL(path.Join(append([]string{"/streams", url.PathEscape(id)}, more...)...))
 }
 

@@ -77,7 +77,7 @@ func (v *visit) streams() error {
 	l := &streamList{q: plain(q.Get("q"), 200), state: q.Get("state"), kind: q.Get("kind"), all: len(list)}
 	kinds := map[string]bool{}
 	list = slices.DeleteFunc(slices.Clone(list), func(s admin.Stream) bool {
-		kinds[s.Kind] = true
+		kinds[cell(s.Kind)] = true
 		return l.state != "" && s.State != l.state || l.kind != "" && s.Kind != l.kind || !like(s, l.q)
 	})
 	l.kinds, l.matched = slices.Sorted(maps.Keys(kinds)), len(list)
@@ -172,7 +172,7 @@ func anyGap(s admin.Stream) bool {
 }
 
 func lettersOf(stream string) templ.SafeURL {
-	return templ.SafeURL("/dead-letters?" + url.Values{"stream": {stream}}.Encode())
+	return templ.SafeURL("/dead-letters?" + url.Values{"stream": {stream[:min(len(stream), maxID)]}}.Encode())
 }
 
 // named is a setting and its value.

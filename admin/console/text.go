@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/auditstream/auditstream/admin"
@@ -41,7 +42,7 @@ func plain(s string, most int) string {
 			b.WriteRune(r)
 		case r < 0x20 || r == 0x7f:
 			fmt.Fprintf(&b, `\x%02x`, r)
-		case unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029':
+		case unseen(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -49,6 +50,26 @@ func plain(s string, most int) string {
 	}
 	if rest > 0 {
 		fmt.Fprintf(&b, " … and %s more", size(rest))
+	}
+	return b.String()
+}
+
+// unseen says whether a character is not seen, or reorders others.
+func unseen(r rune) bool {
+	return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
+}
+
+// visible is a JSON text in which such characters are escaped: it means the same.
+func visible(document string) string {
+	var b strings.Builder
+	for _, r := range document {
+		if r == '\n' || r == '\t' || !unseen(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
 	}
 	return b.String()
 }

@@ -313,7 +313,7 @@
 
 	// ----- A form that is sent says so, and is sent once.
 	document.addEventListener("submit", (e) => {
-		if (e.target.method !== "post") return;
+		if (e.target.method !== "post" || e.target.hasAttribute("hx-post") || e.submitter?.formTarget) return;
 		setTimeout(() => {
 			for (const b of e.target.querySelectorAll("button[type=submit]")) b.disabled = true;
 		});

@@ -1,0 +1,110 @@
+package console_test
+
+import (
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/auditstream/auditstream/admin/admintest"
+)
+
+const secretValue = "s3cr3t-never-shown"
+
+func newStreamForm() url.Values {
+	return url.Values{
+		"kind": {"splunk"}, "id": {"new-splunk"}, "organization_id": {admintest.Acme}, "actions": {"user.*, sso.*"}, "format": {"workos"}, "start": {"now"},
+		"setting.url": {"https://splunk.example:8088"}, "secret.token": {secretValue}, "setting.index": {"main"}, "setting.acknowledge": {"true"}, "more": {`{"linger":"1s"}`},
+	}
+}
+
+// draftOf is the name of the draft in a plan.
+func draftOf(tb testing.TB, a answer) string {
+	tb.Helper()
+	m := regexp.MustCompile(`name="draft" value="([^"]+)"`).FindStringSubmatch(a.text)
+	if m == nil {
+		tb.Fatalf("no plan: %d\n%.3000s", a.status, a.text)
+	}
+	return m[1]
+}
+
+func TestStreamIsMadeAfterItsPlanWasShown(t *testing.T) {
+	r := newRig(t, admintest.World())
+	b := r.as(t, adminToken)
+	b.get("/streams/new").says(t, http.StatusOK, "Splunk", "Datadog", "S3", "Any URL")
+	b.get("/streams/new?kind=splunk").says(t, http.StatusOK, "HEC token", `type="password"`)
+	plan := b.post("/streams/plan", newStreamForm())
+	plan.says(t, http.StatusOK, "Plan: create new-splunk", "/splunk/url", "https://splunk.example:8088", "a secret, sealed", "begins with what is published from now on")
+	plan.saysNothing(t, secretValue)
+	if len(r.service.Deeds()) != 0 {
+		t.Fatalf("done before it was applied: %q", r.service.Deeds())
+	}
+	form := url.Values{"draft": {draftOf(t, plan)}, "reason": {"new customer"}}
+	page := b.follow(b.post("/streams/apply", form))
+	page.says(t, http.StatusOK, "new-splunk", "made by the-admin: new customer", "a secret, sealed", "1s")
+	page.saysNothing(t, secretValue)
+	r.did(t, "new-splunk: made by the-admin: new customer")
+	b.post("/streams/apply", url.Values{"draft": form["draft"]}).says(t, http.StatusConflict, "this plan is too old") // it is applied once
+	b.post("/streams/plan", newStreamForm()).says(t, http.StatusConflict, "there is a stream new-splunk already")
+}
+
+func TestPlanOfAnotherSession(t *testing.T) {
+	r := newRig(t, admintest.World())
+	name := draftOf(t, r.as(t, adminToken).post("/streams/plan", newStreamForm()))
+	r.as(t, adminToken).post("/streams/apply", url.Values{"draft": {name}}).says(t, http.StatusConflict)
+	r.as(t, adminToken).post("/streams/apply", url.Values{"draft": {""}}).says(t, http.StatusConflict)
+}
+
+func TestStreamIsEditedAndKeepsItsSecret(t *testing.T) {
+	r := newRig(t, admintest.World())
+	b := r.as(t, adminToken)
+	b.get("/streams/acme-splunk/edit").says(t, http.StatusOK, "there is one; empty keeps it", "https://splunk.acme.example:8088")
+	b.get("/streams/globex-files/edit").says(t, http.StatusConflict, "stands in a configuration file")
+	form := url.Values{
+		"former": {"acme-splunk"}, "kind": {"splunk"}, "id": {"acme-splunk"}, "organization_id": {admintest.Acme}, "format": {"workos"}, "start": {"now"},
+		"actions": {"user.*, sso.delete_connection"}, "setting.url": {"https://splunk.acme.example:8088"}, "setting.index": {"other"}, "setting.acknowledge": {"true"},
+	}
+	plan := b.post("/streams/plan", form)
+	plan.says(t, http.StatusOK, "Plan: update acme-splunk", "/splunk/index", "audit", "other", "the cursor stays")
+	plan.saysNothing(t, "/splunk/token")
+	b.follow(b.post("/streams/apply", url.Values{"draft": {draftOf(t, plan)}})).says(t, http.StatusOK, "acme-splunk: changed", "other")
+	delete(form, "csrf")
+	b.post("/streams/plan", form).says(t, http.StatusOK, "there is nothing to change")
+}
+
+func TestWholeDocument(t *testing.T) {
+	b := newRig(t, admintest.World()).as(t, adminToken)
+	page := b.get("/streams/acme-splunk/edit?whole=yes")
+	m := regexp.MustCompile(`(?s)<textarea[^>]*>(.*?)</textarea>`).FindStringSubmatch(page.text)
+	if m == nil {
+		t.Fatal("no document")
+	}
+	document := html.UnescapeString(m[1])
+	plan := b.post("/streams/plan", url.Values{"former": {"acme-splunk"}, "document": {document}})
+	plan.says(t, http.StatusOK, "there is nothing to change") // what is shown is what is in force
+}
+
+func TestWhatIsWrongWithADraftStandsBesideTheForm(t *testing.T) {
+	b := newRig(t, admintest.World()).as(t, adminToken)
+	form := newStreamForm()
+	form.Set("id", "")
+	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "line 1, column 1 (/id): required")
+	form.Set("csrf", b.csrf())
+	req := b.request(http.MethodPost, "/streams/plan", strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded", "HX-Request", "true")
+	got := b.do(req)
+	got.says(t, http.StatusOK, "line 1, column 1 (/id): required")
+	got.saysNothing(t, "<html", secretValue)
+	form.Set("more", "{")
+	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "More settings")
+}
+
+func TestDraftIsTestedBeforeItIsApplied(t *testing.T) {
+	r := newRig(t, admintest.World())
+	b := r.as(t, adminToken)
+	name := draftOf(t, b.post("/streams/plan", newStreamForm()))
+	b.post("/streams/test-draft", url.Values{"draft": {name}}).says(t, http.StatusOK, "The destination has taken the event", "Nothing was changed")
+	r.did(t, "new-splunk: tested as a draft by the-admin")
+	b.follow(b.post("/streams/apply", url.Values{"draft": {name}})).says(t, http.StatusOK, "created")
+}
