@@ -48,7 +48,7 @@ race: ## run the tests with the race detector (needs a C compiler)
 
 .PHONY: vet
 vet: ## go vet, the integration tests included
-	go vet -tags integration $(PATTERNS)
+	go vet -tags integration,browser $(PATTERNS)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint templ-check ## golangci-lint, and whether the console's pages are generated anew

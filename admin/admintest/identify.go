@@ -5,7 +5,6 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/schema"
-	"github.com/auditstream/auditstream/sinks"
 )
 
 var _ admin.Identifier = (*Service)(nil)
@@ -31,22 +30,6 @@ func (s *Service) IdentifyDraft(d admin.Draft) (id, organizationID string, err e
 		return "", "", err
 	}
 	return doc.ID, doc.OrganizationID, nil
-}
-
-// TestDraft implements [admin.StreamService].
-func (s *Service) TestDraft(ctx context.Context, d admin.Draft, c admin.Change, step func(sinks.Step)) (string, error) {
-	doc, err := parse(d)
-	if err != nil {
-		return "", err
-	}
-	s.mu.Lock()
-	var other admin.Stream
-	for _, st := range s.streams {
-		other = st // the answer is the same for all destinations
-	}
-	s.deeds = append(s.deeds, deed(doc.ID, "draft tested", c))
-	s.mu.Unlock()
-	return s.TestStream(ctx, other.ID, c, step)
 }
 
 // Try implements [admin.StreamService]. Its streams pass events on as they are.

@@ -134,6 +134,20 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// Over TLS, also where a proxy ends it, the cookie is the host's alone.
+func TestCookieOverTLS(t *testing.T) {
+	b := newRig(t, admintest.World()).browser(t)
+	req := b.request(http.MethodPost, "/login", strings.NewReader(url.Values{"token": {viewerToken}}.Encode()),
+		"Content-Type", "application/x-www-form-urlencoded", "X-Forwarded-Proto", "https")
+	got := b.do(req)
+	if c := got.header.Get("Set-Cookie"); !strings.HasPrefix(c, "__Host-") || !strings.Contains(c, "Secure") || strings.Contains(c, "Domain") {
+		t.Errorf("cookie %q", c)
+	}
+	if got.header.Get("Strict-Transport-Security") == "" {
+		t.Error("the browser is not told to come over TLS from now on")
+	}
+}
+
 // Pages hold nothing that the policy forbids, so that it never has to stop anything of ours.
 func TestNoInlineScriptsOrStyles(t *testing.T) {
 	b := newRig(t, admintest.World()).as(t, adminToken)

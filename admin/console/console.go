@@ -22,14 +22,11 @@ import (
 
 // Config is what the console needs.
 type Config struct {
-	// Service is the control plane as a caller may use it.
-	Service func(admin.Caller) admin.Service
+	// Service is the control plane as a caller may use it, or why there is none at present.
+	Service func(admin.Caller) (admin.Service, error)
 	// Caller says whose token has a digest; false: nobody's. It is asked at each request, so
 	// that a session ends with the token that it was begun with. The token itself is not kept.
-	Caller func(digest [sha256.Size]byte) (admin.Caller, bool)
-	// Secure says that browsers come over TLS although a proxy ends it before us. Requests
-	// that come over TLS themselves need no word.
-	Secure  bool
+	Caller  func(digest [sha256.Size]byte) (admin.Caller, bool)
 	Version string
 	Log     *zap.Logger
 }

@@ -41,7 +41,7 @@ func newRig(tb testing.TB, service *admintest.Service) *rig {
 		r.callers[sha256.Sum256([]byte(token))] = admin.Caller{Name: "the-" + string(role), Role: role}
 	}
 	h, err := console.New(console.Config{
-		Service: func(admin.Caller) admin.Service { return service },
+		Service: func(c admin.Caller) (admin.Service, error) { return admin.Confine(service, service, c), nil },
 		Caller: func(digest [sha256.Size]byte) (admin.Caller, bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

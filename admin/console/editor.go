@@ -269,7 +269,7 @@ func (v *visit) plan() error {
 	}
 	p := v.page("Plan for "+plan.ID, "Streams")
 	if fragment {
-		return v.write(http.StatusOK, planPart(p, d, plan))
+		return v.write(planPart(p, d, plan))
 	}
 	return v.show(p, planPage(p, d, plan))
 }
@@ -360,4 +360,3 @@ func value(d admin.Document) string {
 	}
 	return cell(setting(json.RawMessage(d)))
 }
-

@@ -15,15 +15,18 @@ import (
 // history is what is known of the last hours, of one stream or of all together.
 type history struct {
 	*admin.History
-	stream string // empty: all
+	stream  string // empty: all
+	problem string // why nothing is known
 }
 
-func (v *visit) historyOf(ctx context.Context, stream string) (*history, error) {
+// historyOf is what is known of the last hours. A page is whole without it: where streams
+// stand does not depend on what was measured.
+func (v *visit) historyOf(ctx context.Context, stream string) *history {
 	h, err := v.service.History(ctx, stream)
 	if err != nil {
-		return nil, err
+		return &history{History: &admin.History{}, stream: stream, problem: err.Error()}
 	}
-	return &history{cmp.Or(h, &admin.History{}), stream}, nil
+	return &history{History: cmp.Or(h, &admin.History{}), stream: stream}
 }
 
 // source is where the script finds the figures.

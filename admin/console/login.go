@@ -44,7 +44,7 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	_, value := c.sessions.begin(digest)
 	c.log.Info("logged in", zap.String("caller", caller.Name), zap.String("address", address))
-	http.SetCookie(w, c.cookie(r, value))
+	http.SetCookie(w, cookieOf(r, value))
 	http.Redirect(w, r, local(r.PostFormValue("next")), http.StatusSeeOther)
 }
 
@@ -56,7 +56,7 @@ func (c *console) logout(w http.ResponseWriter, r *http.Request) {
 		}
 		c.sessions.end(s)
 	}
-	http.SetCookie(w, c.cookie(r, ""))
+	http.SetCookie(w, cookieOf(r, ""))
 	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -166,14 +166,18 @@ const (
 	cookieNameSecure = "__Host-auditstream_session"
 )
 
-func (c *console) secure(r *http.Request) bool { return c.config.Secure || r.TLS != nil }
+// secure says whether the browser comes over TLS, which a proxy may end before us. Whoever
+// claims so without it harms nobody but himself: his browser drops the cookie.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
 
-func (c *console) cookie(r *http.Request, value string) *http.Cookie {
+func cookieOf(r *http.Request, value string) *http.Cookie {
 	k := &http.Cookie{
 		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		MaxAge: int(sessionTime / time.Second),
 	}
-	if c.secure(r) {
+	if secure(r) {
 		k.Name, k.Secure = cookieNameSecure, true
 	}
 	if value == "" {
@@ -184,7 +188,7 @@ func (c *console) cookie(r *http.Request, value string) *http.Cookie {
 
 // session is the one that a request belongs to, or nil. It ends with its token.
 func (c *console) session(r *http.Request, touch bool) *session {
-	k, err := r.Cookie(c.cookie(r, "").Name)
+	k, err := r.Cookie(cookieOf(r, "").Name)
 	if err != nil {
 		return nil
 	}

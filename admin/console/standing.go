@@ -92,11 +92,7 @@ func (v *visit) overview() error {
 	if err != nil {
 		return err
 	}
-	h, err := v.historyOf(v.r.Context(), "")
-	if err != nil {
-		return err
-	}
-	o := &overview{streams: list, history: h}
+	o := &overview{streams: list, history: v.historyOf(v.r.Context(), "")}
 	for _, s := range list {
 		if troubled(s) {
 			o.troubled = append(o.troubled, s)

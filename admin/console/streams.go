@@ -102,12 +102,8 @@ func (v *visit) stream() error {
 	if err != nil {
 		return err
 	}
-	h, err := v.historyOf(v.r.Context(), s.ID)
-	if err != nil {
-		return err
-	}
 	p := v.page(s.ID, "Streams")
-	return v.live(p, streamPage(p, *s, h))
+	return v.live(p, streamPage(p, *s, v.historyOf(v.r.Context(), s.ID)))
 }
 
 // streamFigure is one of the numbers at the head of a stream's page.

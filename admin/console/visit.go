@@ -45,8 +45,12 @@ func (c *console) visited(to route, bound time.Duration) http.HandlerFunc {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), bound)
 		defer cancel()
-		v := &visit{console: c, w: w, r: r.WithContext(ctx), session: s, caller: caller, service: c.config.Service(caller)}
-		if err := v.serve(to); err != nil {
+		v := &visit{console: c, w: w, r: r.WithContext(ctx), session: s, caller: caller}
+		service, err := c.config.Service(caller)
+		if v.service = service; err == nil {
+			err = v.serve(to)
+		}
+		if err != nil {
 			v.fail(err)
 		}
 	}
@@ -110,21 +114,21 @@ func (p *page) may(needed admin.Role) bool { return p.Caller.Role.Allows(needed)
 // show writes a page that stays as it is.
 func (v *visit) show(p *page, body templ.Component) error {
 	p.Notice = v.session.told()
-	return v.write(http.StatusOK, frame(p, body))
+	return v.write(frame(p, body))
 }
 
 // live writes a page that refreshes itself, or only the part of it that changes.
 func (v *visit) live(p *page, body templ.Component) error {
 	p.Live = true
 	if refresh(v.r) {
-		return v.write(http.StatusOK, live(p, body))
+		return v.write(live(p, body))
 	}
 	p.Notice = v.session.told()
-	return v.write(http.StatusOK, frame(p, live(p, body)))
+	return v.write(frame(p, live(p, body)))
 }
 
-func (v *visit) write(status int, c templ.Component) error {
-	write(v.w, v.r, status, c)
+func (v *visit) write(c templ.Component) error {
+	write(v.w, v.r, http.StatusOK, c)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,11 @@ func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
 		return err
 	}
 	now := &serving{}
+	if now.console, err = console.New(console.Config{
+		Service: now.confined, Caller: tokens.CallerOf, Version: a.Version, Log: a.Log.Named("console"),
+	}); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server := &http.Server{
 		Handler: now, ReadHeaderTimeout: adminHeaders, IdleTimeout: adminIdle, MaxHeaderBytes: adminHead,
 		ErrorLog: zap.NewStdLog(log),
@@ -150,7 +156,7 @@ func (a Administration) control(ctx context.Context, opts []kgo.Opt, tokens *adm
 			}
 			continue
 		}
-		if err := a.generation(ctx, opts, tokens, now, log); err != nil && ctx.Err() == nil {
+		if err := a.generate(ctx, opts, tokens, now, log); err != nil && ctx.Err() == nil {
 			log.Warn("the API begins anew", zap.Error(err))
 		}
 	}
@@ -160,8 +166,8 @@ func (a Administration) control(ctx context.Context, opts []kgo.Opt, tokens *adm
 // errTopicsRemade ends a generation.
 var errTopicsRemade = errors.New("a topic was made anew")
 
-// generation serves for as long as the topics are what they were.
-func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *admin.Tokens, now *serving, log *zap.Logger) error {
+// generate serves for as long as the topics are what they were.
+func (a Administration) generate(ctx context.Context, opts []kgo.Opt, tokens *admin.Tokens, now *serving, log *zap.Logger) error {
 	o, err := operate(ctx, opts, a.Config, a.keys, log)
 	if err != nil {
 		return err
@@ -169,21 +175,14 @@ func (a Administration) generation(ctx context.Context, opts []kgo.Opt, tokens *
 	defer o.Close()
 	control := NewControl(ControlConfig{Operator: o, Config: a.Config, Version: a.Version, Log: log})
 	defer control.Close()
-	pages, err := console.New(console.Config{
-		Service: func(c admin.Caller) admin.Service { return admin.Confine(control, control, c) }, Caller: tokens.CallerOf,
-		Secure: a.Config.Admin.TLS != nil, Version: a.Version, Log: log.Named("console"),
-	})
-	if err != nil {
-		return err
-	}
 	health := &pulse{}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return control.RunJobs(ctx) })
 	work.Go(func() error { return control.KeepHistory(ctx) })
 	work.Go(func() error { return o.watchTopics(ctx, health) })
-	now.serve(admin.NewServer(admin.Config{
-		Service: control, Identifier: control, Tokens: tokens, Console: pages, Log: log, Ready: health.gone,
-	}))
+	now.serve(&generation{control: control, api: admin.NewServer(admin.Config{
+		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone, Console: now.console,
+	})})
 	defer now.serve(nil)
 	return work.Wait()
 }
@@ -212,24 +211,40 @@ func (o *Operator) watchTopics(ctx context.Context, health *pulse) error {
 	}
 }
 
-// serving is the handler of the present generation.
-type serving struct{ now atomic.Pointer[http.Handler] }
+// serving is what is served of the present generation, and a console that outlasts it: its
+// sessions go on when a topic was made anew.
+type serving struct {
+	console http.Handler
+	now     atomic.Pointer[generation]
+}
 
-func (s *serving) serve(h http.Handler) {
-	if h == nil {
-		s.now.Store(nil)
-		return
+// generation is what serves for as long as the topics are what they were.
+type generation struct {
+	control *Control
+	api     http.Handler
+}
+
+func (s *serving) serve(g *generation) { s.now.Store(g) }
+
+// confined is the control plane as a caller may use it.
+func (s *serving) confined(c admin.Caller) (admin.Service, error) {
+	g := s.now.Load()
+	if g == nil {
+		return nil, admin.CodeUnavailable.Errorf("auditstream waits for Kafka")
 	}
-	s.now.Store(&h)
+	return admin.Confine(g.control, g.control, c), nil
 }
 
 // ServeHTTP answers also while there is no generation.
 func (s *serving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h := s.now.Load(); h != nil {
-		(*h).ServeHTTP(w, r)
-		return
+	switch g := s.now.Load(); {
+	case g != nil:
+		g.api.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/v1/"), r.URL.Path == "/healthz", r.URL.Path == "/readyz":
+		admin.NotReady(w, r)
+	default:
+		s.console.ServeHTTP(w, r)
 	}
-	admin.NotReady(w, r)
 }
 
 // certificate is one that is read again when its file has changed.
