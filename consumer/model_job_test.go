@@ -40,7 +40,7 @@ type simLetter struct {
 	uid    string // of the stream
 	x      *simRecord
 	marked bool
-	again  bool // it was written once more behind its mark, by an owner that repeats: nobody's job will mark it
+	again  bool // it was marked since the job began, and has come once more
 }
 
 // lettersOf are a partition's letters, by offset.
@@ -81,6 +81,9 @@ func (w *world) beginJob() {
 		t.Job, t.Topic, t.TopicID = TaskRedrive, "letters", lettersID
 		j.mended = w.tape.chance(60)
 		for _, p := range w.parts {
+			for _, l := range w.lettersOf(p.number) {
+				l.again = false
+			}
 			if n := len(w.lettersOf(p.number)); n > 0 {
 				t.Ranges = append(t.Ranges, Range{p.number, 0, int64(n)})
 			}
@@ -342,7 +345,7 @@ func (w *world) judgeLetters(r Range, at *lineProgress) {
 		}
 		refused := l.x.huge || l.x.invalid || l.x.poison && !j.mended || !j.line.all(l.x)
 		switch {
-		case l.again:
+		case l.again: // somebody's letter came after the mark: a stalled owner's, or what a crash repeats
 		case at.settled[int64(offset)] && !l.marked:
 			w.fail("15: %s is done, letter %d of %d was sent and is not marked", j.task.UID, offset, r.Partition)
 		case !l.marked && !refused:
