@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -17,6 +18,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	commands := kafkaCommands()
 	commands["exits"] = exits
+	commands["eventually"] = eventually
 	hecCommands(commands)
 	commands["datadog"] = datadog
 	testscript.Run(t, testscript.Params{
@@ -24,6 +26,27 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames: true,
 		Cmds:               commands,
 	})
+}
+
+// scriptWait bounds what a script waits for: programs that start take long on a busy machine.
+const scriptWait = 2 * time.Minute
+
+// eventually SHELL runs a line of shell again and again until it succeeds.
+func eventually(ts *testscript.TestScript, negated bool, args []string) {
+	if negated || len(args) != 1 {
+		ts.Fatalf("usage: eventually SHELL")
+	}
+	limit := time.NewTimer(scriptWait)
+	defer limit.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for ts.Exec("sh", "-c", args[0]) != nil {
+		select {
+		case <-limit.C:
+			ts.Fatalf("this has not become true within %s: %s", scriptWait, args[0])
+		case <-again.C:
+		}
+	}
 }
 
 // exits CODE COMMAND [ARGUMENT…] runs a command that ends with that exit code.
