@@ -2,8 +2,11 @@ package producer
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/schema"
 )
 
 // Headers of an event's record.
@@ -18,6 +21,20 @@ const (
 	// EncodingJCS is canonical JSON after RFC 8785.
 	EncodingJCS = "jcs"
 )
+
+// Record is the record of an event, as Publish would send it, for programs that write it in
+// a transaction of their own. It sets the event's ID if it has none. The error lists every
+// violation.
+func Record(topic string, event *schema.Event, valid schema.Validator) (*kgo.Record, error) {
+	if event.ID == "" {
+		event.ID = schema.NewID(time.Now())
+	}
+	value, violations := valid.Encode(nil, event)
+	if err := violations.Err(); err != nil {
+		return nil, err
+	}
+	return newRecord(topic, event.OrganizationID, value), nil
+}
 
 // newRecord is the record of an event in its final form.
 func newRecord(topic, organization string, canonical []byte) *kgo.Record {

@@ -88,7 +88,7 @@ func (o *Operator) make(ctx context.Context, made consumer.Spec) (Done, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	var done Done
-	_, written, err := changeStreams(ctx, o.opts, o.topics, o.keys, o.log, func(have consumer.Specs) ([]consumer.Spec, error) {
+	_, written, err := changeStreamsTelling(ctx, o.opts, o.topics, o.keys, o.tell, o.log, func(have consumer.Specs) ([]consumer.Spec, error) {
 		for _, s := range have.Streams {
 			switch {
 			case s.UID == made.UID: // it is written, and the answer was lost

@@ -107,7 +107,7 @@ func (o *Operator) change(ctx context.Context, id string, d Deed, decide func(co
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	var done Done
-	_, written, err := changeStreams(ctx, o.opts, o.topics, o.keys, o.log, func(have consumer.Specs) ([]consumer.Spec, error) {
+	_, written, err := changeStreamsTelling(ctx, o.opts, o.topics, o.keys, o.tell, o.log, func(have consumer.Specs) ([]consumer.Spec, error) {
 		s, err := findStream(have, id)
 		if err != nil {
 			return nil, err

@@ -30,6 +30,7 @@ type Operator struct {
 	keys     *seal.Ring
 	ids      consumer.IDs
 	valid    schema.Validator
+	tell     *announcer
 	progress consumer.Following // what surveys have read of the progress
 	log      *zap.Logger
 }
@@ -59,6 +60,7 @@ func operate(ctx context.Context, opts []kgo.Opt, cfg *config.Config, keys *seal
 	}
 	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), keys: keys, log: log}
 	o.valid.OrganizationPattern = cfg.Events.OrganizationPattern
+	o.tell = &announcer{topic: o.topics.Events(), organization: cfg.Admin.Organization, valid: o.valid, log: log}
 	if err := o.look(ctx); err != nil {
 		client.Close()
 		return nil, err

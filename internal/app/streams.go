@@ -82,6 +82,13 @@ func tellRemoved(have []consumer.Spec, want []config.Stream, log *zap.Logger) {
 // stream twice, under two identities, and of two operators each decides knowing what the
 // other has done.
 func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, log *zap.Logger, decide func(consumer.Specs) ([]consumer.Spec, error)) (consumer.Specs, []consumer.Spec, error) {
+	return changeStreamsTelling(ctx, opts, topics, keys, nil, log, decide)
+}
+
+// changeStreamsTelling does the same and writes, in the same transaction, the audit events
+// that tell makes of the changes: each change has its event, and no event is about what was
+// not changed.
+func changeStreamsTelling(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, tell *announcer, log *zap.Logger, decide func(consumer.Specs) ([]consumer.Spec, error)) (consumer.Specs, []consumer.Spec, error) {
 	plain, err := kgo.NewClient(opts...)
 	if err != nil {
 		return consumer.Specs{}, nil, err
@@ -96,7 +103,7 @@ func changeStreams(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, key
 		if changes, err := decide(specs); err != nil || len(changes) == 0 {
 			return specs, nil, err
 		}
-		written, err := writeSpecs(ctx, opts, topics, keys, reader, decide, log)
+		written, err := writeSpecs(ctx, opts, topics, keys, reader, tell, decide, log)
 		if len(written) > 0 {
 			return specs, written, nil
 		}
@@ -129,7 +136,7 @@ func fenced(err error) bool {
 
 func compare(a, b string) int { return bytes.Compare([]byte(a), []byte(b)) }
 
-func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, reader *kafka.Reader, decide func(consumer.Specs) ([]consumer.Spec, error), log *zap.Logger) ([]consumer.Spec, error) {
+func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *seal.Ring, reader *kafka.Reader, tell *announcer, decide func(consumer.Specs) ([]consumer.Spec, error), log *zap.Logger) ([]consumer.Spec, error) {
 	writer, err := kgo.NewClient(append(slices.Clone(opts),
 		kgo.TransactionalID(topics.Streams()),
 		kgo.TransactionTimeout(10*time.Second),
@@ -157,10 +164,14 @@ func writeSpecs(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, keys *
 	if err != nil {
 		return nil, err
 	}
+	events, err := tell.ofChanges(specs.Streams, changes)
+	if err != nil {
+		return nil, err
+	}
 	if err := writer.BeginTransaction(); err != nil {
 		return nil, err
 	}
-	if err := writer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	if err := writer.ProduceSync(ctx, slices.Concat(records, events)...).FirstErr(); err != nil {
 		return nil, errors.Join(err, writer.EndTransaction(ctx, kgo.TryAbort))
 	}
 	if err := writer.EndTransaction(ctx, kgo.TryCommit); err != nil {

@@ -435,6 +435,276 @@ func DeadLettersRedriven(in DeadLettersRedrivenEvent) *schema.Event {
 	return e
 }
 
+// AuditLogStreamSkippedEvent is what an event of audit_log_stream.skipped holds.
+type AuditLogStreamSkippedEvent struct {
+	Common
+	ActorMetadata  AuditstreamActor
+	AuditLogStream AuditLogStreamSkippedAuditLogStream // target, required
+	Metadata       AuditLogStreamSkippedMetadata
+}
+
+// AuditLogStreamSkippedAuditLogStream is a target of type audit_log_stream.
+type AuditLogStreamSkippedAuditLogStream struct {
+	Ref
+	Metadata AuditLogStreamSkippedAuditLogStreamMetadata
+}
+
+// AuditLogStreamSkippedAuditLogStreamMetadata is the metadata of a target of type audit_log_stream.
+type AuditLogStreamSkippedAuditLogStreamMetadata struct {
+	Kind     string // Kind of destination.
+	Revision *int64 // Revision of the stream.
+}
+
+func (m AuditLogStreamSkippedAuditLogStreamMetadata) fields() fields {
+	f := fields{}
+	f.text("kind", m.Kind, false)
+	put(f, "revision", m.Revision)
+	return f
+}
+
+// AuditLogStreamSkippedMetadata is the metadata of an event of audit_log_stream.skipped.
+type AuditLogStreamSkippedMetadata struct {
+	Reason string
+	To     string // Required. Where to, in words.
+}
+
+func (m AuditLogStreamSkippedMetadata) fields() fields {
+	f := fields{}
+	f.text("reason", m.Reason, false)
+	f.text("to", m.To, true)
+	return f
+}
+
+// AuditLogStreamSkipped makes an event of audit_log_stream.skipped. The cursor of a stream was moved on purpose: forward over events that are then never delivered, or back to events that are delivered again.
+func AuditLogStreamSkipped(in AuditLogStreamSkippedEvent) *schema.Event {
+	e := in.event("audit_log_stream.skipped", 1)
+	actorMetadata(e, in.ActorMetadata.fields())
+	addTarget(e, "audit_log_stream", &in.AuditLogStream.Ref, in.AuditLogStream.Metadata.fields())
+	e.Targets = append(e.Targets, in.MoreTargets...)
+	if f := in.Metadata.fields(); len(f) > 0 {
+		e.Metadata = f
+	}
+	return e
+}
+
+// DeadLettersDiscardedEvent is what an event of audit_log_stream.dead_letters_discarded holds.
+type DeadLettersDiscardedEvent struct {
+	Common
+	ActorMetadata  AuditstreamActor
+	AuditLogStream DeadLettersDiscardedAuditLogStream // target, required
+	DeadLetter     *Ref                               // target, nil: none
+	Metadata       DeadLettersDiscardedMetadata
+}
+
+// DeadLettersDiscardedAuditLogStream is a target of type audit_log_stream.
+type DeadLettersDiscardedAuditLogStream struct {
+	Ref
+	Metadata DeadLettersDiscardedAuditLogStreamMetadata
+}
+
+// DeadLettersDiscardedAuditLogStreamMetadata is the metadata of a target of type audit_log_stream.
+type DeadLettersDiscardedAuditLogStreamMetadata struct {
+	Kind     string // Kind of destination.
+	Revision *int64 // Revision of the stream.
+}
+
+func (m DeadLettersDiscardedAuditLogStreamMetadata) fields() fields {
+	f := fields{}
+	f.text("kind", m.Kind, false)
+	put(f, "revision", m.Revision)
+	return f
+}
+
+// DeadLettersDiscardedMetadata is the metadata of an event of audit_log_stream.dead_letters_discarded.
+type DeadLettersDiscardedMetadata struct {
+	Letters   int64  // Required. How many.
+	Positions string // Partition and offset of the letters, with commas, cut short.
+	Reason    string
+}
+
+func (m DeadLettersDiscardedMetadata) fields() fields {
+	f := fields{}
+	f["letters"] = m.Letters
+	f.text("positions", m.Positions, false)
+	f.text("reason", m.Reason, false)
+	return f
+}
+
+// DeadLettersDiscarded makes an event of audit_log_stream.dead_letters_discarded. It was decided that events that a destination had refused are not to be delivered.
+func DeadLettersDiscarded(in DeadLettersDiscardedEvent) *schema.Event {
+	e := in.event("audit_log_stream.dead_letters_discarded", 1)
+	actorMetadata(e, in.ActorMetadata.fields())
+	addTarget(e, "audit_log_stream", &in.AuditLogStream.Ref, in.AuditLogStream.Metadata.fields())
+	addTarget(e, "dead_letter", in.DeadLetter, nil)
+	e.Targets = append(e.Targets, in.MoreTargets...)
+	if f := in.Metadata.fields(); len(f) > 0 {
+		e.Metadata = f
+	}
+	return e
+}
+
+// JobStoppedEvent is what an event of audit_log_stream.job_stopped holds.
+type JobStoppedEvent struct {
+	Common
+	ActorMetadata  AuditstreamActor
+	AuditLogStream JobStoppedAuditLogStream // target, required
+	Metadata       JobStoppedMetadata
+}
+
+// JobStoppedAuditLogStream is a target of type audit_log_stream.
+type JobStoppedAuditLogStream struct {
+	Ref
+	Metadata JobStoppedAuditLogStreamMetadata
+}
+
+// JobStoppedAuditLogStreamMetadata is the metadata of a target of type audit_log_stream.
+type JobStoppedAuditLogStreamMetadata struct {
+	Kind     string // Kind of destination.
+	Revision *int64 // Revision of the stream.
+}
+
+func (m JobStoppedAuditLogStreamMetadata) fields() fields {
+	f := fields{}
+	f.text("kind", m.Kind, false)
+	put(f, "revision", m.Revision)
+	return f
+}
+
+// JobStoppedMetadata is the metadata of an event of audit_log_stream.job_stopped.
+type JobStoppedMetadata struct {
+	Job    string // Required. Id of the job.
+	Reason string
+	What   string // replay or redrive.
+}
+
+func (m JobStoppedMetadata) fields() fields {
+	f := fields{}
+	f.text("job", m.Job, true)
+	f.text("reason", m.Reason, false)
+	f.text("what", m.What, false)
+	return f
+}
+
+// JobStopped makes an event of audit_log_stream.job_stopped. A replay or a redrive was stopped; it goes on when it is resumed.
+func JobStopped(in JobStoppedEvent) *schema.Event {
+	e := in.event("audit_log_stream.job_stopped", 1)
+	actorMetadata(e, in.ActorMetadata.fields())
+	addTarget(e, "audit_log_stream", &in.AuditLogStream.Ref, in.AuditLogStream.Metadata.fields())
+	e.Targets = append(e.Targets, in.MoreTargets...)
+	if f := in.Metadata.fields(); len(f) > 0 {
+		e.Metadata = f
+	}
+	return e
+}
+
+// JobResumedEvent is what an event of audit_log_stream.job_resumed holds.
+type JobResumedEvent struct {
+	Common
+	ActorMetadata  AuditstreamActor
+	AuditLogStream JobResumedAuditLogStream // target, required
+	Metadata       JobResumedMetadata
+}
+
+// JobResumedAuditLogStream is a target of type audit_log_stream.
+type JobResumedAuditLogStream struct {
+	Ref
+	Metadata JobResumedAuditLogStreamMetadata
+}
+
+// JobResumedAuditLogStreamMetadata is the metadata of a target of type audit_log_stream.
+type JobResumedAuditLogStreamMetadata struct {
+	Kind     string // Kind of destination.
+	Revision *int64 // Revision of the stream.
+}
+
+func (m JobResumedAuditLogStreamMetadata) fields() fields {
+	f := fields{}
+	f.text("kind", m.Kind, false)
+	put(f, "revision", m.Revision)
+	return f
+}
+
+// JobResumedMetadata is the metadata of an event of audit_log_stream.job_resumed.
+type JobResumedMetadata struct {
+	Job    string // Required. Id of the job.
+	Reason string
+	What   string // replay or redrive.
+}
+
+func (m JobResumedMetadata) fields() fields {
+	f := fields{}
+	f.text("job", m.Job, true)
+	f.text("reason", m.Reason, false)
+	f.text("what", m.What, false)
+	return f
+}
+
+// JobResumed makes an event of audit_log_stream.job_resumed. A replay or a redrive that was stopped goes on.
+func JobResumed(in JobResumedEvent) *schema.Event {
+	e := in.event("audit_log_stream.job_resumed", 1)
+	actorMetadata(e, in.ActorMetadata.fields())
+	addTarget(e, "audit_log_stream", &in.AuditLogStream.Ref, in.AuditLogStream.Metadata.fields())
+	e.Targets = append(e.Targets, in.MoreTargets...)
+	if f := in.Metadata.fields(); len(f) > 0 {
+		e.Metadata = f
+	}
+	return e
+}
+
+// JobForgottenEvent is what an event of audit_log_stream.job_forgotten holds.
+type JobForgottenEvent struct {
+	Common
+	ActorMetadata  AuditstreamActor
+	AuditLogStream JobForgottenAuditLogStream // target, required
+	Metadata       JobForgottenMetadata
+}
+
+// JobForgottenAuditLogStream is a target of type audit_log_stream.
+type JobForgottenAuditLogStream struct {
+	Ref
+	Metadata JobForgottenAuditLogStreamMetadata
+}
+
+// JobForgottenAuditLogStreamMetadata is the metadata of a target of type audit_log_stream.
+type JobForgottenAuditLogStreamMetadata struct {
+	Kind     string // Kind of destination.
+	Revision *int64 // Revision of the stream.
+}
+
+func (m JobForgottenAuditLogStreamMetadata) fields() fields {
+	f := fields{}
+	f.text("kind", m.Kind, false)
+	put(f, "revision", m.Revision)
+	return f
+}
+
+// JobForgottenMetadata is the metadata of an event of audit_log_stream.job_forgotten.
+type JobForgottenMetadata struct {
+	Job    string // Required. Id of the job.
+	Reason string
+	What   string // replay or redrive.
+}
+
+func (m JobForgottenMetadata) fields() fields {
+	f := fields{}
+	f.text("job", m.Job, true)
+	f.text("reason", m.Reason, false)
+	f.text("what", m.What, false)
+	return f
+}
+
+// JobForgotten makes an event of audit_log_stream.job_forgotten. A replay or a redrive was given up: what it had not sent it never will.
+func JobForgotten(in JobForgottenEvent) *schema.Event {
+	e := in.event("audit_log_stream.job_forgotten", 1)
+	actorMetadata(e, in.ActorMetadata.fields())
+	addTarget(e, "audit_log_stream", &in.AuditLogStream.Ref, in.AuditLogStream.Metadata.fields())
+	e.Targets = append(e.Targets, in.MoreTargets...)
+	if f := in.Metadata.fields(); len(f) > 0 {
+		e.Metadata = f
+	}
+	return e
+}
+
 // AuditLogStreamPortalViewedEvent is what an event of audit_log_stream.portal_viewed holds.
 type AuditLogStreamPortalViewedEvent struct {
 	Common

@@ -26,6 +26,8 @@ func TestEveryActionOfEverySource(t *testing.T) {
 		"auditstream": {
 			"audit_log_stream.created", "audit_log_stream.updated", "audit_log_stream.paused", "audit_log_stream.resumed", "audit_log_stream.deleted",
 			"audit_log_stream.tested", "audit_log_stream.replayed", "audit_log_stream.dead_letters_redriven", "audit_log_stream.portal_viewed",
+			"audit_log_stream.skipped", "audit_log_stream.dead_letters_discarded",
+			"audit_log_stream.job_stopped", "audit_log_stream.job_resumed", "audit_log_stream.job_forgotten",
 		},
 		"product": {
 			"auth.login.success", "auth.login.failure", "auth.logout", "auth.impersonate",

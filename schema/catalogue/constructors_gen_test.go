@@ -168,6 +168,96 @@ func constructed(occurredAt time.Time, actor schema.Actor, context *schema.Conte
 				Reason:  "example reason",
 			},
 		}),
+		"audit_log_stream.skipped": catalogue.AuditLogStreamSkipped(catalogue.AuditLogStreamSkippedEvent{
+			Common: common,
+			ActorMetadata: catalogue.AuditstreamActor{
+				Token: "example token",
+			},
+			AuditLogStream: catalogue.AuditLogStreamSkippedAuditLogStream{
+				Ref: catalogue.Ref{ID: "audit_log_stream_01JEXAMPLE00000000000000BB", Name: "Example audit log stream"},
+				Metadata: catalogue.AuditLogStreamSkippedAuditLogStreamMetadata{
+					Kind:     "example kind",
+					Revision: new(int64(3)),
+				},
+			},
+			Metadata: catalogue.AuditLogStreamSkippedMetadata{
+				Reason: "example reason",
+				To:     "example to",
+			},
+		}),
+		"audit_log_stream.dead_letters_discarded": catalogue.DeadLettersDiscarded(catalogue.DeadLettersDiscardedEvent{
+			Common: common,
+			ActorMetadata: catalogue.AuditstreamActor{
+				Token: "example token",
+			},
+			AuditLogStream: catalogue.DeadLettersDiscardedAuditLogStream{
+				Ref: catalogue.Ref{ID: "audit_log_stream_01JEXAMPLE00000000000000BB", Name: "Example audit log stream"},
+				Metadata: catalogue.DeadLettersDiscardedAuditLogStreamMetadata{
+					Kind:     "example kind",
+					Revision: new(int64(3)),
+				},
+			},
+			DeadLetter: &catalogue.Ref{ID: "dead_letter_01JEXAMPLE00000000000000BB", Name: "Example dead letter"},
+			Metadata: catalogue.DeadLettersDiscardedMetadata{
+				Letters:   3,
+				Positions: "example positions",
+				Reason:    "example reason",
+			},
+		}),
+		"audit_log_stream.job_stopped": catalogue.JobStopped(catalogue.JobStoppedEvent{
+			Common: common,
+			ActorMetadata: catalogue.AuditstreamActor{
+				Token: "example token",
+			},
+			AuditLogStream: catalogue.JobStoppedAuditLogStream{
+				Ref: catalogue.Ref{ID: "audit_log_stream_01JEXAMPLE00000000000000BB", Name: "Example audit log stream"},
+				Metadata: catalogue.JobStoppedAuditLogStreamMetadata{
+					Kind:     "example kind",
+					Revision: new(int64(3)),
+				},
+			},
+			Metadata: catalogue.JobStoppedMetadata{
+				Job:    "example job",
+				Reason: "example reason",
+				What:   "example what",
+			},
+		}),
+		"audit_log_stream.job_resumed": catalogue.JobResumed(catalogue.JobResumedEvent{
+			Common: common,
+			ActorMetadata: catalogue.AuditstreamActor{
+				Token: "example token",
+			},
+			AuditLogStream: catalogue.JobResumedAuditLogStream{
+				Ref: catalogue.Ref{ID: "audit_log_stream_01JEXAMPLE00000000000000BB", Name: "Example audit log stream"},
+				Metadata: catalogue.JobResumedAuditLogStreamMetadata{
+					Kind:     "example kind",
+					Revision: new(int64(3)),
+				},
+			},
+			Metadata: catalogue.JobResumedMetadata{
+				Job:    "example job",
+				Reason: "example reason",
+				What:   "example what",
+			},
+		}),
+		"audit_log_stream.job_forgotten": catalogue.JobForgotten(catalogue.JobForgottenEvent{
+			Common: common,
+			ActorMetadata: catalogue.AuditstreamActor{
+				Token: "example token",
+			},
+			AuditLogStream: catalogue.JobForgottenAuditLogStream{
+				Ref: catalogue.Ref{ID: "audit_log_stream_01JEXAMPLE00000000000000BB", Name: "Example audit log stream"},
+				Metadata: catalogue.JobForgottenAuditLogStreamMetadata{
+					Kind:     "example kind",
+					Revision: new(int64(3)),
+				},
+			},
+			Metadata: catalogue.JobForgottenMetadata{
+				Job:    "example job",
+				Reason: "example reason",
+				What:   "example what",
+			},
+		}),
 		"audit_log_stream.portal_viewed": catalogue.AuditLogStreamPortalViewed(catalogue.AuditLogStreamPortalViewedEvent{
 			Common: common,
 			ActorMetadata: catalogue.AuditstreamActor{
