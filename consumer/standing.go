@@ -24,7 +24,7 @@ func newGauges() gauges {
 		return prometheus.NewDesc("auditstream_partition_"+name, help, []string{"kind", "partition"}, nil)
 	}
 	return gauges{
-		lagEvents:   stream("lag_events", "Offsets between the stream's cursors and the ends of the partitions that this process owns: an upper bound of the events that wait."),
+		lagEvents:   stream("lag_events", "Events that wait for the stream in the partitions that this process owns; offsets that nobody has looked at yet count as events."),
 		lagSeconds:  stream("lag_seconds", "Age of the oldest event that is not settled for the stream in the partitions that this process owns; 0 when none waits; absent while that is not known, as it may be for a moment after a start."),
 		lanes:       stream("lanes", "Lanes of the stream in this process, by state: active, error, invalid, paused.", "state"),
 		catchingUp:  stream("lanes_catching_up", "Lanes of the stream in this process that are behind the live reader and read from Kafka again."),
@@ -147,7 +147,7 @@ func (g *Group) standings(out map[string]*standing, labels *shown, now time.Time
 				continue
 			}
 			if l == nil {
-				st.lag += max(0, end-max(p.position.Load(), p.from[s.index]))
+				st.lag += max(0, end-max(p.position.Load(), p.from[s.index])) // none of them was looked at
 				continue
 			}
 			l.mu.Lock()
@@ -161,7 +161,7 @@ func (g *Group) standings(out map[string]*standing, labels *shown, now time.Time
 // stands adds where the lane stands, in a partition with that end. The caller holds mu, and
 // the partition's.
 func (l *lane) stands(st *standing, end int64, now time.Time) {
-	st.lag += max(0, end-l.cursor())
+	st.lag += min(max(0, l.tally.matched-l.counts.accounted())+max(0, end-l.countedTo()), max(0, end-l.cursor()))
 	st.lanes[l.health.state]++
 	st.used = max(st.used, l.used(now))
 	l.waits(func(_ *chunk, p *part) { st.unconfirmed += p.to - p.from })

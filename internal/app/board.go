@@ -9,7 +9,8 @@ import (
 )
 
 // boardAge is how old an answer may be: pages and clients that ask at the same time share
-// one survey.
+// one survey. Where a survey takes longer, of very many streams, an answer may be as old as
+// that, so that surveying takes half of the time at most.
 const boardAge = time.Second
 
 // board is where the streams stand as they were last surveyed.
@@ -17,6 +18,7 @@ type board struct {
 	turn chan struct{} // held by whoever surveys; whoever waits for it gets what was found
 	list []consumer.Status
 	at   time.Time
+	took time.Duration // the last survey
 }
 
 func newBoard() *board { return &board{turn: make(chan struct{}, 1)} }
@@ -29,12 +31,12 @@ func (b *board) statuses(ctx context.Context, survey func(context.Context) ([]co
 		return nil, time.Time{}, ctx.Err()
 	}
 	defer func() { <-b.turn }()
-	if began := time.Now(); b.list == nil || began.Sub(b.at) > boardAge {
+	if began := time.Now(); b.list == nil || began.Sub(b.at) > max(boardAge, b.took) {
 		list, err := survey(ctx)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		b.list, b.at = slices.Clip(list), time.Now()
+		b.list, b.at, b.took = slices.Clip(list), time.Now(), time.Since(began)
 	}
 	return b.list, b.at, nil
 }
