@@ -116,6 +116,8 @@ type Stream struct {
 	Owner          string   `json:"owner"`   // who changes its settings: "file" or "api"
 	OrganizationID string   `json:"organization_id"`
 	Actions        []string `json:"actions,omitempty"`
+	Filter         string   `json:"filter,omitempty"` // beside Actions: an expression
+	Mask           Document `json:"mask,omitempty"`   // as in a draft, without any secret
 	Format         string   `json:"format"`
 	Kind           string   `json:"kind"`
 	Settings       Document `json:"settings"` // without any secret

@@ -63,7 +63,7 @@ func ParseDraft(data []byte, kinds []sinks.Kind, organizations *regexp.Regexp) (
 		return nil, asError([]Problem{*problem}, 0)
 	}
 	d := newDecoder(name, len(data), kinds)
-	d.secrets = placesSealed
+	d.secrets, d.lines = placesSealed, linesOf(data)
 	s := d.draft(root, organizations)
 	if len(d.problems) > 0 {
 		return nil, asError(d.problems, d.more)
@@ -139,7 +139,7 @@ func ParseDeclared(name string, data []byte, kinds []sinks.Kind, organizations *
 		return nil, asError([]Problem{{File: name, Line: 1, Message: fmt.Sprintf("the file has more than %d bytes", MaxFile)}}, 0)
 	}
 	d := newDecoder(name, len(data), kinds)
-	d.secrets = placesEither
+	d.secrets, d.lines = placesEither, linesOf(data)
 	out := []Declared{}
 	none := true // not even an empty list
 	reader := yaml.NewDecoder(bytes.NewReader(asYAML(data)))
@@ -204,7 +204,8 @@ func (d *decoder) unique(streams []Declared) {
 	}
 }
 
-// Refs calls visit for each secret of the stream, with its JSON pointer in the document.
+// Refs calls visit for each secret of the stream's destination, with its JSON pointer in the
+// document.
 func (s *Stream) Refs(visit func(pointer string, r *secret.Ref) error) error {
 	return secret.Each("/"+secret.Escape(s.Kind), s.Settings, visit)
 }

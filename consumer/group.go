@@ -203,6 +203,7 @@ func (g *Group) open(spec Spec) (*stream, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
 	}
+	spec.Mask = slices.Clone(spec.Mask) // its keys are bound to this stream's place
 	if g.cfg.Bind != nil {
 		if err := g.cfg.Bind(spec, settings); err != nil {
 			return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/auditstream/auditstream/internal/secret"
@@ -15,6 +16,23 @@ type MaskRule struct {
 	Pointer string     `json:"pointer"`
 	With    string     `json:"with"`
 	Key     secret.Ref `json:"key,omitzero"` // of schema.MaskHMAC
+}
+
+// MarshalJSON writes the rule as the streams topic keeps it: a key that is sealed as it is
+// sealed, which [secret.Ref] by itself does not tell.
+func (r MaskRule) MarshalJSON() ([]byte, error) {
+	type plain MaskRule // without methods, or this would call itself
+	if r.Key.Sealed == "" {
+		return json.Marshal(plain(r))
+	}
+	type sealed struct {
+		Sealed string `json:"sealed"`
+	}
+	return json.Marshal(struct {
+		Pointer string `json:"pointer"`
+		With    string `json:"with"`
+		Key     sealed `json:"key"`
+	}{r.Pointer, r.With, sealed{r.Key.Sealed}})
 }
 
 // Equal says whether two rules are the same.

@@ -73,6 +73,12 @@ func printStream(out io.Writer, s consumer.Status) error {
 	if len(spec.Actions) > 0 {
 		p("actions", "%s", strings.Join(spec.Actions, ", "))
 	}
+	if spec.Filter != "" {
+		p("filter", "%s", strings.Join(strings.Fields(spec.Filter), " "))
+	}
+	if len(spec.Mask) > 0 {
+		p("mask", "%s", app.MaskOf(spec))
+	}
 	p("destination", "%s %s", spec.Kind, app.Masked(spec.Settings))
 	p("format", "%s", spec.Format)
 	p("start", "%s", spec.Start)

@@ -83,6 +83,8 @@ type streamView struct {
 	Owner          string          `json:"owner"`
 	OrganizationID string          `json:"organization_id"`
 	Actions        []string        `json:"actions,omitempty"`
+	Filter         string          `json:"filter,omitempty"`
+	Mask           json.RawMessage `json:"mask,omitempty"` // keys are references, or masked
 	Format         string          `json:"format"`
 	Kind           string          `json:"kind"`
 	Settings       json.RawMessage `json:"settings"` // secrets are references, or masked
@@ -98,6 +100,7 @@ type streamView struct {
 func viewOf(s consumer.Status) streamView {
 	return streamView{
 		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
+		Filter: s.Spec.Filter, Mask: app.MaskOf(s.Spec),
 		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: app.Masked(s.Spec.Settings), Start: s.Spec.Start,
 		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s, Advice: app.Advice(s),
 		Hold: s.Spec.Hold, Changes: s.Spec.Changes,

@@ -35,8 +35,11 @@ func planRevised(s, next consumer.Spec, sealing *sealing) (*admin.Plan, error) {
 	if next.Epoch != s.Epoch {
 		texts = append(texts, "a new epoch begins there, because events are put elsewhere from then on")
 	}
-	if next.OrganizationID != s.OrganizationID || !slices.Equal(next.Actions, s.Actions) {
+	if next.OrganizationID != s.OrganizationID || !slices.Equal(next.Actions, s.Actions) || next.Filter != s.Filter {
 		texts = append(texts, "of the events under way, those that only the old or only the new selection carries may be sent or not")
+	}
+	if !slices.EqualFunc(next.Mask, s.Mask, consumer.MaskRule.Equal) {
+		texts = append(texts, "what is sent from then on is masked as the change says, what was sent before is not touched")
 	}
 	if next.Paused() {
 		texts = append(texts, "it stays paused")
@@ -58,6 +61,12 @@ func shown(s consumer.Spec) map[string]any {
 		}
 		out["actions"] = actions
 	}
+	if s.Filter != "" {
+		out["filter"] = s.Filter
+	}
+	if mask := shownMask(s); mask != nil {
+		out["mask"] = mask
+	}
 	if s.State == consumer.SpecPaused {
 		out["paused"] = true
 	}
@@ -65,6 +74,22 @@ func shown(s consumer.Spec) map[string]any {
 		out[s.Kind] = settings
 	}
 	return out
+}
+
+// shownMask is the mask of a spec as its owner writes it, nil without one.
+func shownMask(s consumer.Spec) []any {
+	var rules []any
+	for _, r := range s.Mask {
+		rule := map[string]any{"pointer": r.Pointer, "with": r.With}
+		switch {
+		case r.Key.Sealed != "":
+			rule["key"] = map[string]any{"sealed": r.Key.Sealed}
+		case !r.Key.IsZero():
+			rule["key"] = r.Key // a place, no secret
+		}
+		rules = append(rules, rule)
+	}
+	return rules
 }
 
 // differences are the settings that are not the same, by JSON pointer.

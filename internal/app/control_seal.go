@@ -48,12 +48,20 @@ func (c *Control) sealed(draft *config.Stream, uid string, former *consumer.Spec
 	if err := draft.Refs(func(pointer string, r *secret.Ref) error { return s.seal(top, pointer, r) }); err != nil {
 		return config.Stream{}, nil, err
 	}
+	out := *draft
+	out.Mask = slices.Clone(draft.Mask)
+	if err := maskKeys(out.Mask, func(pointer string, r *secret.Ref) error {
+		text, err := s.text(seal.Place{UID: s.uid, Pointer: pointer}, r)
+		*r = secret.Ref{Sealed: text}
+		return err
+	}); err != nil {
+		return config.Stream{}, nil, err
+	}
 	if len(s.wrong) > 0 {
 		e := admin.CodeInvalid.Errorf("%s", s.wrong[0].Pointer+": "+s.wrong[0].Message)
 		e.Problems = s.wrong
 		return config.Stream{}, nil, e
 	}
-	out := *draft
 	out.Written, err = canonical(document)
 	return out, s, err
 }
@@ -112,42 +120,52 @@ func (s *sealing) assume(document any) {
 
 // seal puts a sealed secret where a draft has one, or says to keep the one that is there.
 func (s *sealing) seal(document any, pointer string, r *secret.Ref) error {
-	at := seal.Place{UID: s.uid, Pointer: pointer, Origins: originsOf(s.stream.Settings)}
+	text, err := s.text(seal.Place{UID: s.uid, Pointer: pointer, Origins: originsOf(s.stream.Settings)}, r)
+	if err != nil || text == "" {
+		return err
+	}
+	if !config.Edit(document, pointer, map[string]any{"sealed": text}) {
+		return fmt.Errorf("%s: the draft has no secret there", pointer)
+	}
+	return nil
+}
+
+// text is the sealed secret that belongs to a place, empty if something is wrong with the
+// draft.
+func (s *sealing) text(at seal.Place, r *secret.Ref) (string, error) {
+	pointer := at.Pointer
 	had, has := s.former[pointer]
 	value, given := r.Value()
 	switch {
 	case given && s.keys == nil:
 		s.problem(pointer, "%v", seal.ErrNoKeys)
-		return nil
+		return "", nil
 	case given:
 		if present, err := s.keys.Open(had, at); has && err == nil && present == value {
 			break // it stays as it is
 		}
 		sealed, err := s.keys.Seal(value, at)
 		if err != nil {
-			return err
+			return "", err
 		}
 		had = sealed
 		s.fresh = append(s.fresh, pointer)
 	case !r.Keep():
-		return fmt.Errorf("%s: the secret is neither given nor kept", pointer)
+		return "", fmt.Errorf("%s: the secret is neither given nor kept", pointer)
 	case !has:
 		s.problem(pointer, "is to be kept, and the stream has no secret there: write {value: SECRET}")
-		return nil
+		return "", nil
 	default:
 		// Whoever may change the destination could otherwise have the secret sent to himself.
 		if _, err := s.keys.Open(had, at); errors.Is(err, seal.ErrMoved) {
 			s.problem(pointer, "was sealed for another destination than %s: whoever sends it elsewhere has to enter it again, as {value: SECRET}", strings.Join(at.Origins, ", "))
-			return nil
+			return "", nil
 		} else if err != nil {
 			s.problem(pointer, "cannot be kept: %v", err)
-			return nil
+			return "", nil
 		}
 	}
-	if !config.Edit(document, pointer, map[string]any{"sealed": had}) {
-		return fmt.Errorf("%s: the draft has no secret there", pointer)
-	}
-	return nil
+	return had, nil
 }
 
 // changes says which secret becomes another one, beside what the documents themselves tell.

@@ -130,6 +130,70 @@ func TestAStreamIsReadChangedAndWrittenBack(t *testing.T) {
 	}
 }
 
+// The key of a mask is sealed as any other secret is, and needs no second entry when the
+// destination changes: it is never sent there.
+func TestTheKeyOfAMaskIsSealed(t *testing.T) {
+	s, p, c := delivering(t)
+	masked := func(key, settings string) admin.Draft {
+		d := string(s.draft("acme", settings))
+		return admin.Draft(strings.TrimSuffix(strings.TrimSpace(d), "}") + `, "filter": "event.actor.type != 'robot'", "mask": [{"pointer": "/actor/id", "with": "hmac", "key": ` + key + `}]}`)
+	}
+	made, err := c.CreateStream(t.Context(), masked(`{"value": "a key of 16 bytes"}`, withToken), admin.Change{By: "ops"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.publish(0)
+	s.delivered(30)
+	for _, e := range s.splunk.Events() {
+		if text := fmt.Sprintf("%s", e.Event); !strings.Contains(text, `"actor":{"id":"hmac:`) {
+			t.Errorf("not masked: %s", text)
+		}
+	}
+	if got, want := string(made.Mask), `[{"key":{"sealed":true},"pointer":"/actor/id","with":"hmac"}]`; got != want || made.Filter == "" {
+		t.Errorf("shown as %s, %q", got, made.Filter)
+	}
+	kept, err := c.UpdateStream(t.Context(), "acme", masked(`{"sealed": true}`, `"token": {"value": "a-token"}, "index": "other"`), admin.Change{By: "ops"})
+	if err != nil || kept.Revision != 2 {
+		t.Fatal(kept, err)
+	}
+	specs, err := c.operator.Streams(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := specs[0].Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	for _, e := range p.logs.All() {
+		fmt.Fprint(&logged, e.Message, e.ContextMap())
+	}
+	for name, text := range map[string]string{"the record": string(record), "the log": logged.String(), "a dump": fmt.Sprintf("%+v %#v", specs, kept)} {
+		if strings.Contains(text, "a key of 16") {
+			t.Errorf("%s shows the key: %s", name, text)
+		}
+	}
+	before := specs[0].Mask[0].Key.Sealed
+	if again, n, err := c.operator.resealed(specs[0]); err != nil || n != 0 || again.Mask[0].Key.Sealed != before {
+		t.Errorf("sealed again although the key is the same: %d, %v", n, err)
+	}
+	for pointer, d := range map[string]admin.Draft{
+		"/mask/0/key":     masked(`{"env": "HOME"}`, withToken),
+		"/mask/0/pointer": admin.Draft(strings.ReplaceAll(string(masked(`{"sealed": true}`, withToken)), "/actor/id", "/id")),
+		"/filter":         admin.Draft(strings.ReplaceAll(string(masked(`{"sealed": true}`, withToken)), "actor.type", "actor.typ")),
+	} {
+		_, err := c.PlanStream(t.Context(), d)
+		e, ok := errors.AsType[*admin.Error](err)
+		if !ok || e.Code != admin.CodeInvalid || len(e.Problems) != 1 || e.Problems[0].Pointer != pointer || e.Problems[0].Line != 1 {
+			t.Errorf("%s: %v", pointer, err)
+		}
+	}
+	plan, err := c.PlanStream(t.Context(), masked(`{"value": "another key of 16"}`, withToken))
+	if err != nil || !strings.Contains(changesIn(plan), "/mask") || !strings.Contains(plan.Cursor, "masked as the change says") || strings.Contains(fmt.Sprintf("%s", changesIn(plan)), "another key") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
 // Else an edit would send the token to a stranger.
 func TestASecretDoesNotFollowItsStreamToAnotherDestination(t *testing.T) {
 	s, _, c := delivering(t)

@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/auditstream/auditstream/consumer"
 )
 
 // Masked are settings as they are shown: of a sealed secret only that it is there.
@@ -19,6 +21,19 @@ func Masked(settings json.RawMessage) json.RawMessage {
 		return json.RawMessage(`{}`)
 	}
 	return masked
+}
+
+// MaskOf is the mask of a stream as it is shown, nil without one.
+func MaskOf(s consumer.Spec) json.RawMessage {
+	rules := shownMask(s)
+	if rules == nil {
+		return nil
+	}
+	shown, err := json.Marshal(mask(rules))
+	if err != nil {
+		return json.RawMessage(`[]`)
+	}
+	return shown
 }
 
 // mask replaces every sealed secret in a document.

@@ -10,6 +10,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/seal"
+	"github.com/auditstream/auditstream/internal/secret"
 )
 
 // KeyUse is what a key is used for.
@@ -157,11 +158,23 @@ func (o *Operator) resealed(s consumer.Spec) (again consumer.Spec, n int, err er
 	if err != nil {
 		return again, 0, err
 	}
+	again.Mask = slices.Clone(s.Mask)
+	keys := map[string]*secret.Ref{} // of the mask, by JSON pointer
+	if err := maskKeys(again.Mask, func(pointer string, r *secret.Ref) error {
+		keys[pointer] = r
+		return nil
+	}); err != nil {
+		return again, 0, err
+	}
 	for pointer, text := range sealed {
 		if id, err := seal.KeyOf(text); err == nil && id == o.keys.Key() {
 			continue
 		}
 		at := seal.Place{UID: s.UID, Pointer: pointer, Origins: originsOf(settings)}
+		key := keys[pointer]
+		if key != nil {
+			at.Origins = nil
+		}
 		value, err := o.keys.Open(text, at)
 		if err != nil {
 			return again, 0, fmt.Errorf("stream %q: %s: %w", s.ID, pointer, err)
@@ -170,7 +183,9 @@ func (o *Operator) resealed(s consumer.Spec) (again consumer.Spec, n int, err er
 		if err != nil {
 			return again, 0, err
 		}
-		if !config.Edit(map[string]any{s.Kind: document}, pointer, map[string]any{"sealed": fresh}) {
+		if key != nil {
+			*key = secret.Ref{Sealed: fresh}
+		} else if !config.Edit(map[string]any{s.Kind: document}, pointer, map[string]any{"sealed": fresh}) {
 			return again, 0, fmt.Errorf("stream %q: %s: the settings have nothing there", s.ID, pointer)
 		}
 		n++

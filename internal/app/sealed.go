@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/secret"
@@ -21,18 +22,29 @@ func binder(keys *seal.Ring) func(consumer.Spec, sinks.Settings) error {
 				return e
 			}
 		}
-		origins := originsOf(settings)
-		return secret.Each("/"+spec.Kind, settings, func(pointer string, r *secret.Ref) error {
-			if spec.Owner != ownerFile && r.Named() {
-				return fmt.Errorf("%s: %s is a place on the machine that delivers, which only a configuration file may name", pointer, r)
+		bind := func(origins []string) func(string, *secret.Ref) error {
+			return func(pointer string, r *secret.Ref) error {
+				if spec.Owner != ownerFile && r.Named() {
+					return fmt.Errorf("%s: %s is a place on the machine that delivers, which only a configuration file may name", pointer, r)
+				}
+				if sealed := r.Sealed; sealed != "" {
+					at := seal.Place{UID: spec.UID, Pointer: pointer, Origins: origins}
+					r.Bind(func(context.Context) (string, error) { return keys.Open(sealed, at) })
+				}
+				return nil
 			}
-			if sealed := r.Sealed; sealed != "" {
-				at := seal.Place{UID: spec.UID, Pointer: pointer, Origins: origins}
-				r.Bind(func(context.Context) (string, error) { return keys.Open(sealed, at) })
-			}
-			return nil
-		})
+		}
+		if err := maskKeys(spec.Mask, bind(nil)); err != nil {
+			return err
+		}
+		return secret.Each("/"+spec.Kind, settings, bind(originsOf(settings)))
 	}
+}
+
+// maskKeys visits the keys of a mask. They are bound to no destination: none of them, and
+// nothing that tells one of them, ever leaves.
+func maskKeys[R config.Mask | consumer.MaskRule](rules []R, visit func(pointer string, r *secret.Ref) error) error {
+	return secret.Each("/mask", &rules, visit)
 }
 
 func originsOf(settings sinks.Settings) []string {
@@ -65,11 +77,14 @@ func sealedIn(s consumer.Spec) (map[string]string, error) {
 		return nil, err
 	}
 	found := map[string]string{}
-	err = secret.Each("/"+s.Kind, settings, func(pointer string, r *secret.Ref) error {
+	note := func(pointer string, r *secret.Ref) error {
 		if r.Sealed != "" {
 			found[pointer] = r.Sealed
 		}
 		return nil
-	})
-	return found, err
+	}
+	if err := maskKeys(s.Mask, note); err != nil {
+		return nil, err
+	}
+	return found, secret.Each("/"+s.Kind, settings, note)
 }
