@@ -133,7 +133,7 @@ func (r *request) condition() (version string, given bool, err error) {
 
 // deed is what is to be done in its body, for requests whose body is no document.
 type deed struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // change reads who changes something, why, and on which condition. The body is read into in,

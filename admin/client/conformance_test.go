@@ -45,7 +45,7 @@ func tokens() callers {
 // over is a client of a server of a service.
 func over(t *testing.T, s *admintest.Service, token string) admin.Service {
 	t.Helper()
-	server := httptest.NewServer(admin.NewServer(admin.Config{Service: s, Identifier: s, Tokens: tokens(), Log: zap.NewNop()}))
+	server := httptest.NewServer(described(t, admin.NewServer(admin.Config{Service: s, Identifier: s, Tokens: tokens(), Log: zap.NewNop()})))
 	t.Cleanup(server.Close)
 	c, err := client.New(client.Config{URL: server.URL, Token: func(context.Context) (string, error) { return token, nil }})
 	if err != nil {
