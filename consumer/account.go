@@ -108,6 +108,9 @@ func (l *lane) omit(offset int64) bool {
 		return false
 	}
 	l.next, l.dirty = offset+1, true
+	if l.stream.omitted != nil {
+		l.stream.omitted.Inc()
+	}
 	// One run for all that is filtered out between two queued events: there may be millions.
 	if n := len(l.beyond); n > 0 && l.head() != nil {
 		if r := &l.beyond[n-1]; r.what == fateFiltered && r.from > l.newest {

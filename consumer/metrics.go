@@ -24,6 +24,7 @@ type Metrics struct {
 	rejectedTotal     *prometheus.CounterVec
 	deadLetteredTotal *prometheus.CounterVec // by stream and reason
 	expiredTotal      *prometheus.CounterVec
+	filteredTotal     *prometheus.CounterVec
 	resentTotal       *prometheus.CounterVec
 	notedTotal        *prometheus.CounterVec   // by stream and what
 	age               *prometheus.HistogramVec // by stream
@@ -69,6 +70,7 @@ func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) 
 		rejectedTotal:     stream("rejected_total", "Events that the destination refuses for ever."),
 		deadLetteredTotal: stream("dead_lettered_total", "Events whose dead letter is acknowledged, by reason: rejected (by the destination), invalid (no valid event; of the stream _invalid), expiring (Kafka was about to forget them).", "reason"),
 		expiredTotal:      stream("expired_total", "Offsets that Kafka's retention took before delivery: lost events."),
+		filteredTotal:     stream("filtered_total", "Events that the stream's expression did not let through, each time that they were read."),
 		resentTotal:       stream("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
 		notedTotal:        stream("noted_total", "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.", "what"),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -96,7 +98,7 @@ func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) 
 // vectors are the figures by stream.
 func (m *Metrics) vectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal, m.age,
+		m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal, m.age,
 	}
 }
 
@@ -124,6 +126,9 @@ func (m *Metrics) unwatch(g *Group) {
 func (m *Metrics) know(streams []*stream) {
 	for _, s := range streams {
 		label := m.shown.add(s.spec.ID)
+		if s.omitted == nil { // else the stream is in use
+			s.omitted = m.filteredTotal.WithLabelValues(label)
+		}
 		for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.retriedTotal, m.rejectedTotal, m.expiredTotal, m.resentTotal} {
 			c.WithLabelValues(label)
 		}
@@ -142,7 +147,7 @@ func (m *Metrics) forget(id string) {
 		return
 	}
 	of := prometheus.Labels{"stream": id}
-	for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.resentTotal, m.notedTotal} {
+	for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal} {
 		c.DeletePartialMatch(of)
 	}
 	m.age.DeletePartialMatch(of)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/consumer/filter"
@@ -29,6 +30,8 @@ type stream struct {
 	index    int                 // of its lane in every partition, for as long as it is delivered
 	invalid  bool                // the one that takes what is no valid event to the dead letters
 	of       string              // uid of the stream that a job sends events of, whose own uid the spec has; else empty
+
+	omitted prometheus.Counter // events that its expression does not let through; nil before it is known
 
 	restored atomic.Pointer[Spec] // the same as a streams topic made anew has it; nil: none was
 }

@@ -22,6 +22,7 @@ type Client struct {
 	conns  *conns
 	limit  *limit
 	tracer trace.Tracer // nil: no traces
+	counts *metrics     // nil: none
 
 	reading    sync.WaitGroup // the goroutines that read the limit and forget the topic; added to with gate held, or before an event's memory is released
 	forgetting atomic.Bool    // the latter is under way
@@ -56,6 +57,9 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		conf: c, conns: &conns{}, limit: newLimit(),
 		memory: semaphore.NewWeighted(c.MaxBufferedBytes),
+	}
+	if client.counts, err = newMetrics(c.Metrics); err != nil {
+		return nil, fmt.Errorf("producer.Config.Metrics: %w", err)
 	}
 	if c.Traces != nil {
 		client.tracer = c.Traces.Tracer(instrumentation)

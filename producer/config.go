@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/internal/kafka/dial"
 	"github.com/auditstream/auditstream/schema"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
@@ -46,6 +47,10 @@ type Config struct {
 	MaxBufferedBytes int64
 
 	Logger *zap.Logger // nil: no log
+
+	// Metrics is where the figures of publishing are registered: events by outcome, the time
+	// until they are acknowledged, and the buffer. Several clients share them. nil: none.
+	Metrics prometheus.Registerer
 
 	// Traces has publishing appear in the caller's traces: a span for each event, which its
 	// record names (W3C Trace Context), so that delivery goes on in the same trace. A service

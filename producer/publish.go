@@ -160,7 +160,7 @@ func (k *call) wait(ctx context.Context) []error {
 
 // send hands one event over; finish is called exactly once, now or later.
 func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish func(error)) {
-	ctx, finish = c.traced(ctx, event, finish)
+	ctx, finish = c.traced(ctx, event, c.counts.counted(finish))
 	record, err := c.prepare(ctx, k, event)
 	if err != nil {
 		finish(err)
@@ -171,16 +171,19 @@ func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish 
 		finish(err)
 		return
 	}
+	c.counts.holds(size)
 	// Close waits for the gate: no event is handed to a library that was closed meanwhile.
 	c.gate.RLock()
 	defer c.gate.RUnlock()
 	if c.closed {
+		c.counts.holds(-size)
 		c.memory.Release(size)
 		finish(ErrClosed)
 		return
 	}
 	//nolint:contextcheck // not the caller's context: see call.deadline
 	c.kafka.Produce(k.deadline, record, func(_ *kgo.Record, err error) {
+		c.counts.holds(-size)
 		finish(c.explain(err))
 		c.memory.Release(size)
 	})
