@@ -86,13 +86,16 @@ func TestTheAPIBesideDelivery(t *testing.T) {
 	if status, _ := a.ask("GET", "/v1/streams", "nonsense", ""); status != 401 {
 		t.Error(status)
 	}
-	var list admin.StreamList
-	status, body := a.ask("GET", "/v1/streams", apiToken, "")
-	if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 || len(list.Streams) != 1 || list.Streams[0].ID != "everything" {
-		t.Error(status, body, err)
-	}
+	eventually(t, "the stream is listed", func() bool { // a list may be a moment old
+		var list admin.StreamList
+		status, body := a.ask("GET", "/v1/streams", apiToken, "")
+		if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 {
+			t.Fatal(status, body, err)
+		}
+		return len(list.Streams) == 1 && list.Streams[0].ID == "everything"
+	})
 	var now admin.Stream
-	status, body = a.ask("POST", "/v1/streams/everything/pause?wait=30s", apiToken, `{"reason": "test"}`)
+	status, body := a.ask("POST", "/v1/streams/everything/pause?wait=30s", apiToken, `{"reason": "test"}`)
 	if err := json.Unmarshal([]byte(body), &now); err != nil || status != 200 || now.Hold == nil || now.Hold.By != "ops" || now.Hold.Reason != "test" ||
 		now.Outcome == nil || !now.Outcome.Written || now.Outcome.InForce != 3 {
 		t.Error(status, body, err)
