@@ -24,6 +24,10 @@ endpoint) that behave as the real ones do. It publishes a sample feed, shows how
 events each stream has delivered, and prints where to look. A second start finds what was
 there. Ctrl-C stops it.
 
+DIR/splunk/settings.yaml says what the hosted Splunk is like, also while it runs: switch its
+token off, or make its requests small, and watch what auditstream does. docs/operating.md
+goes through that.
+
 Exit codes: 0 it was stopped, or with --once everything has arrived; 1 it could not begin, or
 with --once not everything has arrived within --timeout; 2 wrong arguments.`,
 		Example: `  auditstream dev

@@ -85,8 +85,13 @@ func (d Dev) Run(ctx context.Context) (err error) {
 		return err
 	}
 
+	splunkFile, err := d.devSplunkFile()
+	if err != nil {
+		return err
+	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
+	go d.administer(running, hosted.splunk, splunkFile)
 	delivered := make(chan error, 1)
 	go func() {
 		delivered <- Everything{Delivery{Config: cfg, Version: d.Version, Log: d.Log}}.run(running, opts)
@@ -319,7 +324,7 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	}
 	d.say("auditstream dev: an embedded Kafka, delivery and three destinations in one process")
 	p("Kafka", "%s   data in %s", broker, filepath.Join(d.Dir, "kafka"))
-	p("Splunk", "%s   events in %s", h.urls["splunk"], h.splunk.Path())
+	p("Splunk", "%s   events in %s, switches in %s", h.urls["splunk"], h.splunk.Path(), filepath.Join(filepath.Dir(h.splunk.Path()), "settings.yaml"))
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
 	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/auditstream/auditstream/sinks/sinktest/hec"
 )
 
 func TestDevSecrets(t *testing.T) {
@@ -64,6 +67,24 @@ func TestTheSampleFeedHasAnIDForEveryEvent(t *testing.T) {
 		seen[e.ID] = true
 		if again[i].ID != e.ID {
 			t.Errorf("event %d: another id at the next start, so nobody can tell whether it has arrived", i)
+		}
+	}
+}
+
+func TestTheHostedSplunkIsWhatItsFileSays(t *testing.T) {
+	for text, want := range map[string]devSplunkSettings{
+		"":                             {TokenEnabled: true, MaxContentLength: hec.MaxContentLength},
+		"token_enabled: false\n":       {MaxContentLength: hec.MaxContentLength},
+		"max_content_length: 2000\n":   {TokenEnabled: true, MaxContentLength: 2000},
+		fmt.Sprintf(devSplunkText, 10): {TokenEnabled: true, MaxContentLength: 10},
+	} {
+		if got, err := readDevSplunk([]byte(text)); err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"token: off", "max_content_length: 0", "max_content_length: much", "["} {
+		if got, err := readDevSplunk([]byte(text)); err == nil {
+			t.Errorf("%q is taken as %+v", text, got)
 		}
 	}
 }

@@ -53,6 +53,8 @@ type Server struct {
 	taking sync.RWMutex // held while events are taken in: before mu
 
 	mu       sync.Mutex
+	disabled bool                // guarded by mu
+	limit    int                 // of a request, in bytes, unpacked; guarded by mu
 	channels map[string]*channel // guarded by mu
 	queue    []queued            // guarded by mu
 	queues   bool                // guarded by mu
@@ -75,9 +77,24 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, events: events, channels: map[string]*channel{}}
+	s := &Server{config: c, events: events, disabled: c.Disabled, limit: c.MaxRequest, channels: map[string]*channel{}}
 	s.Handler = faults.New(s.routes())
 	return s, nil
+}
+
+// Administer changes what an administrator of Splunk may change while it runs: whether the
+// token is switched off, and the largest request in bytes, unpacked.
+func (s *Server) Administer(disabled bool, maxRequest int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disabled, s.limit = disabled, maxRequest
+}
+
+// administered is what Administer, or the Config, has said last.
+func (s *Server) administered() (disabled bool, maxRequest int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disabled, s.limit
 }
 
 // Events returns the durable events in order of arrival, the newest Config.Keep of them.

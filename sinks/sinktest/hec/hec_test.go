@@ -202,6 +202,22 @@ func TestRequestTooLargeNamesTheFirstObject(t *testing.T) {
 	}
 }
 
+func TestAnAdministratorChangesItWhileItRuns(t *testing.T) {
+	s := newServer(t, Config{})
+	s.Administer(true, MaxContentLength)
+	if _, answer := call(t, s, "POST", "/services/collector", `{"event":1}`, nil); answer != `{"text":"Token disabled","code":1}` {
+		t.Errorf("switched off: %s", answer)
+	}
+	s.Administer(false, 10)
+	if _, answer := call(t, s, "POST", "/services/collector", `{"event":1}`, nil); answer != `{"text":"Invalid data format","code":6,"invalid-event-number":0}` {
+		t.Errorf("too large: %s", answer)
+	}
+	s.Administer(false, 11)
+	if _, answer := call(t, s, "POST", "/services/collector", `{"event":1}`, nil); answer != `{"text":"Success","code":0}` || s.Len() != 1 {
+		t.Errorf("as before: %s, %d stored", answer, s.Len())
+	}
+}
+
 func TestAcknowledgement(t *testing.T) {
 	s := newServer(t, Config{Acknowledgement: true})
 	inA, inB := map[string]string{"X-Splunk-Request-Channel": channelA}, map[string]string{"X-Splunk-Request-Channel": channelB}

@@ -22,6 +22,7 @@ func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Get("Authorization")
 		scheme, token, _ := strings.Cut(header, " ")
+		disabled, _ := s.administered()
 		switch {
 		case header == "" && r.URL.Query().Has("token"):
 			write(w, answer{Code: codeQueryToken})
@@ -31,7 +32,7 @@ func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
 			write(w, answer{Code: codeNoScheme})
 		case subtle.ConstantTimeCompare([]byte(token), []byte(s.config.Token)) != 1:
 			write(w, answer{Code: codeInvalidToken})
-		case s.config.Disabled:
+		case disabled:
 			write(w, answer{Code: codeDisabled})
 		default:
 			next(w, r)
@@ -64,7 +65,8 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 }
 
 func (s *Server) unpack(r *http.Request) ([]byte, error) {
-	limit := int64(s.config.MaxRequest)
+	_, most := s.administered()
+	limit := int64(most)
 	var in io.Reader = r.Body
 	packed := false
 	switch r.Header.Get("Content-Encoding") {
