@@ -323,11 +323,13 @@ const testEvent = "audit_event_01JTESTTESTTESTTESTTESTTE"
 
 // draft is as much of a stream's document as is looked at here.
 type draft struct {
-	ID             string   `json:"id"`
-	OrganizationID string   `json:"organization_id"`
-	Actions        []string `json:"actions"`
-	Format         string   `json:"format"`
-	Start          string   `json:"start"`
+	ID             string          `json:"id"`
+	OrganizationID string          `json:"organization_id"`
+	Actions        []string        `json:"actions"`
+	Filter         string          `json:"filter"`
+	Mask           json.RawMessage `json:"mask"`
+	Format         string          `json:"format"`
+	Start          string          `json:"start"`
 	kind           string
 	settings       map[string]json.RawMessage
 }
@@ -375,6 +377,7 @@ func (d *draft) apply(st *admin.Stream) {
 	}
 	st.OrganizationID, st.Actions, st.Kind = d.OrganizationID, d.Actions, d.kind
 	st.Format, st.Start = cmp.Or(d.Format, "workos"), cmp.Or(d.Start, st.Start, "now")
+	st.Filter, st.Mask = d.Filter, d.Mask
 	st.Settings, _ = json.Marshal(settings) //nolint:errchkjson // values that were JSON before
 }
 
@@ -436,7 +439,7 @@ func members(st admin.Stream) map[string]string {
 	for name, value := range settings {
 		out["/"+st.Kind+"/"+name] = string(value)
 	}
-	for name, value := range map[string]any{"organization_id": st.OrganizationID, "actions": st.Actions, "format": st.Format, "start": st.Start} {
+	for name, value := range map[string]any{"filter": st.Filter, "mask": string(st.Mask), "organization_id": st.OrganizationID, "actions": st.Actions, "format": st.Format, "start": st.Start} {
 		text, _ := json.Marshal(value) //nolint:errchkjson // strings
 		out["/"+name] = string(text)
 	}

@@ -51,10 +51,11 @@ func World() *Service {
 			Status:   consumer.Status{State: consumer.StateActive, Since: ago(50 * time.Hour)},
 		},
 		{
-			ID: "acme-webhook", Owner: "api", OrganizationID: Acme, Kind: "https",
+			ID: "acme-webhook", Owner: "api", OrganizationID: Acme, Kind: "https", Filter: "event.actor.type == 'user'",
+			Mask:     admin.Document(`[{"pointer":"/actor/email","with":"drop"}]`),
 			Settings: admin.Document(`{"url":"https://hooks.acme.example/audit","secrets":[{"sealed":true}]}`),
-			Status:   consumer.Status{State: consumer.StatusPaused, Since: ago(26 * time.Hour)},
-			Hold:     &consumer.Change{What: "paused", By: "ada", At: *ago(26 * time.Hour), Reason: "their endpoint is being moved, OPS-812"},
+			Status:   consumer.Status{State: consumer.StatusPaused, Since: ago(92 * time.Hour)},
+			Hold:     &consumer.Change{What: "paused", By: "ada", At: *ago(92 * time.Hour), Reason: "their endpoint is being moved, OPS-812"},
 		},
 		{
 			ID: "globex-files", Owner: "file", OrganizationID: Globex, Kind: "file",
@@ -113,10 +114,28 @@ func lanes(st *admin.Stream, now time.Time) {
 		l.Cursor = l.End - l.Lag
 		l.Totals = consumer.Totals{Delivered: 361_000 - behind, DeadLettered: int64(p) * 2, Retried: behind / 20}
 		st.Lag += l.Lag
+		l.LagKind, l.Totals.Pending = consumer.LagExact, l.Lag
+		l.Totals.Filtered = 40
+		l.Totals.Matched = l.Totals.Delivered + l.Totals.Filtered + l.Totals.DeadLettered + l.Totals.Pending
+		st.Totals.Matched += l.Totals.Matched
+		st.Totals.Filtered += l.Totals.Filtered
+		st.Totals.Pending += l.Totals.Pending
 		st.Totals.Delivered += l.Totals.Delivered
 		st.Totals.DeadLettered += l.Totals.DeadLettered
 		st.Totals.Retried += l.Totals.Retried
 		st.Lanes = append(st.Lanes, l)
+	}
+	age := 0.0
+	st.LagKind = consumer.LagExact
+	st.LagSeconds = &age
+	if st.Lag > 0 && st.Since != nil {
+		age = now.Sub(*st.Since).Seconds()
+		const week = 7 * 24 * time.Hour
+		st.Oldest = st.Since
+		st.Retention = &consumer.Retention{Used: age / week.Seconds(), LossBegins: st.Since.Add(week), By: "time"}
+	}
+	if st.State == consumer.StateActive {
+		st.Rates.Delivered = consumer.Rate{Minute: 12.4, Five: 11.9, Hour: 10.2}
 	}
 }
 

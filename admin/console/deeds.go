@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -41,9 +42,13 @@ func (v *visit) named() (*admin.Stream, error) {
 
 func waitingText(s admin.Stream) string {
 	if s.Lag == 0 {
-		return "No event of it waits at the moment."
+		return "no event waits"
 	}
-	return "At most " + plural(s.Lag, "event of it waits", "events of it wait") + " at the moment."
+	most := ""
+	if s.LagKind == consumer.LagAtMost {
+		most = "at most "
+	}
+	return most + plural(s.Lag, "event waits", "events wait")
 }
 
 // outcome is what became of the change of a stream, in words.

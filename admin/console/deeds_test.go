@@ -34,7 +34,7 @@ func (b *browser) follow(a answer) answer {
 func TestPauseAndResume(t *testing.T) {
 	r := newRig(t, admintest.World())
 	b := r.as(t, operatorToken)
-	b.get("/streams/acme-splunk/pause").says(t, http.StatusOK, "its cursor stays", "5,520 events of it wait", "Reason")
+	b.get("/streams/acme-splunk/pause").says(t, http.StatusOK, "its cursor stays", "5,520 events wait", "Reason")
 	b.post("/streams/acme-splunk/pause", url.Values{"reason": {" "}}).says(t, http.StatusUnprocessableEntity, "a reason is required")
 	page := b.follow(b.post("/streams/acme-splunk/pause", url.Values{"reason": {"index is moved"}}))
 	page.says(t, http.StatusOK, "acme-splunk: paused; in force in all 3 partitions", "Paused by the-operator", "index is moved", "Resume")

@@ -41,9 +41,9 @@ type edit struct {
 	whole    bool // the document as a whole
 	document string
 
-	organization, actions, format, start string
-	settings                             map[string]json.RawMessage
-	more                                 string // settings that the form has no field for
+	organization, actions, filter, format, start string
+	settings                                     map[string]json.RawMessage
+	more                                         string // settings that the form has no field for
 }
 
 func (e *edit) formerID() string {
@@ -110,7 +110,7 @@ func (v *visit) editPage() error {
 	if err != nil {
 		return err
 	}
-	e := &edit{former: s, document: document, organization: s.OrganizationID, actions: strings.Join(s.Actions, ", "), format: s.Format, start: s.Start}
+	e := &edit{former: s, document: document, organization: s.OrganizationID, actions: strings.Join(s.Actions, ", "), filter: s.Filter, format: s.Format, start: s.Start}
 	k, known := kindNamed(s.Kind)
 	if e.kind, e.whole = k, v.r.FormValue("whole") == "yes"; !known {
 		e.kind, e.whole = kind{}, true
@@ -128,7 +128,7 @@ func (v *visit) editPage() error {
 	}
 	e.more = string(more)
 	// A field cannot show what a document can escape.
-	e.whole = e.whole || hides(string(s.Settings), s.OrganizationID, e.actions, s.Format, s.Start)
+	e.whole = e.whole || hides(string(s.Settings), s.OrganizationID, e.actions, s.Filter, s.Format, s.Start)
 	p := v.page("Edit "+s.ID, "Streams")
 	return v.show(p, editor(p, e))
 }
@@ -149,6 +149,12 @@ func documentOf(s *admin.Stream) (string, error) {
 	list := []member{{"id", s.ID}, {"organization_id", s.OrganizationID}}
 	if len(s.Actions) > 0 {
 		list = append(list, member{"actions", s.Actions})
+	}
+	if s.Filter != "" {
+		list = append(list, member{"filter", s.Filter})
+	}
+	if len(s.Mask) > 0 {
+		list = append(list, member{"mask", s.Mask})
 	}
 	list = append(list, member{"format", s.Format}, member{"start", s.Start}, member{s.Kind, s.Settings})
 	return document(list)
@@ -225,6 +231,12 @@ func (v *visit) draftOf() (admin.Draft, error) {
 	}
 	if len(globs) > 0 {
 		list = append(list, member{"actions", globs})
+	}
+	if filter := strings.TrimSpace(f.Get("filter")); filter != "" {
+		list = append(list, member{"filter", filter})
+	}
+	if s != nil && len(s.Mask) > 0 { // only the whole document has its rules
+		list = append(list, member{"mask", s.Mask})
 	}
 	list = append(list, member{"format", f.Get("format")})
 	if start := strings.TrimSpace(f.Get("start")); start != "" {

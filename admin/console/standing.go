@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -55,25 +54,55 @@ type fact struct {
 func facts(s admin.Stream) []fact {
 	var list []fact
 	if s.Lag > 0 {
-		list = append(list, fact{text: plural(s.Lag, "event waits", "events wait") + " at most"})
+		list = append(list, fact{text: waitingText(s)})
+	}
+	if s.Lag > 0 && s.Oldest != nil {
+		list = append(list, fact{text: "the oldest for " + span(time.Since(*s.Oldest))})
+	}
+	if r := s.Retention; r != nil && s.Lag > 0 {
+		list = append(list, fact{
+			text: fmt.Sprintf("%.0f %% of the retention used; loss begins %s, at %s", 100*r.Used, relative(r.LossBegins), exact(r.LossBegins)), bad: nearsLoss(s),
+		})
 	}
 	return list
 }
 
 // waiting is how many events wait for a stream.
-func waiting(s admin.Stream) string { return count(s.Lag) }
+func waiting(s admin.Stream) string {
+	if s.LagKind == consumer.LagAtMost && s.Lag > 0 {
+		return "≤ " + count(s.Lag)
+	}
+	return count(s.Lag)
+}
 
 // oldest is how long the oldest of them has been waiting.
-func oldest(admin.Stream) string { return "–" }
+func oldest(s admin.Stream) string {
+	switch {
+	case s.LagSeconds == nil:
+		return "not known"
+	case s.Lag == 0:
+		return "–"
+	}
+	return span(time.Duration(*s.LagSeconds * float64(time.Second)))
+}
+
+// nearsLoss says whether events will be lost if nobody does anything: half of the time that
+// Kafka keeps them is over.
+func nearsLoss(s admin.Stream) bool {
+	return s.Lag > 0 && s.Retention != nil && s.Retention.Used >= 0.5
+}
 
 // troubled says whether somebody has to do something about a stream.
 func troubled(s admin.Stream) bool {
-	return stateClass(s.State) == "bad"
+	return stateClass(s.State) == "bad" || nearsLoss(s) || s.BadRecord != ""
 }
 
 // severity is how a stream in trouble looks.
 func severity(s admin.Stream) string {
-	return cmp.Or(map[string]string{"bad": "bad"}[stateClass(s.State)], "warn")
+	if stateClass(s.State) == "bad" || nearsLoss(s) {
+		return "bad"
+	}
+	return "warn"
 }
 
 // maxAlerts bounds the streams in trouble that the overview lists.
@@ -107,29 +136,40 @@ func (v *visit) overview() error {
 // worst are the streams that the overview lists.
 func (o *overview) worst() []admin.Stream { return o.streams[:min(len(o.streams), 10)] }
 
-func (o *overview) waitingWord() string { return "Waiting, at most" }
-
+// waiting is how many events wait for all streams together.
 func (o *overview) waiting() string {
-	var sum int64
+	var sum admin.Stream
 	for _, s := range o.streams {
-		sum += s.Lag
+		if sum.Lag += s.Lag; s.LagKind == consumer.LagAtMost {
+			sum.LagKind = s.LagKind
+		}
 	}
-	return count(sum)
+	return waiting(sum)
 }
 
 // oldest is the age of the oldest event that waits for any stream.
 func (o *overview) oldest() string {
-	f := last(o.history.LagSeconds)
-	if f == nil {
+	at := o.oldestAt()
+	if at == nil {
 		return "–"
 	}
-	return span(time.Duration(*f * float64(time.Second)))
+	return span(time.Since(*at))
+}
+
+func (o *overview) oldestAt() *time.Time {
+	var first *time.Time
+	for _, s := range o.streams {
+		if s.Oldest != nil && (first == nil || s.Oldest.Before(*first)) {
+			first = s.Oldest
+		}
+	}
+	return first
 }
 
 // late says whether events wait longer than a healthy pipeline makes them.
 func (o *overview) late() bool {
-	f := last(o.history.LagSeconds)
-	return f != nil && *f > 60
+	at := o.oldestAt()
+	return at != nil && time.Since(*at) > time.Minute
 }
 
 // partitionNote is what is particular about a partition of a stream.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/a-h/templ"
 
@@ -109,37 +108,37 @@ func (v *visit) stream() error {
 // streamFigure is one of the numbers at the head of a stream's page.
 type streamFigure struct{ name, value, unit, class string }
 
-func streamFigures(s admin.Stream, h *history) []streamFigure {
-	bad := func(b bool) string {
-		if b {
-			return "bad"
-		}
-		return ""
+func streamFigures(s admin.Stream) []streamFigure {
+	list := []streamFigure{
+		{"Delivered, last minute", figure(s.Rates.Delivered.Minute), " / s", ""},
+		{"Delivered, last hour", figure(s.Rates.Delivered.Hour), " / s", ""},
+		{"Waiting", waiting(s), " events", ""},
+		{"Oldest event that waits", oldest(s), "", badIf(s.LagSeconds != nil && *s.LagSeconds > 60 && s.State != consumer.StateActive)},
 	}
+	if r := s.Retention; r != nil && s.Lag > 0 {
+		list = append(list, streamFigure{"Of the retention used", fmt.Sprintf("%.0f", 100*r.Used), " %", badIf(nearsLoss(s))})
+	}
+	return list
+}
+
+// account is what became of the events of a stream: the first is the sum of the others.
+func account(s admin.Stream) []streamFigure {
+	t := s.Totals
 	return []streamFigure{
-		{"Delivered", h.now(h.Delivered), " / s", ""},
-		{"Oldest event that waits", oldestOf(h), "", bad(lateness(h) > time.Minute && s.State != consumer.StateActive)},
-		{"Waiting, at most", waiting(s), " events", ""},
-		{"Delivered since its last move", count(s.Totals.Delivered), "", ""},
-		{"Dead-lettered", count(s.Totals.DeadLettered), "", bad(s.Totals.DeadLettered > 0)},
-		{"Tried again", count(s.Totals.Retried), "", ""},
-		{"Expired, at most", count(s.Totals.Expired), "", bad(s.Totals.Expired > 0)},
+		{"Matched", count(t.Matched), "", ""},
+		{"Delivered", count(t.Delivered), "", ""},
+		{"Filtered", count(t.Filtered), "", ""},
+		{"Dead-lettered", count(t.DeadLettered), "", badIf(t.DeadLettered > 0)},
+		{"Lost to retention", count(t.Lost), "", badIf(t.Lost > 0)},
+		{"Pending", count(t.Pending), "", ""},
 	}
 }
 
-func lateness(h *history) time.Duration {
-	f := last(h.LagSeconds)
-	if f == nil {
-		return 0
+func badIf(b bool) string {
+	if b {
+		return "bad"
 	}
-	return time.Duration(*f * float64(time.Second))
-}
-
-func oldestOf(h *history) string {
-	if last(h.LagSeconds) == nil {
-		return "–"
-	}
-	return span(lateness(h))
+	return ""
 }
 
 func owner(client string) string {
