@@ -43,6 +43,16 @@ func (s Selection) Match(organization, action []byte) bool {
 	return len(s.router.match(organization, action, nil)) > 0
 }
 
+// Wants says whether the event that i has found last belongs to the stream, by its filter too.
+// An error says that the filter has no verdict: such an event goes to the dead letters.
+func (s Selection) Wants(i *Inspector) (bool, error) {
+	c := &i.check
+	for _, of := range s.router.match(c.event.OrganizationID, c.event.Action, nil) {
+		return of.passes(c)
+	}
+	return false, nil
+}
+
 // ActionMatches says whether one of the globs, as they stand in a stream, lets an action
 // pass; no globs let every one.
 func ActionMatches(globs []string, action string) bool {

@@ -36,6 +36,9 @@ func completeAction(*cobra.Command, []string, string) ([]cobra.Completion, cobra
 // completedLetters bounds the letters that are offered: nobody reads more.
 const completedLetters = 50
 
+// maxReasonOffered bounds a reason beside a completion, in runes.
+const maxReasonOffered = 60
+
 // completeLetters offers the positions of open letters, the newest first, with what they are.
 func (f *deadletterFlags) completeLetters(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	const keep = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
@@ -52,7 +55,7 @@ func (f *deadletterFlags) completeLetters(cmd *cobra.Command, args []string, _ s
 		}
 		for _, l := range listing.Letters {
 			if at := l.Position.String(); !slices.Contains(args, at) {
-				out = append(out, cobra.CompletionWithDesc(at, printable(fmt.Sprintf("%s %s: %s", streamNames(l.Streams), l.Action, cut(l.Reason, maxReasonShown)))))
+				out = append(out, cobra.CompletionWithDesc(at, printable(fmt.Sprintf("%s %s: %s", streamNames(l.Streams), l.Action, cut(l.Reason, maxReasonOffered)))))
 			}
 		}
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,9 +20,7 @@ func leaves(c *cobra.Command) map[string]*cobra.Command {
 			continue
 		}
 		if sub.HasAvailableSubCommands() {
-			for name, leaf := range leaves(sub) {
-				out[name] = leaf
-			}
+			maps.Copy(out, leaves(sub))
 			continue
 		}
 		out[strings.TrimPrefix(sub.CommandPath(), "auditstream ")] = sub

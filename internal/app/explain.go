@@ -186,7 +186,11 @@ func (e *explainer) streams(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			w := whereabouts(fate{copy: c, status: st, start: starts[c.Partition], letters: letters})
+			dropped, err := e.dropped(ctx, c, st.Spec)
+			if err != nil {
+				return err
+			}
+			w := whereabouts(fate{copy: c, status: st, start: starts[c.Partition], letters: letters, dropped: dropped})
 			c.Streams = append(c.Streams, w)
 			if lane, ok := laneOf(st, c.Partition); ok && w.State == admin.WhereWaiting {
 				waits = append(waits, &waiting{copy: c, at: len(c.Streams) - 1, cursor: lane.Cursor, selection: st.Spec.Selection()})
@@ -207,6 +211,24 @@ func (e *explainer) streams(ctx context.Context) error {
 		e.out.Hints = append(e.out.Hints, "what was decided about dead letters may be out of date: "+e.unread.Error())
 	}
 	return nil
+}
+
+// dropped says whether a stream's filter lets a record not pass. It is asked of the record
+// itself, which what Kafka has no longer cannot be.
+func (e *explainer) dropped(ctx context.Context, c *admin.EventCopy, s consumer.Spec) (bool, error) {
+	if s.Filter == "" || c.Gone {
+		return false, nil
+	}
+	r, err := e.o.reader.ReadRecord(ctx, e.o.topics.Events(), c.Partition, c.Offset)
+	if err != nil {
+		return false, fmt.Errorf("read the event again: %w", err)
+	}
+	inspector := consumer.NewInspector(e.o.valid, e.o.ids.Events)
+	if event, _ := inspector.Event(r); event == nil || !s.Selection().Match(event.OrganizationID, event.Action) {
+		return false, nil
+	}
+	wants, undecided := s.Selection().Wants(inspector)
+	return !wants && undecided == nil, nil
 }
 
 func laneOf(st *consumer.Status, partition int32) (consumer.LaneStatus, bool) {

@@ -20,6 +20,7 @@ type fate struct {
 	status  *consumer.Status
 	start   int64               // where the stream's present epoch begins in the partition
 	letters []deadletter.Listed // about the record, the newest first
+	dropped bool                // the stream's filter does not let it pass
 }
 
 // whereabouts says where a record is on its way to a stream. The order of the questions
@@ -42,6 +43,12 @@ func whereabouts(f fate) admin.Whereabouts {
 	switch {
 	case !s.Selection().Match([]byte(f.copy.OrganizationID), []byte(f.copy.Action)):
 		why := fmt.Sprintf("the stream takes %s, and the action is %s", strings.Join(s.Actions, ", "), f.copy.Action)
+		if s.Revision > 1 && offset < lane.Cursor {
+			why += fmt.Sprintf("; that is so in its present revision %d: an earlier one may have taken it", s.Revision)
+		}
+		return set(admin.WhereFiltered, "%s", why)
+	case f.dropped:
+		why := "the stream's filter does not let it pass: " + s.Filter
 		if s.Revision > 1 && offset < lane.Cursor {
 			why += fmt.Sprintf("; that is so in its present revision %d: an earlier one may have taken it", s.Revision)
 		}
@@ -198,7 +205,10 @@ func counter(inspector *consumer.Inspector, list []*waiting) func(*kgo.Record) {
 			return
 		}
 		for _, w := range list {
-			if r.Offset >= w.cursor && r.Offset < w.copy.Offset && w.selection.Match(event.OrganizationID, event.Action) {
+			if r.Offset < w.cursor || r.Offset >= w.copy.Offset {
+				continue
+			}
+			if wants, err := w.selection.Wants(inspector); wants || err != nil {
 				w.n++
 			}
 		}

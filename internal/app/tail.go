@@ -97,7 +97,7 @@ func (s *sieve) pass(r *kgo.Record) (admin.TailEvent, bool) {
 	}
 	switch {
 	case len(s.q.Actions) > 0 && !consumer.ActionMatches(s.q.Actions, string(event.Action)),
-		s.selection != nil && !s.selection.Match(event.OrganizationID, event.Action),
+		s.selection != nil && !s.wanted(),
 		s.q.Actor != "" && actorOf(event.Value).ID != s.q.Actor:
 		return admin.TailEvent{}, false
 	}
@@ -106,6 +106,13 @@ func (s *sieve) pass(r *kgo.Record) (admin.TailEvent, bool) {
 		e.Event = bytes.Clone(event.Value)
 	}
 	return e, true
+}
+
+// wanted says whether the event that was looked at last belongs to the stream that is asked
+// for. What its filter has no verdict on goes to its dead letters, and is shown.
+func (s *sieve) wanted() bool {
+	wants, err := s.selection.Wants(s.inspector)
+	return wants || err != nil
 }
 
 // actor is what is looked at of who did it.
