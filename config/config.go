@@ -103,7 +103,8 @@ type Sealing struct {
 
 // Egress says which addresses destinations may have.
 type Egress struct {
-	Allow []egress.Prefix `json:"allow,omitempty"` // beside public ones; nil and empty differ: see egress.New
+	Allow    []egress.Prefix `json:"allow,omitempty"`     // beside public ones; nil and empty differ: see egress.New
+	AllowAPI []egress.Prefix `json:"allow_api,omitempty"` // likewise, of streams that are made over the API
 }
 
 // Retry bounds the pause before an attempt is repeated.

@@ -78,6 +78,7 @@ type BadSpec struct {
 	Time   time.Time // its append time
 	Why    string
 	Held   bool // no spec before it is known: the stream is not delivered, and its progress stays as it is
+	Alien  bool // it may be right all the same: a newer binary, or somebody with another key, wrote it
 }
 
 // held says whether there are streams that nobody can deliver, and that may begin below where

@@ -230,6 +230,9 @@ func (s Spec) Continue() Spec {
 	return s
 }
 
+// IsNewer says whether a record could not be read because a newer binary wrote it.
+func IsNewer(err error) bool { return errors.Is(err, errNewer) }
+
 // errNewer marks a persisted record of a version that this binary does not know.
 var errNewer = errors.New("written by a newer version of auditstream: upgrade before running it again")
 

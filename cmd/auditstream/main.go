@@ -16,6 +16,7 @@ const (
 	exitFailed = 1 // the work was not done, or not all of it
 	exitUsage  = 2 // wrong arguments or configuration: nothing was attempted
 	exitPartly = 3 // a job has come to its end, and not every event was delivered
+	exitUntold = 3 // of a command whose exit code 1 is an answer: there is none
 )
 
 // exitError carries an exit code up to main. A nil err prints nothing more.

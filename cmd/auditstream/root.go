@@ -34,6 +34,7 @@ func newRoot() *cobra.Command {
 		newPublish(),
 		newServe(),
 		newSchema(),
+		newSecrets(),
 		newStream(),
 		newTail(),
 		newValidate(),

@@ -21,10 +21,12 @@ These commands talk to Kafka alone: they see and change the same whichever proce
 delivers, and also when none does. Processes follow a change within a second.`,
 	}
 	cmd.AddCommand(
+		newStreamApply(),
 		newStreamDelete(),
 		newStreamGet(),
 		newStreamList(),
 		newStreamPause(),
+		newStreamPlan(),
 		newStreamReplay(),
 		newStreamResume(),
 		newStreamSkip(),

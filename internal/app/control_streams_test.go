@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/internal/egress"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/secret"
+	"github.com/auditstream/auditstream/sinks"
 )
 
 // keyed is a configuration with keys, whose API streams may go to this machine. The first
@@ -24,7 +25,7 @@ import (
 func (s *site) keyed(streams string, ids ...string) *config.Config {
 	s.t.Helper()
 	c := s.config(streams)
-	c.Delivery.Egress.Allow = []egress.Prefix{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
+	c.Delivery.Egress.AllowAPI = []egress.Prefix{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
 	for _, id := range ids {
 		path := filepath.Join(s.dir, "key-"+id)
 		if _, err := os.Stat(path); err != nil {
@@ -267,7 +268,8 @@ func TestPrivateAddressesAreClosedToStreamsOfTheAPI(t *testing.T) {
 	s := newSite(t)
 	s.there()
 	cfg := s.keyed(oneStream, "one")
-	cfg.Delivery.Egress.Allow = nil // a file's own streams may go to this machine
+	cfg.Delivery.Egress.AllowAPI = nil
+	cfg.Delivery.Egress.Allow = []egress.Prefix{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}} // for the file's own streams
 	run(t, Delivery{Config: cfg}).logged("partition taken")
 	c := s.control(cfg)
 	if _, err := c.CreateStream(t.Context(), s.draft("acme", withToken), admin.Change{By: "ops"}); err != nil {
@@ -396,4 +398,36 @@ func externalID(t *testing.T, s *admin.Stream) string {
 		t.Fatal(err)
 	}
 	return settings.ExternalID
+}
+
+func TestADraftIsTestedBeforeItIsMade(t *testing.T) {
+	s, _, c := delivering(t)
+	for name, test := range map[string]struct {
+		draft admin.Draft
+		ok    bool
+	}{
+		"right":            {s.draft("acme", withToken), true},
+		"with a wrong key": {s.draft("acme", `"token": {"value": "wrong"}`), false},
+	} {
+		steps := 0
+		id, err := c.TestDraft(t.Context(), test.draft, admin.Change{By: "ops"}, func(sinks.Step) { steps++ })
+		if (err == nil) != test.ok || id == "" || steps == 0 {
+			t.Errorf("%s: %q after %d steps, %v", name, id, steps, err)
+		}
+	}
+	if n := len(s.splunk.Events()); n != 1 {
+		t.Errorf("%d events, want the one of the test", n)
+	}
+	if _, err := c.Stream(t.Context(), "acme"); !errors.Is(err, admin.CodeNotFound.Err()) {
+		t.Errorf("a test has made the stream: %v", err)
+	}
+	if _, err := c.CreateStream(t.Context(), s.draft("acme", withToken), admin.Change{By: "ops"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TestDraft(t.Context(), s.draft("acme", `"index": "audit", "token": {"sealed": true}`), admin.Change{By: "ops"}, func(sinks.Step) {}); err != nil {
+		t.Errorf("with the secret that the stream has: %v", err)
+	}
+	if _, err := c.TestStream(t.Context(), "acme", admin.Change{By: "ops"}, func(sinks.Step) {}); err != nil {
+		t.Errorf("a stream with a sealed secret: %v", err)
+	}
 }

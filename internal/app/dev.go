@@ -19,6 +19,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/sinks/all"
 	"github.com/auditstream/auditstream/sinks/sinktest/ddlogs"
 	"github.com/auditstream/auditstream/sinks/sinktest/hec"
@@ -89,6 +90,7 @@ func (d Dev) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.adopt(ctx, cfg)
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	go d.administer(running, hosted.splunk, splunkFile)
@@ -260,8 +262,11 @@ kafka:
 topics:
   partitions: 6
   replication: 1
+secrets:
+  keys: [{id: dev, key: {file: %[14]q}}]
 delivery:
   retry: {min: 200ms, max: 10s}
+  egress: {allow_api: [127.0.0.0/8]}
 observe:
   listen: %[3]q
 admin:
@@ -309,9 +314,13 @@ func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := devKey(filepath.Join(d.Dir, "secrets"))
+	if err != nil {
+		return nil, err
+	}
 	text := fmt.Appendf(nil, devConfig, path, broker, observe,
 		h.urls["splunk"], h.secrets["splunk_token"], h.urls["datadog"], h.secrets["datadog_api_key"],
-		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"])
+		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"], key)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
@@ -331,6 +340,35 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p("Console", "http://%s   and the API; token in %s", cfg.Admin.Listen, filepath.Join(d.Dir, "secrets", "admin_token"))
 	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
 	d.say("")
+}
+
+// adopt signs what was written to dev's own Kafka before it had a key.
+func (d Dev) adopt(ctx context.Context, cfg *config.Config) {
+	first, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
+	o, err := Operate(first, cfg, d.Log)
+	if err != nil {
+		return // there are no topics yet
+	}
+	defer o.Close()
+	if _, err := o.Adopt(first); err != nil {
+		d.Log.Warn("streams from before there was a key are not signed: they are held", zap.Error(err))
+	}
+}
+
+// adoptTimeout bounds what a start waits for.
+const adoptTimeout = 10 * time.Second
+
+// devKey is the file of the key that seals and signs.
+func devKey(dir string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(dir, "seal_key"))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return path, err
+	}
+	return path, os.WriteFile(path, []byte(seal.NewKey()+"\n"), 0o600)
 }
 
 // say prints a line. What cannot be shown is not shown.

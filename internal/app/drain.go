@@ -16,7 +16,7 @@ func (o *Operator) Drop(ctx context.Context, id string, d Deed) (Done, error) {
 	done, err := o.change(ctx, id, d, func(s consumer.Spec) (consumer.Spec, error) {
 		return s.Deleted(d.change("deleted")), nil
 	})
-	if is[*HeldError](err) && d.If == "" {
+	if is[*HeldError](err) && (d.If == "" || d.If == VersionOf(consumer.Spec{})) {
 		return o.dropHeld(ctx, id, d)
 	}
 	return done, err

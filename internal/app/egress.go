@@ -10,7 +10,9 @@ import (
 // guard is the operator's policy for addresses of destinations, as sinks ask it.
 type guard struct{ policy *egress.Policy }
 
-func newGuard(cfg *config.Config) *guard { return &guard{egress.New(cfg.Delivery.Egress.Allow)} }
+func newGuard(cfg *config.Config) *guard {
+	return &guard{egress.New(cfg.Delivery.Egress.Allow, cfg.Delivery.Egress.AllowAPI)}
+}
 
 // Check implements sinks.Egress.
 func (g *guard) Check(owner string, to netip.Addr) error {

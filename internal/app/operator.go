@@ -170,18 +170,20 @@ func streamNamed(have []consumer.Spec, id string) (consumer.Spec, error) {
 	return consumer.Spec{}, &NoStreamError{ID: id, Near: config.Closest(id, ids)}
 }
 
-// HeldError says that a stream can neither be delivered nor changed: its record has no
-// effect, and none before it is known.
+// HeldError says that a stream cannot be changed here: its record has no effect, and none
+// before it is known, or somebody else may know better.
 type HeldError struct{ ID, Why string }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("stream %q is held where it stands, and cannot be changed: %s", e.ID, e.Why)
+	return fmt.Sprintf("stream %q cannot be changed as long as its record has no effect here: %s", e.ID, e.Why)
 }
 
 // findStream is the stream with an id, if it is not deleted and its spec is known.
 func findStream(have consumer.Specs, id string) (consumer.Spec, error) {
-	if b := heldNamed(have, id); b != nil {
-		return consumer.Spec{}, &HeldError{ID: id, Why: b.Why}
+	for _, b := range have.Bad {
+		if b.ID == id && (b.Held || b.Alien) {
+			return consumer.Spec{}, &HeldError{ID: id, Why: b.Why}
+		}
 	}
 	return streamNamed(have.Streams, id)
 }

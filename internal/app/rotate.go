@@ -125,7 +125,7 @@ func (o *Operator) Rotate(ctx context.Context, told func(Rotated)) (Rotated, err
 					return nil, err
 				}
 				bad := slices.ContainsFunc(have.Bad, func(b consumer.BadSpec) bool { return b.ID == s.ID })
-				if n > 0 || !bad && signers[s.ID] != o.keys.Key() {
+				if !bad && (n > 0 || signers[s.ID] != o.keys.Key()) {
 					next, secrets = append(next, again), secrets+n
 				}
 			}

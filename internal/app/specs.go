@@ -50,11 +50,17 @@ func (l *specLog) add(r *kgo.Record) {
 		err = fmt.Errorf("it is an old record again, number %d of the stream after number %d: somebody has copied it", s.Serial, former.Serial)
 	}
 	if err != nil {
-		l.bad[id] = consumer.BadSpec{ID: id, Offset: r.Offset, Time: r.Timestamp, Why: err.Error(), Held: !known}
+		l.bad[id] = consumer.BadSpec{ID: id, Offset: r.Offset, Time: r.Timestamp, Why: err.Error(), Held: !known, Alien: alien(err)}
 		return
 	}
 	delete(l.bad, id)
 	l.byID[id] = s
+}
+
+// alien says whether somebody else may be able to read what we cannot, so that nobody here
+// may write over it.
+func alien(err error) bool {
+	return consumer.IsNewer(err) || errors.Is(err, seal.ErrNewer) || is[*seal.UnknownKeyError](err)
 }
 
 func (l *specLog) read(r *kgo.Record) (consumer.Spec, error) {

@@ -132,6 +132,32 @@ func TestAStreamOfWhichOnlyABadRecordIsLeftIsHeldAndTheOthersGoOn(t *testing.T) 
 	}
 }
 
+// Else the older of two versions, or of two sets of keys, would undo what the other has done.
+func TestNobodyWritesOverARecordThatOthersMayRead(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	cfg := s.keyed(oneStream, "old")
+	p := run(t, Delivery{Config: cfg})
+	p.logged("partition taken")
+	if _, err := s.operator(s.keyed(oneStream, "new", "old")).Pause(t.Context(), "everything", Deed{By: "ops"}); err != nil {
+		t.Fatal(err)
+	}
+	o := s.operator(cfg)
+	eventually(t, "the record to be noticed", func() bool {
+		st := s.stands(o)
+		return strings.Contains(st.BadRecord, `its key "new" is not among secrets.keys`) && st.State == consumer.StateActive
+	})
+	if _, err := o.Resume(t.Context(), "everything", Deed{By: "ops"}); !is[*HeldError](err) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := o.Rotate(t.Context(), func(Rotated) {}); err != nil {
+		t.Error(err)
+	}
+	if st := s.stands(s.operator(s.keyed(oneStream, "new", "old"))); st.Spec.Hold == nil || st.Spec.Revision != 2 {
+		t.Errorf("%+v", st.Spec)
+	}
+}
+
 func TestAHeldStreamCanBeDropped(t *testing.T) {
 	s := newSite(t)
 	s.there()
@@ -142,7 +168,11 @@ func TestAHeldStreamCanBeDropped(t *testing.T) {
 	if _, err := c.CreateStream(t.Context(), s.draft("acme", withToken), admin.Change{By: "ops"}); !errors.Is(err, admin.CodeExists.Err()) {
 		t.Fatal(err)
 	}
-	if _, err := c.DeleteStream(t.Context(), "acme", false, admin.Change{By: "ops"}); err != nil {
+	held, err := c.Stream(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeleteStream(t.Context(), "acme", false, admin.Change{By: "ops", If: held.Version}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Stream(t.Context(), "acme"); !errors.Is(err, admin.CodeNotFound.Err()) {

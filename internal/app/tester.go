@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/sinks"
@@ -54,6 +55,13 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 		}
 	}
 	if err := settings.Validate(); err != nil {
+		return "", fmt.Errorf("settings: %w", err)
+	}
+	keys, err := seal.Load(ctx, t.Config.Sealing.Keys)
+	if err != nil {
+		return "", err
+	}
+	if err := binder(keys)(t.Spec, settings); err != nil {
 		return "", fmt.Errorf("settings: %w", err)
 	}
 	sink, err := kind.Open(settings, sinks.Options{

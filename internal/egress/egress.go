@@ -4,6 +4,7 @@
 package egress
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,56 +14,73 @@ import (
 
 // Policy is what an operator allows. It is safe for concurrent use.
 type Policy struct {
-	public  *ssrf.Guardian // what is allowed, beside it public addresses only
-	strict  bool           // the operator's own streams have no more than that
+	own    rules // of the operator's own streams
+	others rules
+	strict bool // the operator's own streams have no more than own
+}
+
+// rules are a list of what is allowed beside public addresses.
+type rules struct {
+	public  *ssrf.Guardian
 	allowed []netip.Prefix
 }
 
-// New makes the policy of an operator who allows the prefixes of allow beside public
-// addresses. With nil, for whom nothing was decided, the operator's own streams may
-// go to private and loopback addresses too; an empty list leaves public ones only.
-func New(allow []Prefix) *Policy {
-	p := &Policy{strict: allow != nil}
+// New makes the policy of an operator who allows his own streams the prefixes of allow beside
+// public addresses, and streams that somebody made over an API those of others alone: an
+// address that the operator sends events to is not therefore everybody's. With nil for allow,
+// where nothing was decided, his own streams may go to private and loopback addresses too; an
+// empty list leaves public ones only.
+func New(allow, others []Prefix) *Policy {
+	return &Policy{own: newRules(allow), others: newRules(others), strict: allow != nil}
+}
+
+func newRules(allow []Prefix) rules {
+	var r rules
 	var v4, v6 []netip.Prefix
 	for _, a := range allow {
-		p.allowed = append(p.allowed, a.Prefix)
+		r.allowed = append(r.allowed, a.Prefix)
 		if a.Addr().Is4() {
 			v4 = append(v4, a.Prefix)
 		} else {
 			v6 = append(v6, a.Prefix)
 		}
 	}
-	p.public = ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
-	return p
+	r.public = ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
+	return r
 }
 
 // Error says that an address is refused.
 type Error struct {
-	Addr netip.Addr
-	what string
+	Addr    netip.Addr
+	what    string
+	setting string // that would allow it; empty: allow
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s is %s, and no event is sent there: if it is a destination, list it in the configuration under delivery.egress.allow", e.Addr, e.what)
+	return fmt.Sprintf("%s is %s, and no event is sent there: if it is a destination, list it in the configuration under delivery.egress.%s", e.Addr, e.what, cmp.Or(e.setting, "allow"))
 }
 
 // Check refuses an address with an *Error. operators says that the stream is the operator's
 // own, not one that somebody made over an API.
 func (p *Policy) Check(operators bool, addr netip.Addr) error {
 	addr = addr.Unmap().WithZone("")
-	for _, a := range p.allowed {
+	r, setting := p.others, "allow_api"
+	if operators {
+		r, setting = p.own, "allow"
+	}
+	for _, a := range r.allowed {
 		if a.Contains(addr) {
 			return nil
 		}
 	}
 	if what := never(addr); what != "" {
-		return &Error{addr, what}
+		return &Error{addr, what, setting}
 	}
 	if operators && !p.strict {
 		return nil
 	}
-	if p.public.SafeAddr(addr) != nil {
-		return &Error{addr, "no public address"}
+	if r.public.SafeAddr(addr) != nil {
+		return &Error{addr, "no public address", setting}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package egress
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -28,8 +29,9 @@ func TestWhoMayGoWhere(t *testing.T) {
 		{"somebody's, nothing decided", nil, false, public},
 		{"the operator's own, nothing allowed", []Prefix{}, true, public},
 		{"the operator's own, a network allowed", prefixes(t, "10.0.0.0/8"), true, append([]string{"10.1.2.3"}, public...)},
-		{"somebody's, networks allowed", prefixes(t, "10.0.0.0/8", "fd12::/16"), false, append([]string{"10.1.2.3", "fd12::1"}, public...)},
-		{"a metadata service allowed by name", prefixes(t, "169.254.169.254"), false, append([]string{"169.254.169.254", "::ffff:169.254.169.254"}, public...)},
+		{"somebody's, networks allowed to the operator", prefixes(t, "10.0.0.0/8", "fd12::/16"), false, public},
+		{"somebody's, networks allowed to all", prefixes(t, "10.0.0.0/8", "fd12::/16"), false, append([]string{"10.1.2.3", "fd12::1"}, public...)},
+		{"a metadata service allowed by name to all", prefixes(t, "169.254.169.254"), false, append([]string{"169.254.169.254", "::ffff:169.254.169.254"}, public...)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -37,7 +39,10 @@ func TestWhoMayGoWhere(t *testing.T) {
 			for _, a := range c.want {
 				want[a] = true
 			}
-			p := New(c.allow)
+			p := New(c.allow, nil)
+			if strings.HasSuffix(c.name, "to all") {
+				p = New(nil, c.allow)
+			}
 			for _, a := range addresses {
 				err := p.Check(c.operators, netip.MustParseAddr(a))
 				if (err == nil) != want[a] {

@@ -12,6 +12,7 @@ import (
 // Errors of signatures.
 var (
 	ErrUnsigned = errors.New("it is not signed: whoever wrote it has no key of secrets.keys; if it is as it should be, auditstream secrets rotate --adopt signs it")
+	ErrNewer    = errors.New("it was written by a newer version of auditstream")
 	ErrForged   = errors.New("its signature is not that of what it says: it was not written by auditstream, or was changed since")
 )
 
@@ -36,7 +37,7 @@ func (r *Ring) Verify(signature string, name, value []byte) (serial int64, err e
 	}
 	parts := strings.Split(signature, ".")
 	if parts[0] != version {
-		return 0, fmt.Errorf("its signature is of version %.10q, known is %s: it was written by a newer version of auditstream", parts[0], version)
+		return 0, fmt.Errorf("its signature is of version %.10q, known is %s: %w", parts[0], version, ErrNewer)
 	}
 	if len(parts) != 4 {
 		return 0, ErrForged

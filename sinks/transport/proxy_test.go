@@ -148,7 +148,7 @@ func (s strangers) Check(owner string, to netip.Addr) error {
 }
 
 func TestEgressIsAskedAtEveryConnection(t *testing.T) {
-	guarded := sinks.Options{Version: "1", Owner: "somebody", Egress: strangers{egress.New([]egress.Prefix{})}}
+	guarded := sinks.Options{Version: "1", Owner: "somebody", Egress: strangers{egress.New([]egress.Prefix{}, nil)}}
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
 	u, err := url.Parse(server)
 	if err != nil {
@@ -174,7 +174,7 @@ func TestProxyOfTheEnvironmentMayBeAnywhere(t *testing.T) {
 	t.Cleanup(server.Close)
 	address := server.Listener.Addr().String()
 	settings := Defaults()
-	pool, err := newTransport(connecting{owner: "somebody", egress: strangers{egress.New([]egress.Prefix{})}}, &settings)
+	pool, err := newTransport(connecting{owner: "somebody", egress: strangers{egress.New([]egress.Prefix{}, nil)}}, &settings)
 	if err != nil {
 		t.Fatal(err)
 	}
