@@ -95,3 +95,8 @@ func (f *controlFlags) complete(cmd *cobra.Command, args []string, _ string) ([]
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
+
+// completeFlag offers them for a flag.
+func (f *controlFlags) completeFlag(cmd *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.complete(cmd, nil, toComplete)
+}
