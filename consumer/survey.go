@@ -142,16 +142,27 @@ func (s Survey) Of(ctx context.Context, specs Specs, pick func(Spec) bool) ([]St
 	}
 	s.Follow.mu.Lock()
 	defer s.Follow.mu.Unlock()
+	maps.DeleteFunc(byKind, func(kind string, _ []*stream) bool {
+		return !slices.ContainsFunc(picked, func(st *stream) bool { return st.spec.Kind == kind })
+	})
+	kinds := slices.Sorted(maps.Keys(byKind))
+	// In this order: a commit that is newer than the records would say of events that wait by
+	// these that they are settled, and ends that are older than both that there are none.
+	groups := map[string]*kindGroup{}
+	for _, kind := range kinds {
+		g, err := s.group(ctx, kind)
+		if err != nil {
+			return nil, fmt.Errorf("streams of kind %s: %w", kind, err)
+		}
+		groups[kind] = g
+	}
 	topic, err := s.topic(ctx)
 	if err != nil {
 		return nil, err
 	}
 	lanes := map[string]map[int32]*LaneStatus{} // by uid
-	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
-		if !slices.ContainsFunc(picked, func(st *stream) bool { return st.spec.Kind == kind }) {
-			continue
-		}
-		if err := s.kind(ctx, topic, kind, byKind[kind], lanes); err != nil {
+	for _, kind := range kinds {
+		if err := s.kind(ctx, topic, groups[kind], byKind[kind], lanes); err != nil {
 			return nil, fmt.Errorf("streams of kind %s: %w", kind, err)
 		}
 	}
@@ -198,6 +209,14 @@ type surveyed struct {
 
 // bounds asks for the ends of the partitions.
 func (s Survey) bounds(ctx context.Context) (*surveyed, error) {
+	t, err := s.starts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t, s.ends(ctx, t)
+}
+
+func (s Survey) starts(ctx context.Context) (*surveyed, error) {
 	admin := kadm.NewClient(s.Client)
 	t := &surveyed{at: time.Now()}
 	var err error
@@ -207,19 +226,24 @@ func (s Survey) bounds(ctx context.Context) (*surveyed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start of %s: %w", s.Topics.Events, err)
 	}
-	if t.ends, err = admin.ListCommittedOffsets(ctx, s.Topics.Events); err == nil {
+	t.numbers = slices.Sorted(maps.Keys(t.starts[s.Topics.Events]))
+	return t, nil
+}
+
+func (s Survey) ends(ctx context.Context, t *surveyed) error {
+	var err error
+	if t.ends, err = kadm.NewClient(s.Client).ListCommittedOffsets(ctx, s.Topics.Events); err == nil {
 		err = t.ends.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("end of %s: %w", s.Topics.Events, err)
+		return fmt.Errorf("end of %s: %w", s.Topics.Events, err)
 	}
-	for number := range t.ends[s.Topics.Events] {
-		if _, ok := t.starts.Lookup(s.Topics.Events, number); ok {
-			t.numbers = append(t.numbers, number)
-		}
-	}
-	slices.Sort(t.numbers)
-	return t, nil
+	t.at = time.Now()
+	t.numbers = slices.DeleteFunc(t.numbers, func(number int32) bool {
+		_, ok := t.ends.Lookup(s.Topics.Events, number)
+		return !ok
+	})
+	return nil
 }
 
 // after finds offsets by append time; each time is asked for once, for all partitions.
@@ -247,33 +271,44 @@ func (s Survey) after(ctx context.Context) func(number int32, end int64) func(ti
 
 // topic asks for the ends of the partitions and reads the records of progress.
 func (s Survey) topic(ctx context.Context) (*surveyed, error) {
-	t, err := s.bounds(ctx)
+	t, err := s.starts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t.records, err = s.Follow.read(ctx, s.Client, s.Topics.Progress, s.IDs.Progress, t.numbers)
-	return t, err
+	if t.records, err = s.Follow.read(ctx, s.Client, s.Topics.Progress, s.IDs.Progress, t.numbers); err != nil {
+		return nil, err
+	}
+	return t, s.ends(ctx, t)
+}
+
+// kindGroup is what Kafka says of the consumer group of a kind.
+type kindGroup struct {
+	kind    string
+	owners  map[int32]string
+	members int
+	commits map[int32]*commit
+}
+
+func (s Survey) group(ctx context.Context, kind string) (*kindGroup, error) {
+	g := &kindGroup{kind: kind}
+	var err error
+	if g.owners, g.members, err = s.owners(ctx, s.Group(kind)); err != nil {
+		return nil, err
+	}
+	g.commits, err = s.commits(ctx, s.Group(kind))
+	return g, err
 }
 
 // kind adds the lanes of a kind's streams.
-func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams []*stream, lanes map[string]map[int32]*LaneStatus) error {
-	group := s.Group(kind)
-	owners, members, err := s.owners(ctx, group)
-	if err != nil {
-		return err
-	}
-	commits, err := s.commits(ctx, group)
-	if err != nil {
-		return err
-	}
-	all := append(slices.Clip(streams), invalidStream(kind))
+func (s Survey) kind(ctx context.Context, topic *surveyed, group *kindGroup, streams []*stream, lanes map[string]map[int32]*LaneStatus) error {
+	all := append(slices.Clip(streams), invalidStream(group.kind))
 	after := s.after(ctx)
 	for _, number := range topic.numbers {
 		start, _ := topic.starts.Lookup(s.Topics.Events, number)
 		end, _ := topic.ends.Lookup(s.Topics.Events, number)
 		f := found{
 			number: number, byUID: topic.records[number].byUID, logStart: start.Offset, logEnd: end.Offset,
-			commit: commits[number], events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
+			commit: group.commits[number], events: s.IDs.Events, progress: s.IDs.Progress, streams: s.IDs.Streams,
 		}
 		f.started = func(spec Spec) (int64, error) {
 			return spec.begins(f.events, f.logStart, f.logEnd, after(number, f.logEnd))
@@ -291,8 +326,8 @@ func (s Survey) kind(ctx context.Context, topic *surveyed, kind string, streams 
 				lanes[uid] = make(map[int32]*LaneStatus, len(topic.numbers))
 			}
 			st := laneStatus(l, f)
-			st.Partition, st.Owner = number, owners[number]
-			if members == 0 && st.State != StatusPaused {
+			st.Partition, st.Owner = number, group.owners[number]
+			if group.members == 0 && st.State != StatusPaused {
 				st.State = StatusStopped
 			}
 			lanes[uid][number] = &st
