@@ -1,5 +1,7 @@
 package consumer
 
+import "slices"
+
 // accounted judges the counts of a lane that rests: every event that matched is in one of
 // them, and where nothing was lost, nobody stale has written and the filter has not changed,
 // they are those of the ground truth.
@@ -21,8 +23,8 @@ func (w *world) accounted(l *line, p *simPartition) {
 	if w.stalled || w.forgotten || l.changed || l.forward || l.until != nil || l.uid == invalidUID+".model" {
 		return
 	}
-	if rec.Expired > 0 {
-		return // what was settled may have been lost before that was on record
+	if rec.Expired > 0 || slices.ContainsFunc(rec.Gaps, func(g gap) bool { return g.By == "" }) {
+		return // what was settled may have been lost before that was on record; a move begins the counts anew, not the gaps
 	}
 	if n := int64(len(l.at(p.number).settled)); rec.Delivered+rec.DeadLettered != n {
 		w.fail("16: %s (%s/%d) in %d: delivered %d, dead-lettered %d, where %d are settled", l.id, l.uid, l.base, p.number, rec.Delivered, rec.DeadLettered, n)
