@@ -148,9 +148,14 @@ type Trial struct {
 	Violations []schema.Violation `json:"violations,omitempty"` // the event is not valid: it would be dead-lettered
 	Route      Verdict            `json:"route"`                // organization and actions
 	Filter     *Verdict           `json:"filter,omitempty"`     // the stream's expression
-	Bytes      []byte             `json:"bytes,omitempty"`      // of the request's body, before compression
-	Text       string             `json:"text,omitempty"`       // the same, if it is text
-	Headers    map[string]string  `json:"headers,omitempty"`    // secrets masked
+	Masked     []schema.Masked    `json:"masked,omitempty"`     // values that do not leave as they are
+	Refused    string             `json:"refused,omitempty"`    // why it cannot be sent: it would be dead-lettered
+	Method     string             `json:"method,omitempty"`     // of the request, where one would be made
+	URL        string             `json:"url,omitempty"`
+	Headers    map[string]string  `json:"headers,omitempty"` // secrets masked
+	Bytes      []byte             `json:"bytes,omitempty"`   // of the request's body, before compression
+	Text       string             `json:"text,omitempty"`    // the same, if it is text
+	Notes      []string           `json:"notes,omitempty"`   // in which the trial differs from delivery
 }
 
 // Verdict is whether an event goes on, and why.

@@ -31,6 +31,7 @@ delivers, and also when none does. Processes follow a change within a second.`,
 		newStreamResume(),
 		newStreamSkip(),
 		newStreamTest(),
+		newStreamTry(),
 	)
 	return cmd
 }

@@ -6,7 +6,12 @@ import (
 	"github.com/auditstream/auditstream/admin"
 )
 
-// Try implements admin.StreamService.
-func (c *Control) Try(context.Context, admin.Draft, []byte) (*admin.Trial, error) {
-	return nil, unserved("trying events")
+// Try implements admin.StreamService. No secret of the draft is used: where a mask would hash
+// with its key, another one is taken.
+func (c *Control) Try(ctx context.Context, d admin.Draft, event []byte) (*admin.Trial, error) {
+	draft, err := c.draft(d)
+	if err != nil {
+		return nil, err
+	}
+	return StreamTrial{Config: c.config, Spec: newSpec(*draft, ownerAPI), Settings: draft.Settings, Version: c.version}.Run(ctx, event)
 }

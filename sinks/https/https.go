@@ -95,7 +95,10 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 		r.Header.Set(headerReplay, s.replay)
 	}
 	r.Header.Set(headerID, batchID(b, s.replay))
-	if s.signer != nil {
+	if s.signer != nil && transport.Previewing(ctx) {
+		r.Header.Set(headerTimestamp, transport.Concealed)
+		r.Header.Set(headerSignature, transport.Concealed)
+	} else if s.signer != nil {
 		keys, err := s.signer.read(ctx)
 		if err != nil {
 			return sinks.Receipt{}, err
@@ -137,6 +140,14 @@ func (s *Sink) judge(a *transport.Answer) *sinks.Error {
 // Test implements sinks.Tester: it delivers b.
 func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)) error {
 	return transport.Probe(ctx, report, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
+}
+
+// Preview implements sinks.Previewer.
+func (s *Sink) Preview(ctx context.Context, b *sinks.Batch) (*sinks.Preview, error) {
+	return transport.Preview(ctx, func(ctx context.Context) error {
 		_, err := s.Deliver(ctx, b)
 		return err
 	})

@@ -47,8 +47,20 @@ func (s *acknowledged) channel(lane sinks.Lane) *channel {
 	return c
 }
 
+// Preview implements sinks.Previewer.
+func (s *acknowledged) Preview(ctx context.Context, b *sinks.Batch) (*sinks.Preview, error) {
+	return transport.Preview(ctx, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
+}
+
 // Deliver implements sinks.Sink: what Splunk takes in is confirmed later.
 func (s *acknowledged) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
+	if transport.Previewing(ctx) { // no channel is made for it
+		_, err := s.client.Do(ctx, transport.Request{Header: http.Header{"X-Splunk-Request-Channel": {"a random one of the lane's"}}, Parts: [][]byte{b.Body}})
+		return sinks.Receipt{}, err
+	}
 	c := s.channel(b.Lane)
 	if !s.checked.Load() {
 		if err := s.check(ctx); err != nil {

@@ -111,6 +111,14 @@ func (s *Sink) Test(ctx context.Context, b *sinks.Batch, report func(sinks.Step)
 	})
 }
 
+// Preview implements sinks.Previewer.
+func (s *Sink) Preview(ctx context.Context, b *sinks.Batch) (*sinks.Preview, error) {
+	return transport.Preview(ctx, func(ctx context.Context) error {
+		_, err := s.Deliver(ctx, b)
+		return err
+	})
+}
+
 // Close implements sinks.Sink.
 func (s *Sink) Close() error {
 	s.client.Close()

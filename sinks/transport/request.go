@@ -40,6 +40,9 @@ func (c *Client) Post(ctx context.Context, parts ...[]byte) (*Answer, error) {
 // Misconfigured if the credential cannot be read or the server's certificate is not
 // trusted. It wraps ctx.Err() if ctx has ended.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
+	if p := previewOf(ctx); p != nil {
+		return nil, c.show(ctx, p, r)
+	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	keys, err := c.readSecrets(limited)
