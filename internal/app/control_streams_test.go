@@ -146,7 +146,7 @@ func TestTheKeyOfAMaskIsSealed(t *testing.T) {
 	s.publish(0)
 	s.delivered(30)
 	for _, e := range s.splunk.Events() {
-		if text := fmt.Sprintf("%s", e.Event); !strings.Contains(text, `"actor":{"id":"hmac:`) {
+		if text := string(e.Event); !strings.Contains(text, `"actor":{"id":"hmac:`) {
 			t.Errorf("not masked: %s", text)
 		}
 	}
@@ -190,7 +190,7 @@ func TestTheKeyOfAMaskIsSealed(t *testing.T) {
 		}
 	}
 	plan, err := c.PlanStream(t.Context(), masked(`{"value": "another key of 16"}`, withToken))
-	if err != nil || !strings.Contains(changesIn(plan), "/mask") || !strings.Contains(plan.Cursor, "masked as the change says") || strings.Contains(fmt.Sprintf("%s", changesIn(plan)), "another key") {
+	if err != nil || !strings.Contains(changesIn(plan), "/mask") || !strings.Contains(plan.Cursor, "masked as the change says") || strings.Contains(changesIn(plan), "another key") {
 		t.Errorf("%+v, %v", plan, err)
 	}
 }
