@@ -139,7 +139,7 @@ func TestFormatsGoByWhatIsRegistered(t *testing.T) {
 streams:
   - {id: ecs, organization_id: "*", start: beginning, format: ecs, SPLUNK}
 `)
-	run(t, Delivery{Config: c})
+	former := run(t, Delivery{Config: c})
 	s.publish(0)
 	s.deliveredAs(t, `"category":["iam"]`)
 
@@ -185,7 +185,9 @@ streams:
 		t.Errorf("told again: %v", err)
 	}
 
-	// A process that begins now knows it from its first event on.
+	// A process that begins now knows it from its first event on. (One that runs looks every
+	// ten seconds, and would share the stream.)
+	former.end()
 	before := s.splunk.Len()
 	run(t, Delivery{Config: s.config(`
 streams:
