@@ -97,8 +97,17 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 	}, report)
 }
 
-// formatted is e as the stream's format has it.
+// formatted is e as the stream masks it, with a key of nobody's, and as its format has it.
 func (t StreamTest) formatted(e *sinks.Event) (*sinks.Event, error) {
+	mask, err := t.Spec.ShownMask()
+	if err != nil {
+		return nil, err
+	}
+	if mask != nil {
+		if e.Value, err = mask.Append(nil, e.Value); err != nil {
+			return nil, err
+		}
+	}
 	known, err := catalogue.Embedded()
 	if err != nil {
 		return nil, err
