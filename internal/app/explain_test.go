@@ -74,6 +74,8 @@ func TestWhereabouts(t *testing.T) {
 		{name: "refused in a replay", spec: spec, fate: fate{letters: letter("u", "job_1", nil)}, lane: lane(consumer.LaneStatus{Cursor: 60}), state: admin.WhereDeadLettered, why: "in job job_1 rejected"},
 		{name: "redriven", spec: spec, fate: fate{letters: letter("u", "", &deadletter.Mark{State: deadletter.Redriven, At: at, By: "ada", Reason: "job_2"})}, lane: lane(consumer.LaneStatus{Cursor: 60}), state: admin.WhereDelivered, why: "redriven 2026-11-22T10:00:00Z by ada: job_2; before that rejected"},
 		{name: "discarded", spec: spec, fate: fate{letters: letter("u", "", &deadletter.Mark{State: deadletter.Discarded, At: at, By: "ada", Reason: "test"})}, lane: lane(consumer.LaneStatus{Cursor: 60}), state: admin.WhereDeadLettered, why: "discarded 2026-11-22T10:00:00Z by ada: test"},
+		{name: "Kafka forgot it, and the cursor is where the log begins now", spec: spec, gone: true, fate: fate{start: 60}, lane: lane(consumer.LaneStatus{State: consumer.StatusPaused, Start: 60, Cursor: 60}), state: admin.WhereUnknown, why: "it was delivered before, or it expired; the stream is paused"},
+		{name: "Kafka forgot it, and the cursor is well beyond", spec: spec, gone: true, lane: lane(consumer.LaneStatus{Start: 60, Cursor: 70}), state: admin.WhereDelivered},
 		{name: "Kafka forgot it, the cursor has not passed it", spec: spec, gone: true, lane: lane(consumer.LaneStatus{Cursor: 40}), state: admin.WhereExpired, why: "Kafka has it no longer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -57,6 +57,9 @@ func whereabouts(f fate) admin.Whereabouts {
 		return set(admin.WherePassedOver, "%s, %s: offsets %d to %d of this partition were passed over, and are not delivered", gap.Reason, gap.At.UTC().Format(time.RFC3339), gap.From, gap.To-1)
 	case gap != nil:
 		return set(admin.WhereExpired, "offsets %d to %d of this partition were lost before they could be delivered: %s", gap.From, gap.To-1, gap.Reason)
+	case f.copy.Gone && lane.Cursor <= lane.Start:
+		// Cursor and start are never below what Kafka has: they say nothing of what it had.
+		return set(admin.WhereUnknown, "Kafka has it no longer, and the stream stands at offset %d, the first that is left: it was delivered before, or it expired; %s", lane.Cursor, stateWords(lane, f.status))
 	case s.State == consumer.SpecDraining && offset >= lane.End:
 		return set(admin.WhereAfterEnd, "the stream is being deleted, and what came from offset %d of this partition on is not delivered any more", lane.End)
 	case offset < f.start && s.In(f.copy.Partition).Moved == nil:
