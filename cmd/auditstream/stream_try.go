@@ -45,6 +45,8 @@ EVENTS is a file with one event, or one a line; - is standard input.
 
 Exit codes: 0 every event would be sent, 1 some would not, or Kafka could not be asked,
 2 wrong arguments or specification, 3 some event is not valid.`,
+		Example: `  auditstream stream try stream.yaml event.json
+  auditstream stream try --config auditstream.yaml acme-splunk event.json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
