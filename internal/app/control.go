@@ -69,11 +69,6 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// unserved is the error of what this binary cannot do yet.
-func unserved(what string) error {
-	return admin.CodeUnavailable.Errorf("%s: this version of auditstream does not serve it", what)
-}
-
 // deed is who changes something, and why, as streams keep it.
 func deed(c admin.Change) Deed { return Deed{By: c.By, Reason: c.Reason, If: c.If} }
 
