@@ -119,11 +119,17 @@ func actionText(action string) string {
 func changeText(c admin.PlanChange) string {
 	switch {
 	case c.From == nil:
-		return fmt.Sprintf("+ %s: %s", c.Pointer, printable(string(c.To)))
+		return fmt.Sprintf("+ %s: %s", c.Pointer, valueText(c.To))
 	case c.To == nil:
-		return fmt.Sprintf("- %s: %s", c.Pointer, printable(string(c.From)))
+		return fmt.Sprintf("- %s: %s", c.Pointer, valueText(c.From))
 	}
-	return fmt.Sprintf("~ %s: %s -> %s", c.Pointer, printable(string(c.From)), printable(string(c.To)))
+	return fmt.Sprintf("~ %s: %s -> %s", c.Pointer, valueText(c.From), valueText(c.To))
+}
+
+// valueText is a value as a person writes it: encoders of JSON escape what HTML would take
+// amiss, such as the && of a filter.
+func valueText(v admin.Document) string {
+	return printable(strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(string(v)))
 }
 
 // summary is what a plan comes to, in a line.
