@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ type Spec struct {
 	Offset int64     `json:"-"` // of the record
 	Time   time.Time `json:"-"` // its append time
 	Here   *Move     `json:"-"` // of the partition that In has chosen, if it was moved alone
+	Sends  string    `json:"-"` // uid of the stream whose events a job sends under a uid of its own; empty: no job does
 }
 
 // Change says what somebody did to a stream, and why.
@@ -106,6 +108,10 @@ func (s Spec) Note(c Change) Spec {
 	s.Changes = s.Changes[max(0, len(s.Changes)-maxChanges):]
 	return s
 }
+
+// StreamUID is the uid of the stream: UID, unless the spec is that of a job, which has
+// progress of its own and all else of the stream, the seals of its secrets included.
+func (s Spec) StreamUID() string { return cmp.Or(s.Sends, s.UID) }
 
 // Paused says whether the stream's cursor is to stay, by its owner's will or an operator's.
 func (s Spec) Paused() bool { return s.State == SpecPaused || s.Hold != nil }

@@ -98,7 +98,7 @@ func DecodeTask(r *kgo.Record) (Task, error) {
 
 // spec is the stream as the job sends its events: identity and progress are the job's own.
 func (t Task) spec(s Spec) Spec {
-	s.UID = t.UID
+	s.Sends, s.UID = s.StreamUID(), t.UID
 	s.BaseEpoch, s.Epoch = 1, t.Epoch
 	s.Start, s.EpochOffset = StartBeginning, new(int64(0))
 	s.Forward, s.FormerOffset, s.Moved, s.Moves, s.Here = false, nil, nil, nil, nil // of the stream's own cursor

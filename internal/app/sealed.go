@@ -28,7 +28,7 @@ func binder(keys *seal.Ring) func(consumer.Spec, sinks.Settings) error {
 					return fmt.Errorf("%s: %s is a place on the machine that delivers, which only a configuration file may name", pointer, r)
 				}
 				if sealed := r.Sealed; sealed != "" {
-					at := seal.Place{UID: spec.UID, Pointer: pointer, Origins: origins}
+					at := seal.Place{UID: spec.StreamUID(), Pointer: pointer, Origins: origins}
 					r.Bind(func(context.Context) (string, error) { return keys.Open(sealed, at) })
 				}
 				return nil
