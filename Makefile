@@ -91,7 +91,7 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 
 .PHONY: integration
 integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17, Maven, and Python 3 with venv (RUN=…)
-	go test -tags integration -count=1 -v -timeout 25m -run '$(RUN)' ./integration/...
+	go test -tags integration -count=1 -v -timeout 45m -run '$(RUN)' ./integration/...
 
 .PHONY: deploy-check
 deploy-check: build $(TOOLS)/helm $(TOOLS)/kubeconform ## check the Helm chart and the systemd units; needs systemd-analyze

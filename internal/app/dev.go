@@ -267,6 +267,7 @@ secrets:
 delivery:
   retry: {min: 200ms, max: 10s}
   egress: {allow_api: [127.0.0.0/8]}
+  probe: 10s
 observe:
   listen: %[3]q
 admin:
