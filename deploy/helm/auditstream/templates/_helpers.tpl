@@ -54,7 +54,7 @@ metadata:
     # A change of the configuration replaces the pods, one after the other.
     checksum/config: {{ include "auditstream.config" .root | sha256sum }}
     {{- end }}
-    {{- if $v.metrics.annotations }}
+    {{- if and $v.metrics.annotations (not .port) }}
     prometheus.io/scrape: "true"
     prometheus.io/port: "8081"
     {{- end }}
@@ -91,17 +91,18 @@ spec:
       env: {{ toYaml . | nindent 8 }}
       {{- end }}
       ports:
-        - {name: metrics, containerPort: 8081}
         {{- if .port }}
         - {name: admin, containerPort: {{ .port }}}
+        {{- else }}
+        - {name: metrics, containerPort: 8081}
         {{- end }}
       # Sound as long as the process answers; a Kafka that is away is no reason to restart.
       livenessProbe:
-        httpGet: {path: /healthz, port: metrics}
+        httpGet: {path: /healthz, port: {{ ternary "admin" "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig "admin" dict $v.config) "tls")) }}}
         periodSeconds: 10
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /readyz, port: metrics}
+        httpGet: {path: /readyz, port: {{ ternary "admin" "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig "admin" dict $v.config) "tls")) }}}
         periodSeconds: 5
       resources: {{ toYaml .resources | nindent 8 }}
       securityContext:
