@@ -51,6 +51,10 @@ const (
 )
 
 func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
+	return unlessStopped(ctx, a.serve(ctx, opts))
+}
+
+func (a Administration) serve(ctx context.Context, opts []kgo.Opt) error {
 	log := a.Log.Named("admin")
 	keys, err := seal.Load(ctx, a.Config.Sealing.Keys)
 	if err != nil {

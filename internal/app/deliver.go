@@ -51,6 +51,19 @@ func (d Delivery) Run(ctx context.Context) (err error) {
 }
 
 func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
+	return unlessStopped(ctx, d.serve(ctx, opts))
+}
+
+// unlessStopped is what a part ended with; nil if it was told to stop and complains that it
+// was cut off by that, as it may be while it starts.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		return nil
+	}
+	return err
+}
+
+func (d Delivery) serve(ctx context.Context, opts []kgo.Opt) error {
 	keys, err := seal.Load(ctx, d.Config.Sealing.Keys)
 	if err != nil {
 		return err

@@ -269,3 +269,18 @@ func TestGroupsAreNamedAfterPrefixAndKind(t *testing.T) {
 		t.Errorf("kinds %v are not in order", Kinds())
 	}
 }
+
+func TestWhoIsStoppedWhileStartingHasNothingToComplainOf(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	broken := errors.New("broken")
+	if err := unlessStopped(ctx, broken); !errors.Is(err, broken) {
+		t.Errorf("an error of its own: %v", err)
+	}
+	stop()
+	if err := unlessStopped(ctx, fmt.Errorf("key %q: %w", "one", ctx.Err())); err != nil {
+		t.Errorf("cut off: %v", err)
+	}
+	if err := unlessStopped(ctx, broken); !errors.Is(err, broken) {
+		t.Errorf("an error of its own, after it was told to stop: %v", err)
+	}
+}
