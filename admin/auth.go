@@ -1,11 +1,11 @@
 package admin
 
 import (
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/auditstream/auditstream/internal/login"
 )
 
 // Authenticator tells whose a token is. *[Tokens] is one.
@@ -31,7 +31,7 @@ func (s *server) authenticate(r *http.Request) (Caller, error) {
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	token = strings.TrimSpace(token)
-	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken {
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > login.MaxLength {
 		return Caller{}, s.failed(r, CodeUnauthenticated.Errorf("the header Authorization has to be: Bearer TOKEN"))
 	}
 	c, err := s.cfg.Tokens.Caller(token)
@@ -43,44 +43,8 @@ func (s *server) authenticate(r *http.Request) (Caller, error) {
 
 // failed notes a failure to log in and is err, or says that there were too many.
 func (s *server) failed(r *http.Request, err error) error {
-	if s.failures.add(remoteHost(r), time.Now()) {
+	if s.failures.Add(login.Host(r), time.Now()) {
 		return err
 	}
 	return CodeTooMany.Errorf("there were too many failures to log in from this address: wait a minute")
-}
-
-// remoteHost is the address of whoever has connected. What headers say of it is not asked:
-// anybody can write them.
-func remoteHost(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
-// Bounds of failures.
-const (
-	failuresAMinute = 20
-	maxFailing      = 4096 // addresses in memory
-)
-
-// failures counts failures to log in by address, in memory of a fixed size. A valid token is
-// let through however many there were, or anybody who shares an address with others could
-// lock them out; tokens are too long to be guessed. What is bounded is work, and the log.
-type failures struct {
-	mu    sync.Mutex
-	since time.Time
-	count map[string]int
-}
-
-// add says whether one more is within the bounds.
-func (f *failures) add(host string, now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.count == nil || now.Sub(f.since) >= time.Minute || len(f.count) >= maxFailing && f.count[host] == 0 {
-		f.since, f.count = now, map[string]int{}
-	}
-	f.count[host]++
-	return f.count[host] <= failuresAMinute
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/internal/login"
 )
 
 // Config is what a server needs.
@@ -28,7 +30,7 @@ type Config struct {
 type server struct {
 	cfg      Config
 	mux      *http.ServeMux
-	failures failures
+	failures login.Failures
 	slots    map[weight]chan struct{}
 }
 
@@ -265,7 +267,7 @@ func (s *server) logged(r *http.Request, a *answer, took time.Duration) {
 	}
 	fields := []zap.Field{
 		zap.String("request", a.Header().Get(headerRequest)), zap.String("method", r.Method), zap.String("route", a.route),
-		zap.Int("status", a.status), zap.String("caller", a.caller), zap.String("from", remoteHost(r)),
+		zap.Int("status", a.status), zap.String("caller", a.caller), zap.String("from", login.Host(r)),
 		zap.Int64("bytes", a.bytes), zap.Duration("took", took),
 	}
 	if a.err != nil {

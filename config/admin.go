@@ -13,7 +13,7 @@ import (
 type Admin struct {
 	Listen       string       `json:"listen"` // host:port
 	Tokens       []AdminToken `json:"tokens,omitempty"`
-	TLS          *AdminTLS    `json:"tls,omitempty"`
+	TLS          *ServerTLS   `json:"tls,omitempty"`
 	Insecure     bool         `json:"insecure"`               // plain HTTP also where others can listen in
 	Organization string       `json:"organization,omitempty"` // whose the events are about streams of all organizations
 }
@@ -24,12 +24,6 @@ type AdminToken struct {
 	Token         secret.Ref `json:"token"`
 	Role          string     `json:"role"`                    // one of AdminRoles
 	Organizations []string   `json:"organizations,omitempty"` // that it is confined to; absent: none
-}
-
-// AdminTLS is the certificate that the API shows.
-type AdminTLS struct {
-	CertFile string `json:"cert_file"` // PEM, with the chain
-	KeyFile  string `json:"key_file"`  // PEM
 }
 
 // AdminRoles are the values of AdminToken.Role, from the least to the mightiest.
@@ -57,14 +51,7 @@ func (a *Admin) validate(organizations *regexp.Regexp, bad violation) {
 	} else if a.TLS == nil && !a.Insecure && !Loopback(a.Listen) {
 		bad("admin.listen", "%s can be reached from other machines, and without tls whoever is in between reads the tokens: set admin.tls, or admin.insecure: true where something in front of it does TLS", a.Listen)
 	}
-	if t := a.TLS; t != nil {
-		if t.CertFile == "" {
-			bad("admin.tls.cert_file", "is required")
-		}
-		if t.KeyFile == "" {
-			bad("admin.tls.key_file", "is required")
-		}
-	}
+	a.TLS.validate("admin.tls", bad)
 	matches := func(id string) bool { return organizations == nil || organizations.MatchString(id) }
 	if a.Organization != "" && !matches(a.Organization) {
 		bad("admin.organization", "%q does not match events.organization_pattern", a.Organization)

@@ -156,7 +156,7 @@ streams:
 			Probe: units.Duration(10 * time.Minute),
 		},
 		Admin: config.Admin{
-			Listen: "0.0.0.0:9001", Insecure: true, Organization: "us", TLS: &config.AdminTLS{CertFile: "cert.pem", KeyFile: "key.pem"},
+			Listen: "0.0.0.0:9001", Insecure: true, Organization: "us", TLS: &config.ServerTLS{CertFile: "cert.pem", KeyFile: "key.pem"},
 			Tokens: []config.AdminToken{{Name: "ops", Token: secret.Ref{Env: "OPS"}, Role: "operator", Organizations: []string{"acme"}}},
 		},
 		Observe: config.Observe{Listen: ":9000", MaxStreams: 9, PProf: new(true)},

@@ -2,14 +2,10 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/admin/console"
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/internal/seal"
 )
 
@@ -48,6 +45,8 @@ const (
 	adminIdle     = 2 * time.Minute
 	adminShutdown = 5 * time.Second // for requests under way
 	adminHead     = 16 << 10        // bytes of headers
+
+	adminConnections = 1024 // a browser has six, a client of ours one
 )
 
 func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
@@ -65,41 +64,27 @@ func (a Administration) serve(ctx context.Context, opts []kgo.Opt) error {
 	if err != nil {
 		return fmt.Errorf("admin.tokens: %w", err)
 	}
-	listener, err := a.listen(ctx)
-	if err != nil {
-		return err
-	}
 	now := &serving{}
 	if now.console, err = console.New(console.Config{
 		Service: now.confined, Caller: tokens.CallerOf, Version: a.Version, Log: a.Log.Named("console"),
 	}); err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	server := &http.Server{
-		Handler: now, ReadHeaderTimeout: adminHeaders, IdleTimeout: adminIdle, MaxHeaderBytes: adminHead,
-		ErrorLog: zap.NewStdLog(log),
+	server, err := httpserver.Open(ctx, httpserver.Config{
+		Address: a.Config.Admin.Listen, TLS: serverTLS(a.Config.Admin.TLS), Handler: now, Log: log,
+		Bounds: httpserver.Bounds{Connections: adminConnections, Headers: adminHeaders, Head: adminHead, Idle: adminIdle, Shutdown: adminShutdown},
 		// A request that follows events lasts for as long as its caller likes: it is told here
 		// that the process ends.
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		Endless: true,
+	})
+	if err != nil {
+		return fmt.Errorf("admin.%w", err)
 	}
-	scheme := "http"
-	if a.Config.Admin.TLS != nil {
-		scheme = "https"
-	}
-	log.Info("the API is served", zap.String("url", scheme+"://"+listener.Addr().String()))
+	log.Info("the API is served", zap.String("url", server.URL()))
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(ctx); err != nil {
 			return fmt.Errorf("admin: %w", err)
-		}
-		return nil
-	})
-	work.Go(func() error {
-		<-ctx.Done()
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminShutdown)
-		defer cancel()
-		if server.Shutdown(ending) != nil {
-			_ = server.Close() // who is still reading has had time
 		}
 		return nil
 	})
@@ -126,24 +111,12 @@ func (a Administration) tokens() []admin.Token {
 	return out
 }
 
-// listen opens the address, with TLS where that is configured.
-func (a Administration) listen(ctx context.Context) (net.Listener, error) {
-	var cert *certificate
-	if t := a.Config.Admin.TLS; t != nil {
-		cert = &certificate{certFile: t.CertFile, keyFile: t.KeyFile}
-		if _, err := cert.get(nil); err != nil {
-			return nil, fmt.Errorf("admin.tls: %w", err)
-		}
+// serverTLS is the configuration's, for a server.
+func serverTLS(t *config.ServerTLS) *httpserver.TLS {
+	if t == nil {
+		return nil
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", a.Config.Admin.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("admin.listen: %w; give another address", err)
-	}
-	if cert != nil {
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
-	}
-	return l, nil
+	return &httpserver.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFile: t.ClientCAFile, ClientOptional: t.ClientOptional}
 }
 
 // control serves from what Kafka says, and begins anew with every topic that was made anew.
@@ -249,36 +222,6 @@ func (s *serving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.console.ServeHTTP(w, r)
 	}
-}
-
-// certificate is one that is read again when its file has changed.
-type certificate struct {
-	certFile, keyFile string
-
-	mu       sync.Mutex
-	now      *tls.Certificate // guarded by mu
-	modified time.Time        // guarded by mu
-}
-
-// get is for tls.Config. A pair that cannot be read, because it is just being written, leaves
-// the former one.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	info, err := os.Stat(c.certFile)
-	if err == nil && c.now != nil && info.ModTime().Equal(c.modified) {
-		return c.now, nil
-	}
-	if err == nil {
-		var pair tls.Certificate
-		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.now, c.modified = &pair, info.ModTime()
-		}
-	}
-	if c.now != nil {
-		return c.now, nil
-	}
-	return nil, err
 }
 
 // Everything is delivery and the API in one process, on one cluster.

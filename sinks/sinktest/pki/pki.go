@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -73,8 +74,8 @@ func (a *Authority) Pool() *x509.CertPool {
 }
 
 // Issue signs a certificate called name, for clients and for servers at 127.0.0.1, that is
-// valid until then; in PEM form with its key.
-func (a *Authority) Issue(tb testing.TB, name string, until time.Time) (certPEM, keyPEM []byte) {
+// valid until then; in PEM form with its key. also are other names of it: of DNS, or URIs.
+func (a *Authority) Issue(tb testing.TB, name string, until time.Time, also ...string) (certPEM, keyPEM []byte) {
 	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -82,6 +83,13 @@ func (a *Authority) Issue(tb testing.TB, name string, until time.Time) (certPEM,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, other := range also {
+		if u, err := url.Parse(other); err == nil && u.Scheme != "" {
+			template.URIs = append(template.URIs, u)
+		} else {
+			template.DNSNames = append(template.DNSNames, other)
+		}
 	}
 	key := newKey(tb)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
