@@ -118,6 +118,7 @@ func (e *examiner) permissions(ctx context.Context) {
 	needed := map[string][]kadm.ACLOperation{
 		e.topics.Events(): {kadm.OpRead}, e.topics.Progress(): both, e.topics.Streams(): both, e.topics.DeadLetters(): both,
 		e.topics.Schemas(): {kadm.OpRead}, e.topics.Jobs(): both,
+		// The topic of idempotency is the gateway's: whoever delivers should not be able to write it.
 	}
 	told, good := false, true
 	for _, name := range e.topics.Names() {

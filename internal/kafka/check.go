@@ -77,7 +77,7 @@ func (c *checker) checkSettings() {
 		if want, found := spec.settings[cleanupPolicy], c.setting(spec.name, cleanupPolicy); found != want {
 			why := "records would be deleted although they are the only copy of the latest state"
 			if want == "delete" {
-				why = "compaction would delete events that have the same key"
+				why = "compaction would delete records that have the same key"
 			}
 			c.settingProblem(spec.name, cleanupPolicy, found, want, want, why)
 		}

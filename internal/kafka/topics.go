@@ -26,6 +26,13 @@ const (
 	DefaultDeadLetterRetention = 30 * 24 * time.Hour
 )
 
+// What a gateway accepted is remembered for a day. Kafka deletes whole segments, so small ones
+// spare a gateway that starts the reading of what it would forget at once.
+const (
+	idempotencyRetention = 24 * time.Hour
+	idempotencySegment   = time.Hour
+)
+
 // Sizes of the largest record batch that a topic takes, in bytes.
 const (
 	// eventBytes is Kafka's own default of message.max.bytes, set on the topic so that a
@@ -56,9 +63,12 @@ func (t Topics) Schemas() string { return t.name("schemas") }
 // Jobs is the name of the topic of replays and redrives.
 func (t Topics) Jobs() string { return t.name("jobs") }
 
+// Idempotency is the name of the topic of notes about events that a gateway accepted.
+func (t Topics) Idempotency() string { return t.name("idempotency") }
+
 // Names are the names of all topics, in the order in which they are made.
 func (t Topics) Names() []string {
-	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs()}
+	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs(), t.Idempotency()}
 }
 
 func (t Topics) name(of string) string {
@@ -127,6 +137,7 @@ const (
 	timestampType    = "message.timestamp.type"
 	retentionMs      = "retention.ms"
 	retentionBytes   = "retention.bytes"
+	segmentMs        = "segment.ms"
 	maxMessageBytes  = "max.message.bytes"
 	minInSyncReplica = "min.insync.replicas"
 )
@@ -159,5 +170,9 @@ func (t Topics) specs() []topicSpec {
 		}},
 		compacted(t.Schemas(), 1),
 		compacted(t.Jobs(), 1),
+		{t.Idempotency(), t.Partitions, map[string]string{
+			cleanupPolicy: "delete", minInSyncReplica: minISR, timestampType: appendTime,
+			retentionMs: ms(idempotencyRetention), segmentMs: ms(idempotencySegment),
+		}},
 	}
 }
