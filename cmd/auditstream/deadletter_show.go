@@ -154,7 +154,11 @@ func showText(out io.Writer, l *deadletter.Letter, s *deadletter.Standing) error
 		p(first(i, "violations"), "%s", v)
 	}
 	p("attempts", "%d, the first failed %s, the last %s", l.Attempts, l.FirstFailure.Format(time.RFC3339Nano), l.LastFailure.Format(time.RFC3339Nano))
-	p("from", "%s, partition %d, offset %d, appended %s (topic id %s)", l.Source.Topic, l.Source.Partition, l.Source.Offset, l.Source.Time.Format(time.RFC3339Nano), l.Source.TopicID)
+	if l.Source.TopicID == deadletter.Outside {
+		p("from", "%s, received %s", l.Source.Topic, l.Source.Time.Format(time.RFC3339Nano))
+	} else {
+		p("from", "%s, partition %d, offset %d, appended %s (topic id %s)", l.Source.Topic, l.Source.Partition, l.Source.Offset, l.Source.Time.Format(time.RFC3339Nano), l.Source.TopicID)
+	}
 	if l.Key == nil {
 		p("key", "none")
 	} else {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/consumer"
@@ -65,46 +64,22 @@ func (c *Control) RunJobs(ctx context.Context) error {
 	if _, err := c.jobs(ctx); err != nil { // makes the topic
 		return err
 	}
-	var elected sync.Mutex // held while jobs are looked at, and while the partition is given up
-	mine := false
-	lost := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-		if len(gone) == 0 {
-			return // others have come or gone, the partition stays
-		}
-		elected.Lock()
-		defer elected.Unlock()
-		mine = false
-		c.runner.stopAll()
+	e := election{
+		opts: c.operator.opts, group: groupID(c.operator.topics.Prefix, runnerGroup), topic: c.operator.topics.Jobs(),
 	}
-	member, err := kgo.NewClient(append(append([]kgo.Opt{}, c.operator.opts...),
-		kgo.ConsumerGroup(groupID(c.operator.topics.Prefix, runnerGroup)),
-		kgo.ConsumeTopics(c.operator.topics.Jobs()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
-		kgo.DisableAutoCommit(),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) {
-			elected.Lock()
-			defer elected.Unlock()
-			mine = mine || len(got) > 0
-		}),
-		kgo.OnPartitionsRevoked(lost),
-		kgo.OnPartitionsLost(lost),
-	)...)
-	if err != nil {
-		return err
-	}
-	defer member.Close()
-	defer c.runner.stopAll()
-	for ctx.Err() == nil {
-		elected.Lock()
-		if mine {
+	return e.run(ctx, func(ctx context.Context, seat *seat) {
+		defer c.runner.stopAll()
+		tick := time.NewTicker(runnerEvery)
+		defer tick.Stop()
+		for ctx.Err() == nil {
 			c.lookAtJobs(ctx)
+			select {
+			case <-seat.news: // what is new is only that there is something
+			case <-tick.C:
+			case <-ctx.Done():
+			}
 		}
-		elected.Unlock()
-		polling, cancel := context.WithTimeout(ctx, runnerEvery)
-		member.PollFetches(polling) // what is new is only that there is something
-		cancel()
-	}
-	return nil
+	})
 }
 
 // stopAll stops all jobs and returns when they have ended.

@@ -121,12 +121,18 @@ func (in *Intake) Take(ctx context.Context, source string, raws ...[]byte) error
 	refuse := func(raw []byte, e *schema.Event, violations schema.Violations) {
 		refused = append(refused, refusal(source, raw, e, violations, received))
 	}
+	ids := map[string]bool{}
 	for _, raw := range raws {
 		t, violations := in.convert(raw)
 		if violations != nil {
 			refuse(raw, t.event, violations)
 			continue
 		}
+		if ids[t.event.ID] { // a second claim on it would wait for the first one
+			counts[outcomeRepeated]++
+			continue
+		}
+		ids[t.event.ID] = true
 		if len(in.cfg.Organizations) > 0 && !slices.Contains(in.cfg.Organizations, t.event.OrganizationID) {
 			counts[outcomeIgnored]++
 			continue
