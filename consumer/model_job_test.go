@@ -346,7 +346,7 @@ func (w *world) judgeLetters(r Range, at *lineProgress) {
 		refused := l.x.huge || l.x.invalid || l.x.poison && !j.mended || !j.line.all(l.x)
 		switch {
 		case l.again: // somebody's letter came after the mark: a stalled owner's, or what a crash repeats
-		case at.settled[int64(offset)] && !l.marked:
+		case at.settled[int64(offset)] && !l.marked && j.line.all(l.x): // else a revision that takes it no longer has found it unmarked, after a crash
 			w.fail("15: %s is done, letter %d of %d was sent and is not marked", j.task.UID, offset, r.Partition)
 		case !l.marked && !refused:
 			w.fail("15: %s is done, letter %d of %d is open, and nothing was wrong with its event", j.task.UID, offset, r.Partition)

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -140,6 +141,50 @@ func TestARedriveSendsNothingThatItsStreamDoesNotTakeAnyMore(t *testing.T) {
 	if n := len(r.letters()); n != 3 {
 		t.Errorf("%d records in the dead letters: a refused redrive makes none", n)
 	}
+}
+
+// Between an event's acknowledgement and its letter's mark a process may end, and the stream
+// be changed. Whether to send the event again is then not for the redrive to decide: its
+// letter stays open.
+func TestALetterStaysOpenWhoseMarkWasLostAndWhoseEventIsNotWantedAnyMore(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	r.refuseAll()
+	r.publish(orgA, 0, 1)
+	stop := r.start()
+	r.eventually("the letter", func() bool { return len(r.letters()) == 1 })
+	stop()
+	task, with := r.redriving()
+	ctx, end := context.WithCancel(t.Context())
+	j, err := r.job(task, func(c *consumer.JobConfig) {
+		with(c)
+		c.Letters = endsBeforeMark{c.Letters, end}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, _ := j.Run(ctx); done || r.dest.count(replayed) != 1 {
+		t.Fatalf("done %t; %d events were sent before the end, not 1", done, r.dest.count(replayed))
+	}
+	r.stream("a", orgB, func(s *consumer.Spec) { s.Revision = 2 })
+	if got := r.redrive(); got.Refused != 1 || r.dest.count(replayed) != 1 {
+		t.Errorf("standing %+v, %d events sent", got, r.dest.count(replayed))
+	}
+	if diff := cmp.Diff([]string{"open"}, r.states()); diff != "" {
+		t.Errorf("letters (-want +got):\n%s", diff)
+	}
+}
+
+// endsBeforeMark are letters of a process that ends when it has a mark to write.
+type endsBeforeMark struct {
+	consumer.Letters
+	end func()
+}
+
+func (l endsBeforeMark) Mark(ctx context.Context, _ int32, _ []int64) error {
+	l.end()
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // A hundred refusals in a row hold a lane, but not a redrive: nothing is drained, what is
