@@ -23,7 +23,7 @@ type campaign struct {
 	admin     *kadm.Client // past the proxies, as is everything of the judge
 	to        *destinations
 	run       delivery
-	kafka     []*servers.Proxy          // before each node
+	kafka     [][]*servers.Proxy        // of each deliverer, before each node
 	network   map[string]*servers.Proxy // before each destination
 	deliverer []deliverer
 	counts    map[string]int // faults so far
@@ -34,8 +34,12 @@ type campaign struct {
 type deliverer struct {
 	process
 
-	instance string // "": none
+	run      delivery // past the proxies of its own
+	instance string   // "": none
 }
+
+// maxDeliverers bounds the processes that deliver at once.
+const maxDeliverers = 3
 
 // fault is one way in which the world breaks. It begins at a random moment, is held for a
 // random time, and ends.
@@ -63,15 +67,19 @@ func newCampaign(t *testing.T, r *rand.Rand) *campaign {
 	t.Helper()
 	// Delivery logs in, so that ACLs can deny it something. Everyone else is anonymous and
 	// may do everything, the brokers among themselves too.
-	cluster := servers.NewKafka(t, servers.KafkaConfig{Brokers: 3, Proxied: true, Properties: []string{
+	cluster := servers.NewKafka(t, servers.KafkaConfig{Brokers: 3, Proxied: maxDeliverers, Properties: []string{
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"allow.everyone.if.no.acl.found=true", "super.users=User:ANONYMOUS",
 	}})
 	cluster.Start(t)
 	to := startRefusingDestinations(t)
 	c := &campaign{r: r, cluster: cluster, admin: newAdmin(t, cluster.Addrs), to: to, counts: map[string]int{}}
-	for node, listen := range cluster.ProxyAddrs {
-		c.kafka = append(c.kafka, servers.StartProxy(t, listen, cluster.UpstreamAddrs[node]))
+	for i, listeners := range cluster.ProxyAddrs {
+		var proxies []*servers.Proxy
+		for node, listen := range listeners {
+			proxies = append(proxies, servers.StartProxy(t, listen, cluster.UpstreamAddrs[i][node]))
+		}
+		c.kafka = append(c.kafka, proxies)
 	}
 	c.network = map[string]*servers.Proxy{}
 	for destination, url := range map[string]*string{inSplunk: &to.splunkURL, inDatadog: &to.datadogURL, inS3: &to.s3URL} {
@@ -79,7 +87,7 @@ func newCampaign(t *testing.T, r *rand.Rand) *campaign {
 		c.network[destination], *url = proxy, "http://"+proxy.Addr
 	}
 	c.run = delivery{
-		binary: servers.BuildBinary(t), brokers: cluster.ProxyAddrs, replication: 3, destinations: to,
+		binary: servers.BuildBinary(t), replication: 3, destinations: to,
 		user: "alice", session: 6 * time.Second, // so that many a stopped process comes back as a zombie
 	}
 	return c
@@ -89,8 +97,10 @@ func newCampaign(t *testing.T, r *rand.Rand) *campaign {
 func (c *campaign) start(t *testing.T, instances ...string) {
 	t.Helper()
 	c.deliverer = nil
-	for _, instance := range instances {
-		c.deliverer = append(c.deliverer, deliverer{c.run.start(t, instance), instance})
+	for i, instance := range instances {
+		run := c.run
+		run.brokers = c.cluster.ProxyAddrs[i]
+		c.deliverer = append(c.deliverer, deliverer{run.start(t, instance), run, instance})
 	}
 	c.awaitReady(t)
 }

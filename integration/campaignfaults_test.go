@@ -36,6 +36,7 @@ func faultsOfCampaigns() []fault {
 		{"Kafka: resets", 1, []place{atNetwork}, 1 * s, 5 * s, kafkaToxic("reset_peer", 500)},
 		{"Kafka: silence", 1, []place{atNetwork}, 1 * s, 8 * s, kafkaToxic("timeout", 0)},
 		{"Kafka: one broker refuses connections", 1, []place{atNetwork}, 1 * s, 8 * s, cutBroker},
+		{"Kafka: refuses one deliverer", 2, []place{atNetwork}, 1 * s, 14 * s, cutDeliverer},
 
 		{"destination: latency", 1, []place{atNetwork}, 1 * s, 5 * s, destinationToxic("latency", 1000)},
 		{"destination: resets", 1, []place{atNetwork}, 1 * s, 5 * s, destinationToxic("reset_peer", 50)},
@@ -62,7 +63,7 @@ func killDeliverer(t *testing.T, c *campaign) func() {
 	t.Helper()
 	i := c.r.IntN(len(c.deliverer))
 	c.deliverer[i].Kill(t)
-	return func() { c.deliverer[i].process = c.run.start(t, c.deliverer[i].instance) }
+	return func() { c.deliverer[i].process = c.deliverer[i].run.start(t, c.deliverer[i].instance) }
 }
 
 // stopDeliverer makes a process that knows nothing of the time that passes. After the
@@ -96,16 +97,28 @@ func rollBrokers(t *testing.T, c *campaign) func() {
 	return func() {}
 }
 
-// kafkaToxic spoils the network between delivery and all brokers, or one.
+// kafkaToxic spoils the network between all deliverers, or one, and all brokers, or one.
 func kafkaToxic(kind string, ms int64) func(*testing.T, *campaign) func() {
 	return func(t *testing.T, c *campaign) func() {
 		t.Helper()
-		proxies := c.kafka
-		if i := c.r.IntN(2 * len(c.kafka)); i < len(c.kafka) {
-			proxies = proxies[i : i+1]
-		}
-		return spoil(t, proxies, toxic(kind, ms))
+		return spoil(t, c.ways(c.someOrAll(len(c.deliverer)), c.someOrAll(3)), toxic(kind, ms))
 	}
+}
+
+// someOrAll is -1, for all of n, or one of them, as often as not.
+func (c *campaign) someOrAll(n int) int { return max(-1, c.r.IntN(2*n)-n) }
+
+// ways are the proxies between a deliverer and a broker; -1: every one.
+func (c *campaign) ways(deliverer, broker int) []*servers.Proxy {
+	var out []*servers.Proxy
+	for i, proxies := range c.kafka[:len(c.deliverer)] {
+		for j, p := range proxies {
+			if (deliverer < 0 || deliverer == i) && (broker < 0 || broker == j) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
 }
 
 func destinationToxic(kind string, ms int64) func(*testing.T, *campaign) func() {
@@ -135,7 +148,14 @@ func spoil(t *testing.T, proxies []*servers.Proxy, toxic servers.Toxic) func() {
 
 func cutBroker(t *testing.T, c *campaign) func() {
 	t.Helper()
-	return cut(t, c.kafka[c.r.IntN(len(c.kafka))])
+	return cut(t, c.ways(-1, c.r.IntN(3))...)
+}
+
+// cutDeliverer takes Kafka from one deliverer alone: others get its partitions while it
+// still delivers what it has.
+func cutDeliverer(t *testing.T, c *campaign) func() {
+	t.Helper()
+	return cut(t, c.ways(c.r.IntN(len(c.deliverer)), -1)...)
 }
 
 func cutDestination(t *testing.T, c *campaign) func() {
@@ -143,10 +163,16 @@ func cutDestination(t *testing.T, c *campaign) func() {
 	return cut(t, c.someDestination())
 }
 
-func cut(t *testing.T, p *servers.Proxy) func() {
+func cut(t *testing.T, proxies ...*servers.Proxy) func() {
 	t.Helper()
-	p.Down(t)
-	return func() { p.Up(t) }
+	for _, p := range proxies {
+		p.Down(t)
+	}
+	return func() {
+		for _, p := range proxies {
+			p.Up(t)
+		}
+	}
 }
 
 func (c *campaign) someDestination() *servers.Proxy {

@@ -20,7 +20,7 @@ import (
 type KafkaConfig struct {
 	Brokers    int      // each is broker and controller at once; nodes count from 1
 	Secure     bool     // TLS and SASL listeners, users admin and alice
-	Proxied    bool     // a listener with SASL that is advertised where a fault proxy has to stand
+	Proxied    int      // listeners with SASL that are advertised where fault proxies have to stand
 	Properties []string // more broker properties, as "name=value"
 }
 
@@ -31,8 +31,8 @@ type Kafka struct {
 	SASLAddrs []string // SASL without TLS, when secure
 	CAFile    string   // PEM of the authority of the TLS listeners, when secure
 
-	ProxyAddrs    []string // where fault proxies have to listen, one a node, when proxied
-	UpstreamAddrs []string // what they have to lead to
+	ProxyAddrs    [][]string // where fault proxies have to listen, by proxied listener and node
+	UpstreamAddrs [][]string // what they have to lead to
 
 	config KafkaConfig
 	script string
@@ -45,7 +45,10 @@ func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 	t.Helper()
 	var distances []int
 	for node := range config.Brokers {
-		distances = append(distances, node, 100+node, 200+node, 300+node, 400+node, 500+node)
+		distances = append(distances, node, 100+node, 200+node, 300+node)
+		for listener := range config.Proxied {
+			distances = append(distances, 400+10*listener+node, 500+10*listener+node)
+		}
 	}
 	k := &Kafka{
 		config: config,
@@ -60,10 +63,14 @@ func NewKafka(t *testing.T, config KafkaConfig) *Kafka {
 			k.SASLAddrs = append(k.SASLAddrs, loopback(k.port+300+node))
 			k.CAFile = filepath.Join(k.dir, "tls", "ca.pem")
 		}
-		if config.Proxied {
-			k.UpstreamAddrs = append(k.UpstreamAddrs, loopback(k.port+400+node))
-			k.ProxyAddrs = append(k.ProxyAddrs, loopback(k.port+500+node))
+	}
+	for listener := range config.Proxied {
+		var upstream, proxies []string
+		for node := range config.Brokers {
+			upstream = append(upstream, loopback(k.port+400+10*listener+node))
+			proxies = append(proxies, loopback(k.port+500+10*listener+node))
 		}
+		k.UpstreamAddrs, k.ProxyAddrs = append(k.UpstreamAddrs, upstream), append(k.ProxyAddrs, proxies)
 	}
 	return k
 }
@@ -85,8 +92,8 @@ func (k *Kafka) Start(t *testing.T) {
 	if k.config.Secure {
 		args = append(args, "--secure")
 	}
-	if k.config.Proxied {
-		args = append(args, "--proxied")
+	if k.config.Proxied > 0 {
+		args = append(args, "--proxied", strconv.Itoa(k.config.Proxied))
 	}
 	for _, p := range k.config.Properties {
 		args = append(args, "--conf", p)
