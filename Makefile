@@ -63,7 +63,8 @@ templ-check: $(TOOLS)/templ
 	done
 
 .PHONY: generate
-generate: $(TOOLS)/templ ## write generated code anew: constructors of the catalogue's events, the console's pages
+generate: $(TOOLS)/templ ## write anew what is made of other files: constructors of the catalogue's events, the console's pages, the chart's alerts
+	cp deploy/prometheus/alerts.yaml deploy/helm/auditstream/files/alerts.yaml
 	go generate $(PATTERNS)
 	$(TOOLS)/templ fmt -log-level error admin/console
 	$(TOOLS)/templ generate -log-level error -include-version=false -path admin/console

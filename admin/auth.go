@@ -43,6 +43,7 @@ func (s *server) authenticate(r *http.Request) (Caller, error) {
 
 // failed notes a failure to log in and is err, or says that there were too many.
 func (s *server) failed(r *http.Request, err error) error {
+	s.cfg.Metrics.LoginFailed(DoorAPI)
 	if s.failures.Add(login.Host(r), time.Now()) {
 		return err
 	}

@@ -26,6 +26,7 @@ func (r *request) tail() error {
 	// for the first event, or sign of life.
 	out := r.lines()
 	defer out.end()
+	defer r.server.cfg.Metrics.Follow(DoorAPI)()
 	err := r.service.Tail(r.Context(), t, func(e TailEvent) error { return out.put(e) })
 	switch {
 	case r.Context().Err() != nil:

@@ -23,6 +23,7 @@ type Config struct {
 	Tokens     Authenticator
 	Ready      func() error // why /readyz is to say no; nil: never
 	Console    http.Handler // for whatever is neither the API nor health; nil: nothing is there
+	Metrics    *Metrics     // nil: nobody counts
 	Log        *zap.Logger
 }
 
@@ -245,7 +246,10 @@ func (s *server) observed(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
-		began := time.Now()
+		began, counted := time.Now(), func(string, int) {}
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			counted = s.cfg.Metrics.Begin(DoorAPI, r.Method)
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				s.cfg.Log.Error("a request has failed by a mistake of auditstream", zap.String("request", h.Get(headerRequest)),
@@ -254,6 +258,7 @@ func (s *server) observed(next http.Handler) http.Handler {
 					writeProblem(a, CodeInternal.Errorf("the log says more, under the id of this request"))
 				}
 			}
+			counted(a.route, a.status)
 			s.logged(r, a, time.Since(began))
 		}()
 		next.ServeHTTP(a, r)

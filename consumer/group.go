@@ -98,8 +98,9 @@ type Group struct {
 	reader  source
 	offsets offsets
 	invalid *stream
-	pace    *pace   // of a job that is capped, else nil
-	letters Letters // of a redrive, else nil
+	pace    *pace    // of a job that is capped, else nil
+	letters Letters  // of a redrive, else nil
+	run     *jobSpan // of a job that is traced, else nil
 	metrics *Metrics
 	log     *zap.Logger
 	chunks  chunkPool

@@ -96,6 +96,8 @@ func (j *Job) Close() { j.g.closeAll() }
 func (j *Job) Run(ctx context.Context) (done bool, err error) {
 	g := j.g
 	defer g.closeAll()
+	ended := j.traceRun(ctx)
+	defer func() { ended(done, err) }()
 	out, err := j.connect()
 	if err != nil {
 		return false, err

@@ -97,7 +97,9 @@ func (l *lane) remember(c *chunk) {
 }
 
 // span begins the span of an attempt at the events [from, to) of a chunk, if any of them
-// was published in a trace. The returned function ends it.
+// was published in a trace. The returned function ends it. What a job sends is no part of
+// the way that the event went when it was published: its attempts stand in the job's own
+// trace, and are linked to the events'.
 func (l *lane) span(ctx context.Context, c *chunk, from, to int) (context.Context, func(sinks.Receipt, error)) {
 	var links []trace.Link
 	for _, t := range c.traced {
@@ -109,20 +111,26 @@ func (l *lane) span(ctx context.Context, c *chunk, from, to int) (context.Contex
 		return ctx, func(sinks.Receipt, error) {}
 	}
 	g := l.p.g
-	ctx, span := g.cfg.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, links[0].SpanContext), "deliver "+l.id.Topic,
-		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...),
-		trace.WithAttributes(
-			attribute.String("messaging.system", "kafka"),
-			attribute.String("messaging.operation.name", "deliver"),
-			attribute.String("messaging.operation.type", "process"),
-			attribute.String("messaging.destination.name", l.id.Topic),
-			attribute.Int("messaging.destination.partition.id", int(l.id.Partition)),
-			attribute.String("messaging.consumer.group.name", g.cfg.ID),
-			attribute.Int("messaging.batch.message_count", to-from),
-			attribute.Int64("messaging.kafka.offset", c.events[from].Offset),
-			attribute.String("auditstream.stream", l.id.Stream),
-			attribute.String("auditstream.kind", g.cfg.Kind.Name),
-		))
+	about := []attribute.KeyValue{
+		attribute.String("messaging.system", "kafka"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", l.id.Topic),
+		attribute.Int("messaging.destination.partition.id", int(l.id.Partition)),
+		attribute.Int("messaging.batch.message_count", to-from),
+		attribute.Int64("messaging.kafka.offset", c.events[from].Offset),
+		attribute.String("auditstream.stream", l.id.Stream),
+		attribute.String("auditstream.kind", g.cfg.Kind.Name),
+	}
+	what, parent := "deliver", trace.ContextWithRemoteSpanContext(ctx, links[0].SpanContext)
+	if g.run != nil {
+		what, parent = g.run.what, trace.ContextWithSpanContext(ctx, g.run.in)
+		about = append(about, attribute.String("auditstream.job", g.cfg.Sink.Replay))
+	} else {
+		about = append(about, attribute.String("messaging.consumer.group.name", g.cfg.ID))
+	}
+	about = append(about, attribute.String("messaging.operation.name", what))
+	ctx, span := g.cfg.Tracer.Start(parent, what+" "+l.id.Topic,
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...), trace.WithAttributes(about...))
 	return ctx, func(receipt sinks.Receipt, err error) {
 		defer span.End()
 		if err == nil {
@@ -131,5 +139,38 @@ func (l *lane) span(ctx context.Context, c *chunk, from, to int) (context.Contex
 		}
 		span.SetAttributes(attribute.String("error.type", sinks.ClassOf(err).String()), attribute.Int("auditstream.settled", receipt.Settled))
 		span.SetStatus(codes.Error, bounded(err.Error()))
+	}
+}
+
+// jobSpan is the span of a run of a job, in which its attempts stand.
+type jobSpan struct {
+	what string // the task's job: replay, redrive
+	in   trace.SpanContext
+}
+
+// traceRun begins the span of a run, in a trace of its own. The returned function ends it.
+func (j *Job) traceRun(ctx context.Context) func(done bool, err error) {
+	g := j.g
+	if g.cfg.Tracer == nil {
+		return func(bool, error) {}
+	}
+	_, span := g.cfg.Tracer.Start(ctx, j.task.Job+" "+j.task.Stream, trace.WithNewRoot(), trace.WithAttributes(
+		attribute.String("auditstream.job", j.task.UID),
+		attribute.String("auditstream.stream", j.task.Stream),
+		attribute.String("auditstream.kind", g.cfg.Kind.Name),
+	))
+	g.run = &jobSpan{j.task.Job, span.SpanContext()}
+	return func(done bool, err error) {
+		defer span.End()
+		now := j.Standing()
+		span.SetAttributes(
+			attribute.Bool("auditstream.done", done),
+			attribute.Int64("auditstream.delivered", now.Delivered),
+			attribute.Int64("auditstream.refused", now.Refused),
+			attribute.Int64("auditstream.expired", now.Expired),
+		)
+		if err != nil {
+			span.SetStatus(codes.Error, bounded(err.Error()))
+		}
 	}
 }

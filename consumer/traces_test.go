@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/producer"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
@@ -153,4 +154,84 @@ func TestRecordsOfATraceAreDeliveredWithoutTraces(t *testing.T) {
 	}
 	r.eventually("the event to arrive", func() bool { return r.dest.count("s") == 1 })
 	r.wants(1, "auditstream_stream_attempts_total", "stream", "s", "outcome", "taken")
+}
+
+// What a job sends is traced in the job's own trace, and linked to the traces in which the
+// events were published: those do not grow by what is done about them a month later.
+func TestAJobsTraceIsLinkedToThoseOfItsEvents(t *testing.T) {
+	for _, job := range []string{consumer.TaskReplay, consumer.TaskRedrive} {
+		t.Run(job, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.stream("a", orgA)
+			spans, provider := r.traces()
+			ctx, request := provider.Tracer("service").Start(t.Context(), "request")
+			if err := r.publisher(provider).Publish(ctx, anEvent(1), anEvent(2)); err != nil {
+				t.Fatal(err)
+			}
+			request.End()
+			if job == consumer.TaskRedrive {
+				r.refuseAll()
+			}
+			stop := r.start()
+			r.eventually("both events to be settled", func() bool {
+				return r.dest.count("a") == 2 || len(r.states()) == 2
+			})
+			stop()
+			spans.Reset()
+			var task consumer.Task
+			traced := func(c *consumer.JobConfig) { c.Tracer = r.tracer }
+			changes := []func(*consumer.JobConfig){traced}
+			if job == consumer.TaskReplay {
+				task = r.task(0, 2)
+			} else {
+				r.dest.program(nil)
+				var letters func(*consumer.JobConfig)
+				task, letters = r.redriving()
+				changes = append(changes, letters)
+			}
+			j, err := r.job(task, changes...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done, err := j.Run(t.Context()); err != nil || !done {
+				t.Fatal(done, err)
+			}
+			runs, attempts := named(spans.GetSpans(), job+" a"), named(spans.GetSpans(), job+" "+task.Topic)
+			if len(runs) != 1 || len(attempts) == 0 {
+				t.Fatalf("%d spans of the run, %d of attempts", len(runs), len(attempts))
+			}
+			if runs[0].Parent.IsValid() || runs[0].SpanContext.TraceID() == request.SpanContext().TraceID() {
+				t.Error("the run has no trace of its own")
+			}
+			linked := 0
+			for _, a := range attempts {
+				if a.Parent.SpanID() != runs[0].SpanContext.SpanID() {
+					t.Error("an attempt is not part of the run")
+				}
+				for _, l := range a.Links {
+					if l.SpanContext.TraceID() == request.SpanContext().TraceID() {
+						linked++
+					}
+				}
+				if v := valueOf(a, "auditstream.job"); v != jobUID {
+					t.Errorf("an attempt says that it is of job %q", v)
+				}
+			}
+			if linked != 2 {
+				t.Errorf("%d events are linked, not 2", linked)
+			}
+			if v := valueOf(runs[0], "auditstream.delivered"); v != "2" {
+				t.Errorf("the run says that %s were delivered", v)
+			}
+		})
+	}
+}
+
+func valueOf(s tracetest.SpanStub, name string) string {
+	for _, a := range s.Attributes {
+		if string(a.Key) == name {
+			return a.Value.String()
+		}
+	}
+	return ""
 }

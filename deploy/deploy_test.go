@@ -129,6 +129,13 @@ func TestConfigurationIsValidAndItsSecretsAreHandedIn(t *testing.T) {
 	}
 }
 
+// The chart cannot read files outside of its folder, so it has a copy.
+func TestTheChartsAlertsAreThoseOfPrometheus(t *testing.T) {
+	if read(t, "helm/auditstream/files/alerts.yaml") != read(t, alerts) {
+		t.Error(`the chart has other alerts than prometheus/alerts.yaml: "make generate" copies them`)
+	}
+}
+
 func TestImageIsBuiltWithTheGoOfTheModuleAndDoesNotRunAsRoot(t *testing.T) {
 	image, module := find(t, "Dockerfile", `FROM golang:(\d+\.\d+)-`), find(t, "../go.mod", `(?m)^go (\d+\.\d+)`)
 	if image != module {

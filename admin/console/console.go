@@ -28,6 +28,7 @@ type Config struct {
 	// that a session ends with the token that it was begun with. The token itself is not kept.
 	Caller  func(digest [sha256.Size]byte) (admin.Caller, bool)
 	Version string
+	Metrics *admin.Metrics // nil: nobody counts
 	Log     *zap.Logger
 }
 
@@ -73,7 +74,7 @@ func New(c Config) (http.Handler, error) {
 	mux.HandleFunc("GET /tail/events", s.visited(route{needs: admin.RoleViewer, serve: (*visit).tail}, tailTime))
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(s.foreign))
-	return s.guarded(origins.Handler(mux)), nil
+	return s.guarded(counted(c.Metrics, origins.Handler(mux))), nil
 }
 
 // route is a page, or a form that is sent.
@@ -82,6 +83,9 @@ type route struct {
 	needs   admin.Role
 	serve   func(*visit) error
 }
+
+// everythingElse is the pattern of paths that are no page.
+const everythingElse = "GET /"
 
 // routes are all that need a session. What changes something is a POST.
 func routes() []route {
@@ -122,6 +126,6 @@ func routes() []route {
 		{"GET /schemas", admin.RoleViewer, (*visit).schemas},
 		{"GET /schemas/{action}", admin.RoleViewer, (*visit).schema},
 		{"GET /topics", admin.RoleViewer, (*visit).topics},
-		{"GET /", admin.RoleViewer, (*visit).nowhere},
+		{everythingElse, admin.RoleViewer, (*visit).nowhere},
 	}
 }

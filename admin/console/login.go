@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/admin"
 )
 
 // maxToken bounds what is taken for a token, in bytes.
@@ -35,6 +37,7 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	caller, known := c.config.Caller(digest)
 	if token == "" || len(token) > maxToken || !known {
 		c.attempts.failed(address)
+		c.config.Metrics.LoginFailed(admin.DoorConsole)
 		c.log.Warn("log-in refused", zap.String("address", address))
 		c.askForToken(w, r, http.StatusUnauthorized, "Nobody has this token. It may have been replaced: ask whoever runs this server.")
 		return

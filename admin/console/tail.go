@@ -97,6 +97,7 @@ func (v *visit) tail() error {
 	default:
 		return admin.CodeUnavailable.Errorf("%d live tails are open on this server; try again later", maxTails)
 	}
+	defer v.console.config.Metrics.Follow(admin.DoorConsole)()
 	q, _ := v.tailQueryOf()
 	h := v.w.Header()
 	h.Set("Content-Type", "text/event-stream")

@@ -88,6 +88,12 @@ func (f *jobFlags) with(cmd *cobra.Command, s *jobScreen, do func(*app.Jobs) err
 		return err
 	}
 	defer jobs.Close()
+	traces, exported, err := app.Traces(cmd.Context(), versionString(), s.log)
+	if err != nil {
+		return err
+	}
+	defer exported()
+	jobs.Traced(traces)
 	return do(jobs)
 }
 

@@ -25,6 +25,7 @@ func newServe() *cobra.Command {
 func newServeDeliver() *cobra.Command {
 	var file, profile string
 	var kinds []string
+	var at observeFlag
 	cmd := &cobra.Command{
 		Use:   "deliver --config FILE",
 		Short: "Deliver the streams to their destinations",
@@ -48,6 +49,9 @@ configuration.`,
 			if err != nil {
 				return usageError(err)
 			}
+			if err := at.apply(cmd, cfg); err != nil {
+				return err
+			}
 			log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -58,6 +62,7 @@ configuration.`,
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "deliver only these `KINDS` of destination (default: all)")
+	at.add(cmd)
 	cmd.Flags().StringVar(&profile, "cpu-profile", "", "")
 	_ = cmd.Flags().MarkHidden("cpu-profile")
 	_ = cmd.MarkFlagRequired("config")
@@ -75,7 +80,7 @@ func checkKinds(kinds []string) error {
 }
 
 // served reads the configuration of a process that serves the API, and makes its logger.
-func served(cmd *cobra.Command, file string) (*config.Config, *zap.Logger, error) {
+func served(cmd *cobra.Command, file string, at *observeFlag) (*config.Config, *zap.Logger, error) {
 	cfg, err := config.Load(file, all.Kinds())
 	if err != nil {
 		return nil, nil, usageError(err)
@@ -83,12 +88,16 @@ func served(cmd *cobra.Command, file string) (*config.Config, *zap.Logger, error
 	if len(cfg.Admin.Tokens) == 0 {
 		return nil, nil, usageError(fmt.Errorf("%s lists no token under admin.tokens: nobody could ask anything (auditstream validate --reference says how)", file))
 	}
+	if err := at.apply(cmd, cfg); err != nil {
+		return nil, nil, err
+	}
 	log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
 	return cfg, log, err
 }
 
 func newServeAdmin() *cobra.Command {
 	var file string
+	var at observeFlag
 	cmd := &cobra.Command{
 		Use:   "admin --config FILE",
 		Short: "Serve the API and the console",
@@ -100,13 +109,15 @@ another one goes on with them when it ends. SIGINT or SIGTERM ends it: what is b
 may finish for five seconds.
 
 /healthz says that it runs, /readyz that Kafka answers. Nobody has to log in for these; for
-everything else a token of admin.tokens is needed. See docs/api.md.
+everything else a token of admin.tokens is needed. See docs/api.md. Metrics, health and
+profiles of the process are served on observe.listen; where delivery runs from the same file
+on the same machine, give this process another address with --observe.
 
 Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or configuration.`,
 		Example: `  AUDITSTREAM_OPS_TOKEN=$(openssl rand -hex 32) auditstream serve admin --config auditstream.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := served(cmd, file)
+			cfg, log, err := served(cmd, file, &at)
 			if err != nil {
 				return err
 			}
@@ -114,6 +125,7 @@ Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or co
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
+	at.add(cmd)
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }
@@ -121,6 +133,7 @@ Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or co
 func newServeAll() *cobra.Command {
 	var file string
 	var kinds []string
+	var at observeFlag
 	cmd := &cobra.Command{
 		Use:   "all --config FILE",
 		Short: "Deliver, and serve the API and the console, in one process",
@@ -136,7 +149,7 @@ configuration.`,
 			if err := checkKinds(kinds); err != nil {
 				return err
 			}
-			cfg, log, err := served(cmd, file)
+			cfg, log, err := served(cmd, file, &at)
 			if err != nil {
 				return err
 			}
@@ -146,6 +159,7 @@ configuration.`,
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "deliver only these `KINDS` of destination (default: all)")
+	at.add(cmd)
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }

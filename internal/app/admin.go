@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -26,7 +27,24 @@ type Administration struct {
 	Version string
 	Log     *zap.Logger
 
-	keys *seal.Ring // of the configuration; loaded by Run
+	keys  *seal.Ring // of the configuration; loaded by Run
+	shown *apiVitals // made by Run
+}
+
+// apiVitals are what the API shows of itself, whatever generation serves.
+type apiVitals struct {
+	requests *admin.Metrics
+	jobs     *jobMetrics
+	tracer   trace.Tracer // nil: no traces
+}
+
+func newAPIVitals(v *vitals) (*apiVitals, error) {
+	requests, err := admin.NewMetrics(v.registry)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := newJobMetrics(v.registry)
+	return &apiVitals{requests: requests, jobs: jobs, tracer: v.tracer}, err
 }
 
 // Run serves until ctx ends. It listens at once, and is ready when Kafka answers.
@@ -50,10 +68,15 @@ const (
 )
 
 func (a Administration) run(ctx context.Context, opts []kgo.Opt) error {
-	return unlessStopped(ctx, a.serve(ctx, opts))
+	return watched(ctx, a.Config, a.Version, a.Log, a.part(opts))
 }
 
-func (a Administration) serve(ctx context.Context, opts []kgo.Opt) error {
+// part is the API and the console as a part of a process.
+func (a Administration) part(opts []kgo.Opt) func(context.Context, *vitals) error {
+	return func(ctx context.Context, v *vitals) error { return a.serve(ctx, opts, v) }
+}
+
+func (a Administration) serve(ctx context.Context, opts []kgo.Opt, v *vitals) error {
 	log := a.Log.Named("admin")
 	keys, err := seal.Load(ctx, a.Config.Sealing.Keys)
 	if err != nil {
@@ -64,9 +87,14 @@ func (a Administration) serve(ctx context.Context, opts []kgo.Opt) error {
 	if err != nil {
 		return fmt.Errorf("admin.tokens: %w", err)
 	}
+	if a.shown, err = newAPIVitals(v); err != nil {
+		return err
+	}
 	now := &serving{}
+	v.part(now.ready)
+	opts = v.counted(opts)
 	if now.console, err = console.New(console.Config{
-		Service: now.confined, Caller: tokens.CallerOf, Version: a.Version, Log: a.Log.Named("console"),
+		Service: now.confined, Caller: tokens.CallerOf, Version: a.Version, Log: a.Log.Named("console"), Metrics: a.shown.requests,
 	}); err != nil {
 		return err
 	}
@@ -150,15 +178,15 @@ func (a Administration) generate(ctx context.Context, opts []kgo.Opt, tokens *ad
 		return err
 	}
 	defer o.Close()
-	control := NewControl(ControlConfig{Operator: o, Config: a.Config, Version: a.Version, Log: log})
+	control := NewControl(ControlConfig{Operator: o, Config: a.Config, Version: a.Version, Log: log, Tracer: a.shown.tracer, jobs: a.shown.jobs})
 	defer control.Close()
 	health := &pulse{}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return control.RunJobs(ctx) })
 	work.Go(func() error { return control.KeepHistory(ctx) })
 	work.Go(func() error { return o.watchTopics(ctx, health) })
-	now.serve(&generation{control: control, api: admin.NewServer(admin.Config{
-		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone, Console: now.console,
+	now.serve(&generation{control: control, ready: health.gone, api: admin.NewServer(admin.Config{
+		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone, Console: now.console, Metrics: a.shown.requests,
 	})})
 	defer now.serve(nil)
 	return work.Wait()
@@ -198,10 +226,19 @@ type serving struct {
 // generation is what serves for as long as the topics are what they were.
 type generation struct {
 	control *Control
+	ready   func() error // why not
 	api     http.Handler
 }
 
 func (s *serving) serve(g *generation) { s.now.Store(g) }
+
+// ready says why the API is not; nil when it is.
+func (s *serving) ready() error {
+	if g := s.now.Load(); g != nil {
+		return g.ready()
+	}
+	return errors.New("the API waits for Kafka")
+}
 
 // confined is the control plane as a caller may use it.
 func (s *serving) confined(c admin.Caller) (admin.Service, error) {
@@ -240,8 +277,6 @@ func (e Everything) Run(ctx context.Context) (err error) {
 }
 
 func (e Everything) run(ctx context.Context, opts []kgo.Opt) error {
-	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() error { return e.Delivery.run(ctx, opts) })
-	work.Go(func() error { return Administration{Config: e.Config, Version: e.Version, Log: e.Log}.run(ctx, opts) })
-	return work.Wait()
+	api := Administration{Config: e.Config, Version: e.Version, Log: e.Log}
+	return watched(ctx, e.Config, e.Version, e.Log, e.part(opts), api.part(opts))
 }

@@ -143,3 +143,61 @@ func TestRolesOfTheConfigurationAreThoseOfTheAPI(t *testing.T) {
 		}
 	}
 }
+
+// A process that serves the API alone shows as much of itself as one that delivers.
+func TestTheAPIIsObserved(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config(oneStream)
+	cfg.Admin.Listen, cfg.Observe.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(apiToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Admin.Tokens = []config.AdminToken{{Name: "ops", Token: secret.Ref{File: file}, Role: string(admin.RoleAdmin)}}
+	core, logs := observer.New(zapcore.InfoLevel)
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &api{file: file, process: &process{t: t, logs: logs, done: make(chan error, 1), stop: cancel}}
+	go func() { a.done <- Administration{Config: cfg, Version: "test", Log: zap.New(core)}.Run(ctx) }()
+	t.Cleanup(a.end)
+	url, _ := a.logged("observe").ContextMap()["url"].(string)
+	a.logged("the API is served")
+	if status, _ := get(t, url+"/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d", status)
+	}
+	if status, body := get(t, url+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "waits for Kafka") {
+		t.Errorf("/readyz without Kafka: %d %s", status, body)
+	}
+	s.there()
+	eventually(t, "the process is ready", func() bool { status, _ := get(t, url+"/readyz"); return status == http.StatusOK })
+	a.ask("GET", "/v1/streams", apiToken, "")
+	a.ask("GET", "/v1/streams/nothing", apiToken, "")
+	a.ask("BREW", "/v1/coffee", apiToken, "")
+	a.ask("GET", "/v1/streams", "nobody's token, of enough length", "")
+	a.ask("GET", "/streams", "", "")
+	a.ask("GET", "/wp-login.php", "", "")
+	for _, want := range []string{
+		`auditstream_admin_requests_total{door="api",method="GET",route="/v1/streams",status="2xx"} 1`,
+		`auditstream_admin_requests_total{door="api",method="GET",route="/v1/streams",status="4xx"} 1`,
+		`auditstream_admin_requests_total{door="api",method="GET",route="/v1/streams/{id}",status="4xx"} 1`,
+		`auditstream_admin_requests_total{door="api",method="other",route="_none",status="4xx"} 1`,
+		`auditstream_admin_requests_total{door="console",method="GET",route="/streams",status="3xx"} 1`,
+		`auditstream_admin_requests_total{door="console",method="GET",route="_none",status="3xx"} 1`,
+		`auditstream_admin_login_failures_total{door="api"} 1`,
+		`auditstream_admin_requests_open{door="api"} 0`,
+		`auditstream_admin_followers{door="console"} 0`,
+		`auditstream_admin_job_runs_total{job="replay",outcome="done"} 0`,
+		`auditstream_kafka_connects_total{outcome="ok"}`, `auditstream_build_info{`,
+	} {
+		eventually(t, want, func() bool { _, body := get(t, url+"/metrics"); return strings.Contains(body, want) })
+	}
+	eventually(t, "the process is the one that runs jobs", func() bool {
+		_, body := get(t, url+"/metrics")
+		return strings.Contains(body, "auditstream_admin_jobs_elected 1")
+	})
+	if _, body := get(t, url+"/metrics"); strings.Contains(body, "coffee") || strings.Contains(body, "wp-login") || strings.Contains(body, "nothing") {
+		t.Error("what a caller sends is a label")
+	}
+	if status, _ := get(t, url+"/debug/pprof/"); status != http.StatusOK {
+		t.Errorf("profiles: %d", status)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/admin"
@@ -19,6 +20,7 @@ type Control struct {
 	config   *config.Config
 	version  string
 	log      *zap.Logger
+	tracer   trace.Tracer
 	board    *board
 	history  history
 	controlClients
@@ -32,11 +34,16 @@ type ControlConfig struct {
 	Config   *config.Config // whose topics, policies and keys hold
 	Version  string         // of auditstream
 	Log      *zap.Logger
+	Tracer   trace.Tracer // of what jobs send; nil: no traces
+
+	jobs *jobMetrics // nil: nobody counts
 }
 
 // NewControl makes a control plane, which has to be closed.
 func NewControl(c ControlConfig) *Control {
-	return &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log, board: newBoard()}
+	k := &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log, tracer: c.Tracer, board: newBoard()}
+	k.runner.metrics = c.jobs
+	return k
 }
 
 // told gives errors that a caller can do something about the class that says so.

@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
@@ -51,7 +50,12 @@ func (d Delivery) Run(ctx context.Context) (err error) {
 }
 
 func (d Delivery) run(ctx context.Context, opts []kgo.Opt) error {
-	return unlessStopped(ctx, d.serve(ctx, opts))
+	return watched(ctx, d.Config, d.Version, d.Log, d.part(opts))
+}
+
+// part is delivery as a part of a process.
+func (d Delivery) part(opts []kgo.Opt) func(context.Context, *vitals) error {
+	return func(ctx context.Context, v *vitals) error { return d.serve(ctx, opts, v) }
 }
 
 // unlessStopped is what a part ended with; nil if it was told to stop and complains that it
@@ -63,58 +67,33 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-func (d Delivery) serve(ctx context.Context, opts []kgo.Opt) error {
+func (d Delivery) serve(ctx context.Context, opts []kgo.Opt, v *vitals) error {
+	state := &readiness{}
+	v.part(state.ready)
 	keys, err := seal.Load(ctx, d.Config.Sealing.Keys)
 	if err != nil {
 		return err
 	}
 	d.keys = keys
-	traces, exported, err := Traces(ctx, d.Version, d.Log)
+	opts = v.counted(opts)
+	c, err := newCrew(d, opts, v.registry, state)
 	if err != nil {
 		return err
 	}
-	defer exported()
-	registry := newRegistry(d.Version)
-	clients, err := kafka.NewMetrics(registry)
-	if err != nil {
-		return err
-	}
-	opts = append(slices.Clip(opts), clients.Option())
-	state := &readiness{}
-	work, ctx := errgroup.WithContext(ctx)
-	if d.Config.Observe.Listen != "" {
-		server, err := observe(ctx, d.Config.Observe, registry, state, d.Log)
-		if err != nil {
+	c.tracer = v.tracer
+	for {
+		ids, specs, err := d.begin(ctx, opts, state)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // stopped while it waited for Kafka
+		case err != nil:
 			return err
 		}
-		work.Go(server)
-	}
-	c, err := newCrew(d, opts, registry, state)
-	if err != nil {
-		return err
-	}
-	if traces != nil {
-		c.tracer = traces.Tracer(instrumentation)
-	}
-	work.Go(func() error {
-		for {
-			ids, specs, err := d.begin(ctx, opts, state)
-			switch {
-			case ctx.Err() != nil:
-				return nil //nolint:nilerr // stopped while it waited for Kafka
-			case err != nil:
-				return err
-			}
-			if err := c.run(ctx, ids, specs); !errors.Is(err, errEventsRemade) {
-				return err
-			}
-			state.again(errEventsRemade.Error())
+		if err := c.run(ctx, ids, specs); !errors.Is(err, errEventsRemade) {
+			return err
 		}
-	})
-	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+		state.again(errEventsRemade.Error())
 	}
-	return nil
 }
 
 // Pauses before delivery tries again to begin.

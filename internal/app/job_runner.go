@@ -28,12 +28,15 @@ const (
 // the jobs. So there is one runner as far as Kafka knows; one that Kafka has given up, and
 // does not know it yet, causes repeats, like every stale owner.
 type jobRunner struct {
+	metrics *jobMetrics // nil: nobody counts
+
 	mu      sync.Mutex
 	running map[string]*jobRun // by uid; guarded by mu
 }
 
 // jobRun is a job under way, or one that waits to be tried again.
 type jobRun struct {
+	sort string // of the task
 	stop context.CancelFunc
 	done chan struct{}
 
@@ -68,6 +71,8 @@ func (c *Control) RunJobs(ctx context.Context) error {
 		opts: c.operator.opts, group: groupID(c.operator.topics.Prefix, runnerGroup), topic: c.operator.topics.Jobs(),
 	}
 	return e.run(ctx, func(ctx context.Context, seat *seat) {
+		c.runner.metrics.elect(true)
+		defer c.runner.metrics.elect(false)
 		defer c.runner.stopAll()
 		tick := time.NewTicker(runnerEvery)
 		defer tick.Stop()
@@ -97,6 +102,23 @@ func (r *jobRunner) stopAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.running)
+	r.metrics.show(nil)
+}
+
+// states are those of the jobs that are here. The caller holds mu.
+func (r *jobRunner) states() []jobState {
+	var now []jobState
+	for _, run := range r.running {
+		state := jobRunning
+		switch {
+		case run.job == nil && run.problem != "":
+			state = jobWaiting
+		case run.job != nil && len(run.job.Standing().Held) > 0:
+			state = jobHeld
+		}
+		now = append(now, jobState{run.sort, state})
+	}
+	return now
 }
 
 // lookAtJobs begins what is to run and stops what is not.
@@ -143,6 +165,7 @@ func (c *Control) lookAtJobs(ctx context.Context) {
 			active++
 		}
 	}
+	r.metrics.show(r.states())
 }
 
 // begin starts a job. The runner's mu is held.
@@ -151,7 +174,7 @@ func (c *Control) begin(ctx context.Context, t consumer.Task) {
 		c.runner.running = map[string]*jobRun{}
 	}
 	running, stop := context.WithCancel(ctx)
-	run := &jobRun{stop: stop, done: make(chan struct{})}
+	run := &jobRun{sort: t.Job, stop: stop, done: make(chan struct{})}
 	c.runner.running[t.UID] = run
 	go func() {
 		defer close(run.done)
@@ -160,7 +183,13 @@ func (c *Control) begin(ctx context.Context, t consumer.Task) {
 		c.runner.mu.Lock()
 		defer c.runner.mu.Unlock()
 		run.job = nil
-		if err != nil && running.Err() == nil {
+		switch {
+		case err == nil && running.Err() == nil:
+			c.runner.metrics.end(t.Job, runDone)
+		case running.Err() != nil:
+			c.runner.metrics.end(t.Job, runStopped)
+		default:
+			c.runner.metrics.end(t.Job, runFailed)
 			run.problem, run.again = err.Error(), time.Now().Add(failedPause)
 			c.log.Warn("a job does not go on", zap.String("job", t.UID), zap.String("stream", t.Stream), zap.Error(err), zap.Duration("next_try_in", failedPause))
 		}
@@ -179,6 +208,7 @@ func (c *Control) runJob(ctx context.Context, t consumer.Task, run *jobRun) erro
 		return err
 	}
 	defer jobs.Close()
+	jobs.tracer = c.tracer
 	c.log.Info("job begins", zap.String("job", t.UID), zap.String("what", t.Job), zap.String("stream", t.Stream), zap.String("by", t.By))
 	ended, standing, err := jobs.Run(ctx, t, func(j *consumer.Job) {
 		c.runner.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
@@ -32,6 +33,7 @@ type Jobs struct {
 	cfg     *config.Config
 	version string
 	by      string
+	tracer  trace.Tracer // nil: no traces
 	log     *zap.Logger
 	jobs    *consumer.Jobs
 	letters *deadletter.Topic
@@ -53,6 +55,13 @@ func (o *Operator) Jobs(ctx context.Context, cfg *config.Config, version, by str
 		return nil, err
 	}
 	return &Jobs{o: o, cfg: cfg, version: version, by: by, log: log, jobs: jobs, letters: letters}, nil
+}
+
+// Traced has the jobs that are run write spans.
+func (j *Jobs) Traced(t trace.TracerProvider) {
+	if t != nil {
+		j.tracer = t.Tracer(instrumentation)
+	}
 }
 
 // Close disconnects.
@@ -156,7 +165,7 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*con
 	cfg.Kafka, cfg.IDs, cfg.Kind = j.o.opts, j.o.ids, kind
 	cfg.Topics = consumer.Topics{Progress: j.o.topics.Progress(), DeadLetters: j.o.topics.DeadLetters()}
 	cfg.Budget, cfg.InFlight = budget, consumer.NewSlots(consumer.SlotsConfig{Max: min(delivery.InFlight, jobInFlight), MaxSlow: jobInFlight, CatchUp: 1})
-	cfg.Metrics, cfg.Log = metrics, j.log
+	cfg.Metrics, cfg.Tracer, cfg.Log = metrics, j.tracer, j.log
 	if t.Job == consumer.TaskRedrive {
 		selection := deadletter.Selection{UID: t.StreamUID, Class: t.Class, Organization: t.OrganizationID, IDs: t.Letters, Reason: t.UID}
 		if t.Since != nil {

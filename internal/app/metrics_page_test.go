@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
 )
@@ -80,11 +81,17 @@ func metricsOf(t *testing.T, c prometheus.Collector) []metric {
 	return out
 }
 
-// deliveryMetrics are all figures of a process that delivers.
-func deliveryMetrics(t *testing.T) []metric {
+// allMetrics are all figures of a process that delivers and serves the API.
+func allMetrics(t *testing.T) []metric {
 	t.Helper()
 	registry := newRegistry("test")
 	reg := &collected{Registerer: registry}
+	if _, err := admin.NewMetrics(reg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newJobMetrics(reg); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := kafka.NewMetrics(reg); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +123,7 @@ func deliveryMetrics(t *testing.T) []metric {
 func TestMetricsPage(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("\n| Metric | Type | Labels | Unit | Meaning |\n| --- | --- | --- | --- | --- |\n")
-	for _, m := range deliveryMetrics(t) {
+	for _, m := range allMetrics(t) {
 		if !strings.HasPrefix(m.name, ownNamespace) {
 			continue
 		}

@@ -96,26 +96,26 @@ func profiles(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
-// observe serves /healthz (the process runs), /readyz (it delivers, or could: see readiness),
-// /metrics and perhaps profiles. The returned function serves until ctx ends.
-func observe(ctx context.Context, cfg config.Observe, registry *prometheus.Registry, state *readiness, log *zap.Logger) (func() error, error) {
+// observe serves /healthz (the process runs), /readyz (all of its parts are ready), /metrics
+// and perhaps profiles. The returned function serves until ctx ends.
+func observe(ctx context.Context, cfg config.Observe, v *vitals, log *zap.Logger) (func() error, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := state.ready(); err != nil {
+		if err := v.ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{Registry: v.registry}))
 	if cfg.ServesProfiles() {
 		profiles(mux)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("observe.listen: %w; give another address, or \"\" for none", err)
+		return nil, fmt.Errorf("observe.listen: %w; give this process another address, with --observe if others run from the same file, or \"\" for none", err)
 	}
 	server := &http.Server{
 		Handler:           mux,

@@ -19,7 +19,11 @@ func observed(t *testing.T, cfg config.Observe) string {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	ctx, cancel := context.WithCancel(t.Context())
-	serve, err := observe(ctx, cfg, newRegistry("1.2.3"), &readiness{}, zap.New(core))
+	v, err := newVitals("1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve, err := observe(ctx, cfg, v, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}

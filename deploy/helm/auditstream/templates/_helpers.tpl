@@ -54,7 +54,7 @@ metadata:
     # A change of the configuration replaces the pods, one after the other.
     checksum/config: {{ include "auditstream.config" .root | sha256sum }}
     {{- end }}
-    {{- if and $v.metrics.annotations (not .port) }}
+    {{- if $v.metrics.annotations }}
     prometheus.io/scrape: "true"
     prometheus.io/port: "8081"
     {{- end }}
@@ -93,9 +93,8 @@ spec:
       ports:
         {{- if .port }}
         - {name: admin, containerPort: {{ .port }}}
-        {{- else }}
-        - {name: metrics, containerPort: 8081}
         {{- end }}
+        - {name: metrics, containerPort: 8081}
       # Sound as long as the process answers; a Kafka that is away is no reason to restart.
       livenessProbe:
         httpGet: {path: /healthz, port: {{ ternary "admin" "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig "admin" dict $v.config) "tls")) }}}
