@@ -148,7 +148,7 @@ func TestProblems(t *testing.T) {
 			"7:26: topics.dead_letter_retention: 1s is less than a minute",
 		}},
 		{"prefix", header + "topics: {prefix: 'a b'}\n", []string{
-			`2:18: topics.prefix: "a b" is not 1 to 236 of the characters a-z, A-Z, 0-9, '.', '_' and '-'`,
+			`2:18: topics.prefix: "a b" is not 1 to 235 of the characters a-z, A-Z, 0-9, '.', '_' and '-'`,
 		}},
 		{"delivery", header + "delivery:\n  memory: 1MiB\n  in_flight: 0\n  in_flight_per_stream: 0\n  in_flight_slow: 0\n  catch_up_share: 1\n  rejections: -1\n  retention_guard: 1.5\n  session_timeout: 1s\n  commit_interval: 1ms\n  retry: {min: 2s, max: 1s}\n  probe: 0\n", []string{
 			"3:11: delivery.memory: is less than 16MiB",

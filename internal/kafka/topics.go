@@ -66,9 +66,15 @@ func (t Topics) Jobs() string { return t.name("jobs") }
 // Idempotency is the name of the topic of notes about events that a gateway accepted.
 func (t Topics) Idempotency() string { return t.name("idempotency") }
 
+// Exports is the name of the topic of exports that were asked for.
+func (t Topics) Exports() string { return t.name("exports") }
+
+// Organizations is the name of the topic of what is kept of organizations.
+func (t Topics) Organizations() string { return t.name("organizations") }
+
 // Names are the names of all topics, in the order in which they are made.
 func (t Topics) Names() []string {
-	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs(), t.Idempotency()}
+	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs(), t.Idempotency(), t.Exports(), t.Organizations()}
 }
 
 func (t Topics) name(of string) string {
@@ -105,9 +111,9 @@ func (t Topics) Validate() error {
 		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
 	}
 	t = t.withDefaults()
-	// A topic's name has at most 249 characters; the longest that we append has 13.
-	if !topicChars.MatchString(t.Prefix) || len(t.Prefix) > 249-13 {
-		bad("prefix", "%q is not 1 to 236 of the characters a-z, A-Z, 0-9, '.', '_' and '-'", t.Prefix)
+	// A topic's name has at most 249 characters; the longest that we append has 14.
+	if !topicChars.MatchString(t.Prefix) || len(t.Prefix) > 249-14 {
+		bad("prefix", "%q is not 1 to 235 of the characters a-z, A-Z, 0-9, '.', '_' and '-'", t.Prefix)
 	}
 	if t.Partitions < 1 {
 		bad("partitions", "%d is less than 1", t.Partitions)
@@ -174,5 +180,7 @@ func (t Topics) specs() []topicSpec {
 			cleanupPolicy: "delete", minInSyncReplica: minISR, timestampType: appendTime,
 			retentionMs: ms(idempotencyRetention), segmentMs: ms(idempotencySegment),
 		}},
+		compacted(t.Exports(), 1),
+		compacted(t.Organizations(), 1),
 	}
 }
