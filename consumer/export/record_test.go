@@ -103,7 +103,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		{"another key", strings.Replace(anID, "A", "B", 1), good, "another key"},
 		{"a newer version", anID, strings.Replace(good, `"v":1`, `"v":2,"new":1`, 1), "upgrade first"},
 		{"an unknown member", anID, strings.Replace(good, `"v":1`, `"v":1,"new":1`, 1), "unknown field"},
-		{"something behind it", anID, good + "{}", "behind"},
+		{"something behind it", anID, good + "{}", "after top-level value"},
 		{"no JSON", anID, "{", "unexpected end"},
 		{"an unknown state", anID, strings.Replace(good, `"ready"`, `"gone"`, 1), "is no state"},
 		{"a file of a newer form", anID, strings.Replace(good, `"format":1`, `"format":2`, 1), "upgrade first"},
