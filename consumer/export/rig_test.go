@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"encoding/csv"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,15 +46,22 @@ func newRig(t *testing.T) *rig {
 	if r.opts, err = (kafka.Config{Brokers: []string{broker.Addr()}}).Options(zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
-	if r.client, err = kgo.NewClient(append(r.opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.client.Close)
+	r.client = newClient(t, r.opts)
 	if err := kafka.EnsureTopics(t.Context(), kadm.NewClient(r.client), r.topics, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	r.source = &Source{Client: r.client, Topic: r.topics.Events(), Patience: time.Millisecond}
 	return r
+}
+
+func newClient(t *testing.T, opts []kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(slices.Clone(opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
 }
 
 // event is one of an organization, a second after the one before it.

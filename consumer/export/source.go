@@ -17,7 +17,7 @@ import (
 
 // ErrGone says that Kafka does not have the events of an export any more: retention took
 // them, or the topic was made anew.
-var ErrGone = errors.New("Kafka does not have the events any more")
+var ErrGone = errors.New("the events are not in Kafka any more")
 
 // Source reads the events of exports. It may be used by many goroutines at once.
 type Source struct {

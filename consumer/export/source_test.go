@@ -209,14 +209,10 @@ func TestEventsThatAreGone(t *testing.T) {
 	if _, err := adm.DeleteTopics(t.Context(), r.topics.Events()); err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := kgo.NewClient(r.opts...) // that does not know the former topic
-	if err != nil {
+	if err := kafka.EnsureTopics(t.Context(), kadm.NewClient(newClient(t, r.opts)), r.topics, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
-	defer fresh.Close()
-	if err := kafka.EnsureTopics(t.Context(), kadm.NewClient(fresh), r.topics, zap.NewNop()); err != nil {
-		t.Fatal(err)
-	}
+	r.client = newClient(t, r.opts) // that does not know the former topic
 	for range 20 {
 		r.publish(own, r.event(acme, "a.b"))
 	}
