@@ -91,7 +91,7 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
-integration: kafka-jars $(TOOLS)/versitygw ## run the tests on real Kafka and S3 servers; needs Java 17, Maven, and Python 3 with venv (RUN=…)
+integration: kafka-jars postgres $(TOOLS)/versitygw ## run the tests on real Kafka, S3 and PostgreSQL servers; needs Java 17, Maven, PostgreSQL, and Python 3 with venv (RUN=…)
 	go test -tags integration -count=1 -v -timeout 45m -run '$(RUN)' ./integration/...
 
 .PHONY: deploy-check
@@ -110,6 +110,14 @@ chaos: kafka-jars $(TOOLS)/versitygw ## break Kafka, networks, destinations and 
 .PHONY: kafka-jars
 kafka-jars:
 	@integration/kafka/kafka-up resolve
+
+# The outbox is tested on a server that the tests start themselves.
+.PHONY: postgres
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make integration: install PostgreSQL first (on Debian: apt-get install postgresql)"; exit 1; }; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends postgresql; }
 
 .PHONY: browser
 browser: ## look at the console's pages in a real browser: Chromium (as root on Debian it is installed; SCREENSHOTS=DIR keeps pictures)

@@ -17,6 +17,11 @@ func (c *Client) traced(ctx context.Context, event *schema.Event, finish func(er
 	if c.tracer == nil {
 		return ctx, finish
 	}
+	if of, ok := ctx.Value(tracesKey{}).(func(*schema.Event) trace.SpanContext); ok {
+		if own := of(event); own.IsValid() {
+			ctx = trace.ContextWithRemoteSpanContext(ctx, own)
+		}
+	}
 	ctx, span := c.tracer.Start(ctx, "publish "+c.conf.Topic,
 		trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(
@@ -35,6 +40,15 @@ func (c *Client) traced(ctx context.Context, event *schema.Event, finish func(er
 		span.End()
 		finish(err)
 	}
+}
+
+type tracesKey struct{}
+
+// WithTraces returns a context with which Publish has each event go on in a trace of its
+// own, the one that of returns, where that is valid: for those who publish in one call what
+// comes from several requests, as the relay of package outbox does.
+func WithTraces(ctx context.Context, of func(*schema.Event) trace.SpanContext) context.Context {
+	return context.WithValue(ctx, tracesKey{}, of)
 }
 
 // carry writes the span of ctx into the record's headers, as W3C Trace Context has it, also

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/auditstream/auditstream/producer"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -99,5 +100,33 @@ func TestWhatIsNotSampledSaysSo(t *testing.T) {
 	}
 	if n := len(spans.GetSpans()); n != 0 {
 		t.Errorf("%d spans", n)
+	}
+}
+
+// A relay publishes in one call what several requests have left it.
+func TestEachEventOfACallGoesOnInATraceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	spans, provider := inMemory(t, sdktrace.AlwaysSample())
+	c := to(startKafka(t))
+	c.Traces = provider
+	p := newProducer(t, c)
+	first, second := signIn("audit_event_01JAAAAAAAAAAAAAAAAAAAAAAA"), signIn("audit_event_01JBBBBBBBBBBBBBBBBBBBBBBB")
+	request := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	caller := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{3}, SpanID: trace.SpanID{4}, TraceFlags: trace.FlagsSampled})
+	ctx := producer.WithTraces(trace.ContextWithSpanContext(t.Context(), caller), func(e *schema.Event) trace.SpanContext {
+		if e == first {
+			return request
+		}
+		return trace.SpanContext{} // not known: the caller's
+	})
+	if err := p.Publish(ctx, first, second); err != nil {
+		t.Fatal(err)
+	}
+	got := map[trace.TraceID]bool{}
+	for _, s := range spans.GetSpans() {
+		got[s.SpanContext.TraceID()] = true
+	}
+	if diff := cmp.Diff(map[trace.TraceID]bool{{1}: true, {3}: true}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
