@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,10 +47,16 @@ func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			ts.Check(putRecords(ts.Getenv("KAFKA"), args[0], ts.ReadFile(args[1])))
 		},
 		"kafka-await": func(ts *testscript.TestScript, neg bool, args []string) {
-			if neg || len(args) != 1 {
-				ts.Fatalf("usage: kafka-await NAME")
+			if neg || len(args) < 1 || len(args) > 2 {
+				ts.Fatalf("usage: kafka-await NAME [RECORDS]")
 			}
-			_, err := readTopic(ts.Getenv("KAFKA"), args[0], 1)
+			records := int64(1)
+			if len(args) == 2 {
+				var err error
+				records, err = strconv.ParseInt(args[1], 10, 64)
+				ts.Check(err)
+			}
+			_, err := readTopic(ts.Getenv("KAFKA"), args[0], records)
 			ts.Check(err)
 		},
 	}

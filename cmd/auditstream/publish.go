@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
@@ -32,6 +27,8 @@ type publishFlags struct {
 	prefix       string
 	organization string
 	timeout      time.Duration
+	state        string
+	follow       bool
 }
 
 func newPublish() *cobra.Command {
@@ -46,8 +43,21 @@ webhooks and the Events API carry it. Events without an id get a new one. A bad 
 told as "line N: /pointer: what is wrong"; the others are published all the same. When
 Kafka takes no events any more, reading stops and the lines that were not accepted are named.
 
-Exit codes: 0 every event was accepted; 1 not every one; 2 nothing was attempted.`,
+With --state the command keeps how far it is: up to which line everything was accepted, or
+refused and told. The same command goes on there. Events without an id get one that their
+place in the file determines, so that what a crash repeats (what was accepted in the second
+before it) can be told by its id. Another file under the same name is noticed; what was
+rotated away meanwhile is finished first, if it is still in the same folder.
+
+With --follow the file is read as it grows, through rotation and truncation, until SIGINT or
+SIGTERM; while Kafka takes no events, it waits and goes on where it was.
+
+Interrupted, the command finishes what is under way and says how to go on.
+
+Exit codes: 0 every event was accepted, with --follow until it was told to stop; 1 not every
+one, or interrupted; 2 nothing was attempted.`,
 		Example: `  auditstream publish --brokers 127.0.0.1:9092 events.ndjson
+  auditstream publish --config auditstream.yaml --state audit.state --follow /var/log/app/audit.log
   jq -c '.events[]' export.json | auditstream publish --config auditstream.yaml --organization org_01JAAAAAAAAAAAAAAAAAAAAAAA -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -62,6 +72,8 @@ Exit codes: 0 every event was accepted; 1 not every one; 2 nothing was attempted
 	flags.StringSliceVar(&f.brokers, "brokers", nil, "`HOST:PORT` of some brokers")
 	flags.StringVar(&f.topic, "topic", "", "`NAME` of the topic of events (default: PREFIX.events)")
 	flags.StringVar(&f.prefix, "prefix", kafka.DefaultPrefix, "`PREFIX` of the topics' names")
+	flags.StringVar(&f.state, "state", "", "`FILE` that keeps how far the command is, to go on there")
+	flags.BoolVar(&f.follow, "follow", false, "read the file as it grows, until the command is stopped")
 	flags.StringVar(&f.organization, "organization", "", "`ID` that events without an organization get")
 	flags.DurationVar(&f.timeout, "timeout", producer.DefaultDeliveryTimeout, "how long to try to publish an event, at least 1s")
 	return cmd
@@ -76,12 +88,11 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	input, size, err := openInput(cmd, name)
+	in, err := f.input(cmd, name)
 	if err != nil {
 		return usageError(err)
 	}
-	defer input.Close() //nolint:errcheck // only read
-	screen := newScreen(cmd.ErrOrStderr(), size)
+	screen := newScreen(cmd.ErrOrStderr(), in.size)
 	if known != nil {
 		conf.Check = func(e *schema.Event) schema.Violations {
 			result := known.Validate(e)
@@ -91,20 +102,20 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 	}
 	log, err := newLogger(config.Log{Level: "warn", Format: "console"}, cmd.ErrOrStderr())
 	if err != nil {
-		return err
+		return errors.Join(err, in.Close())
 	}
 	traces, exported, err := app.Traces(cmd.Context(), versionString(), log)
 	if err != nil {
-		return usageError(err)
+		return usageError(errors.Join(err, in.Close()))
 	}
 	defer exported()
 	conf.Traces = traces
 	client, err := producer.New(conf)
 	if err != nil {
-		return usageError(err)
+		return usageError(errors.Join(err, in.Close()))
 	}
 	waiting := screen.after(patience, "waiting for Kafka at "+strings.Join(conf.Brokers, ", "))
-	counts, err := feed.Publish(cmd.Context(), screen.count(input), feed.Config{
+	p := &publishing{name: name, follow: f.follow, state: in.state, screen: screen, config: feed.Config{
 		Client: client, Validator: conf.Validator, Organization: f.organization,
 		Refused: screen.refused,
 		Accepted: func(total int) {
@@ -112,23 +123,50 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 				waiting.Stop()
 			}
 		},
-	})
+	}}
+	err = in.publish(cmd.Context(), p)
 	waiting.Stop()
 	screen.done()
 	// Everything is settled by now: there is nothing to wait for.
 	err = errors.Join(err, client.Close(context.WithoutCancel(cmd.Context())))
-	if _, printErr := fmt.Fprintf(cmd.OutOrStdout(), "published %d, refused %d, failed %d\n", counts.Published, counts.Refused, counts.Failed); printErr != nil {
+	return p.ended(cmd, err)
+}
+
+// ended tells what became of the events.
+func (p *publishing) ended(cmd *cobra.Command, err error) error {
+	if _, printErr := fmt.Fprintf(cmd.OutOrStdout(), "published %d, refused %d, failed %d\n", p.counts.Published, p.counts.Refused, p.counts.Failed); printErr != nil {
 		err = errors.Join(err, printErr)
 	}
+	interrupted := cmd.Context().Err() != nil
+	if interrupted && p.follow && onlyInterrupted(err, context.Cause(cmd.Context())) {
+		err, interrupted = nil, false // that is how following ends
+	}
 	switch {
-	case cmd.Context().Err() != nil:
-		return &exitError{exitFailed, fmt.Errorf("interrupted: the rest of %s was not read: %w", name, err)}
+	case interrupted:
+		remedy := ""
+		if p.state != nil {
+			remedy = "; the same command goes on where this one has stopped"
+		}
+		return &exitError{exitFailed, fmt.Errorf("interrupted: the rest of %s was not read: %w%s", p.name, err, remedy)}
 	case err != nil:
 		return &exitError{exitFailed, err}
-	case counts.Refused > 0:
-		return &exitError{exitFailed, nil} // each line has been told
+	case p.counts.Refused > 0 || p.gap:
+		return &exitError{exitFailed, nil} // each line, and each file, has been told
 	}
 	return nil
+}
+
+// onlyInterrupted says whether err is nothing else than that the command was told to stop.
+func onlyInterrupted(err, cause error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if !onlyInterrupted(e, cause) {
+				return false
+			}
+		}
+		return true
+	}
+	return errors.Is(err, cause) && !isStopped(err)
 }
 
 // producer joins the file and the flags, which come first.
@@ -194,129 +232,4 @@ func (f publishFlags) registry(ctx context.Context) (*registry.Registry, error) 
 			Keys: c.Events.MetadataMembers, Key: c.Events.MetadataName, Text: c.Events.MetadataText, Nested: c.Events.MetadataNested,
 		},
 	}, actions)
-}
-
-// openInput opens the file; size is -1 where it is not known.
-func openInput(cmd *cobra.Command, name string) (r io.ReadCloser, size int64, err error) {
-	if name == "-" {
-		return io.NopCloser(&interruptible{cmd.Context(), cmd.InOrStdin(), nil}), -1, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := file.Stat()
-	switch {
-	case err == nil && info.IsDir():
-		err = fmt.Errorf("%s is a directory", name)
-	case err == nil && info.Mode().IsRegular():
-		return file, info.Size(), nil
-	case err == nil: // a pipe, which may have nothing to say for a long time
-		return struct {
-			io.Reader
-			io.Closer
-		}{&interruptible{cmd.Context(), file, nil}, file}, -1, nil
-	}
-	return nil, 0, errors.Join(err, file.Close())
-}
-
-// interruptible ends a read from a terminal or a pipe when ctx ends. Nothing can call back
-// a read of standard input: its goroutine then ends with the process.
-type interruptible struct {
-	ctx   context.Context
-	input io.Reader
-	buf   []byte
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	type result struct {
-		n   int
-		err error
-	}
-	if r.buf == nil {
-		r.buf = make([]byte, 64<<10)
-	}
-	done := make(chan result, 1)
-	// Into a buffer of our own: p is the caller's again when ctx has ended.
-	buf := r.buf[:min(len(p), len(r.buf))]
-	go func() {
-		n, err := r.input.Read(buf)
-		done <- result{n, err}
-	}()
-	select {
-	case got := <-done:
-		return copy(p, buf[:got.n]), got.err
-	case <-r.ctx.Done():
-		return 0, context.Cause(r.ctx)
-	}
-}
-
-// patience is how long we say nothing about a Kafka that does not answer.
-const patience = 3 * time.Second
-
-// screen is what the user sees on standard error: problems, and on a terminal a bar.
-type screen struct {
-	mu  sync.Mutex
-	out io.Writer                // guarded by mu
-	bar *progressbar.ProgressBar // nil without a terminal
-}
-
-func newScreen(out io.Writer, size int64) *screen {
-	s := &screen{out: out}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		s.bar = progressbar.NewOptions64(size,
-			progressbar.OptionSetWriter(out),
-			progressbar.OptionSetDescription("publishing"),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(),
-			progressbar.OptionFullWidth(),
-		)
-	}
-	return s
-}
-
-// count moves the bar with what is read from r.
-func (s *screen) count(r io.Reader) io.Reader {
-	if s.bar == nil {
-		return r
-	}
-	return io.TeeReader(r, s.bar)
-}
-
-func (s *screen) refused(line int, violations schema.Violations) {
-	for _, v := range violations {
-		if v.Pointer == "" {
-			s.print(fmt.Sprintf("line %d: %s", line, v.Message))
-		} else {
-			s.print(fmt.Sprintf("line %d: %s: %s", line, v.Pointer, v.Message))
-		}
-	}
-}
-
-// warned tells what is odd about an event that is published all the same.
-func (s *screen) warned(e *schema.Event, warnings schema.Violations) {
-	for _, v := range warnings {
-		s.print(fmt.Sprintf("warning: action %q: %s: %s", e.Action, v.Pointer, v.Message))
-	}
-}
-
-func (s *screen) print(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bar != nil {
-		_ = s.bar.Clear()
-	}
-	fmt.Fprintln(s.out, text) //nolint:errcheck // there is nowhere else to tell
-}
-
-// after prints text unless the timer is stopped by then.
-func (s *screen) after(d time.Duration, text string) *time.Timer {
-	return time.AfterFunc(d, func() { s.print(text) })
-}
-
-func (s *screen) done() {
-	if s.bar != nil {
-		_ = s.bar.Finish()
-	}
 }

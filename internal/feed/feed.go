@@ -18,9 +18,31 @@ import (
 	"github.com/auditstream/auditstream/schema"
 )
 
+// Publisher publishes events, as [producer.Client] does, with its errors.
+type Publisher interface {
+	PublishAsync(ctx context.Context, event *schema.Event, done func(error))
+}
+
+// Position is a place between two lines of the input.
+type Position struct {
+	Line   int   // lines before it
+	Offset int64 // bytes before it
+}
+
 // Config says what is published, and who is told of problems.
 type Config struct {
-	Client *producer.Client // stays open
+	Client Publisher // stays open
+	// At is where in the whole input the reader begins.
+	At Position
+	// Source names the input, the same in every run over it. It is asked for once, when the
+	// first event without an id was read, which then gets one that is derived from the source,
+	// its place and its content: who reads the line another time gives the same id. nil: such an
+	// event gets a new id.
+	Source func() (string, error)
+	// Settled is told that all lines before a position are acknowledged or refused. Positions
+	// only grow. It is called from any goroutine, one call at a time, and must return at once.
+	// May be nil.
+	Settled func(at Position)
 	// Validator is the client's: it finds every violation with the names of the line.
 	Validator schema.Validator
 	// Organization is given to events that name none; empty: they are refused.
@@ -58,7 +80,7 @@ func (e *StoppedError) Unwrap() error { return e.Err }
 // ends (ctx's error), and at an error of r; what was read by then is still published.
 func Publish(ctx context.Context, r io.Reader, c Config) (Counts, error) {
 	p := &publishing{Config: c}
-	err := p.read(ctx, ndjson.NewReader(r, ndjson.MaxLine))
+	err := p.read(ctx, ndjson.NewReaderAt(r, ndjson.MaxLine, c.At.Line, c.At.Offset))
 	p.underWay.Wait() // each ends within the producer's time-out
 	if stopped := p.stopped(); stopped != nil {
 		err = errors.Join(err, stopped)
@@ -69,10 +91,18 @@ func Publish(ctx context.Context, r io.Reader, c Config) (Counts, error) {
 type publishing struct {
 	Config
 	underWay sync.WaitGroup
+	source   string // empty: not asked for yet
 
 	mu     sync.Mutex
 	counts Counts        // guarded by mu
 	failed map[int]error // guarded by mu; by line, bounded by the producer's buffer
+	lines  []*reading    // not settled, or behind such a one; guarded by mu, bounded likewise
+}
+
+// reading is a line that was read.
+type reading struct {
+	end     Position // behind it
+	settled bool     // guarded by the publishing's mu
 }
 
 func (p *publishing) read(ctx context.Context, lines *ndjson.Reader) error {
@@ -80,7 +110,7 @@ func (p *publishing) read(ctx context.Context, lines *ndjson.Reader) error {
 		line, err := lines.Next()
 		switch tooLong, isTooLong := errors.AsType[*ndjson.TooLongError](err); {
 		case isTooLong:
-			p.refuse(tooLong.Line, schema.Violations{{Code: schema.CodeTooLarge, Message: tooLong.Error()}})
+			p.refuse(p.begins(lines), schema.Violations{{Code: schema.CodeTooLarge, Message: tooLong.Error()}})
 			continue
 		case errors.Is(err, io.EOF):
 			return nil
@@ -89,12 +119,60 @@ func (p *publishing) read(ctx context.Context, lines *ndjson.Reader) error {
 		}
 		event, violations := p.decode(line)
 		if violations != nil {
-			p.refuse(lines.Line(), violations)
+			p.refuse(p.begins(lines), violations)
 			continue
 		}
-		p.publish(ctx, lines.Line(), event)
+		if err := p.derive(event, lines.Offset()); err != nil {
+			return err
+		}
+		p.publish(ctx, p.begins(lines), event)
 	}
 	return context.Cause(ctx)
+}
+
+// begins notes that a line is under way.
+func (p *publishing) begins(lines *ndjson.Reader) *reading {
+	l := &reading{end: Position{lines.Line(), lines.Offset()}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines = append(p.lines, l)
+	return l
+}
+
+// settle notes that nothing is left to do about a line. mu is held.
+func (p *publishing) settle(l *reading) {
+	l.settled = true
+	n := 0
+	for n < len(p.lines) && p.lines[n].settled {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	at := p.lines[n-1].end
+	p.lines = p.lines[n:]
+	if p.Settled != nil {
+		p.Settled(at)
+	}
+}
+
+// derive gives an event without an id the one that its line has in every run.
+func (p *publishing) derive(e *schema.Event, end int64) error {
+	if p.Source == nil || e.ID != "" {
+		return nil
+	}
+	if p.source == "" {
+		var err error
+		if p.source, err = p.Source(); err != nil {
+			return fmt.Errorf("derive the ids of events: %w", err)
+		}
+	}
+	content, err := e.AppendCanonical(nil)
+	if err != nil {
+		return nil //nolint:nilerr // the client refuses it, with everything that is wrong
+	}
+	e.ID = schema.DeriveID(e.OrganizationID, fmt.Sprintf("publish %s %d", p.source, end), content)
+	return nil
 }
 
 // decode makes an event of a line, or says everything that is wrong with it. What only
@@ -126,16 +204,16 @@ func asViolations(err error) schema.Violations {
 	return schema.Violations{{Code: schema.CodeSyntax, Message: err.Error()}}
 }
 
-func (p *publishing) publish(ctx context.Context, line int, event *schema.Event) {
+func (p *publishing) publish(ctx context.Context, l *reading, event *schema.Event) {
 	p.underWay.Add(1)
 	p.Client.PublishAsync(ctx, event, func(err error) {
 		defer p.underWay.Done()
 		if tooLarge, ok := errors.AsType[*producer.TooLargeError](err); ok {
-			p.refuse(line, schema.Violations{{Code: schema.CodeTooLarge, Message: tooLarge.Error()}})
+			p.refuse(l, schema.Violations{{Code: schema.CodeTooLarge, Message: tooLarge.Error()}})
 			return
 		}
 		if violations, ok := errors.AsType[schema.Violations](err); ok {
-			p.refuse(line, violations)
+			p.refuse(l, violations)
 			return
 		}
 		p.mu.Lock()
@@ -145,21 +223,23 @@ func (p *publishing) publish(ctx context.Context, line int, event *schema.Event)
 			if p.failed == nil {
 				p.failed = map[int]error{}
 			}
-			p.failed[line] = err
+			p.failed[l.end.Line] = err
 			return
 		}
 		p.counts.Published++
 		if p.Accepted != nil {
 			p.Accepted(p.counts.Published)
 		}
+		p.settle(l)
 	})
 }
 
-func (p *publishing) refuse(line int, violations schema.Violations) {
+func (p *publishing) refuse(l *reading, violations schema.Violations) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts.Refused++
-	p.Refused(line, violations)
+	p.Refused(l.end.Line, violations)
+	p.settle(l)
 }
 
 func (p *publishing) hasFailed() bool {

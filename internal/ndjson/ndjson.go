@@ -33,12 +33,24 @@ type Reader struct {
 	limit int
 	buf   []byte
 	line  int
+	taken int64 // bytes of the input that the lines so far take, with their ends
 }
 
 // NewReader returns a reader of lines of at most limit bytes each.
 func NewReader(r io.Reader, limit int) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
+
+// NewReaderAt reads on behind a number of lines, which took so many bytes of the whole input:
+// r begins there.
+func NewReaderAt(r io.Reader, limit, line int, offset int64) *Reader {
+	reader := NewReader(r, limit)
+	reader.line, reader.taken = line, offset
+	return reader
+}
+
+// Offset is where in the input the line ends that Next last spoke of, its line feed included.
+func (r *Reader) Offset() int64 { return r.taken }
 
 // Line is the number of the line that Next last spoke of, from 1.
 func (r *Reader) Line() int { return r.line }
@@ -48,7 +60,7 @@ func (r *Reader) Line() int { return r.line }
 // behind it. io.EOF is the end; any other error is the input's.
 func (r *Reader) Next() ([]byte, error) {
 	for {
-		line, size, err := r.read()
+		line, size, err := r.next()
 		if err != nil {
 			return nil, err
 		}
@@ -61,14 +73,15 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-// read returns a line of whatever size, of which it keeps no more than limit and a few
+// next returns a line of whatever size, of which it keeps no more than limit and a few
 // bytes.
-func (r *Reader) read() (line []byte, size int64, err error) {
+func (r *Reader) next() (line []byte, size int64, err error) {
 	r.buf = r.buf[:0]
 	r.line++
 	var last byte // before the line feed
 	for {
 		chunk, err := r.r.ReadSlice('\n')
+		r.taken += int64(len(chunk))
 		if r.line == 1 && size == 0 {
 			chunk = bytes.TrimPrefix(chunk, []byte("\ufeff"))
 		}

@@ -118,3 +118,34 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// Whoever reads on from an offset reads what follows, with the numbers that the lines have.
+func TestOffsetsAreWhereLinesEnd(t *testing.T) {
+	input := "\ufeffone\r\n\n  \ntwo\n" + strings.Repeat("x", 100_000) + "\nthree\r\nfour"
+	all := NewReader(strings.NewReader(input), 1000)
+	for {
+		_, err := all.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if end := all.Offset(); end < int64(len(input)) && input[end-1] != '\n' {
+			t.Errorf("line %d ends at %d, behind %q", all.Line(), end, input[end-1])
+		}
+		rest := NewReaderAt(strings.NewReader(input[all.Offset():]), 1000, all.Line(), all.Offset())
+		next, err := rest.Next()
+		var same []byte
+		ahead := NewReader(strings.NewReader(input), 1000)
+		for ahead.Line() <= all.Line() {
+			var aheadErr error
+			if same, aheadErr = ahead.Next(); aheadErr != nil && errors.Is(aheadErr, io.EOF) {
+				break
+			}
+		}
+		if string(next) != string(same) || err == nil && (rest.Line() != ahead.Line() || rest.Offset() != ahead.Offset()) {
+			t.Errorf("behind line %d comes %q (line %d, to %d), want %q (line %d, to %d)", all.Line(), next, rest.Line(), rest.Offset(), same, ahead.Line(), ahead.Offset())
+		}
+	}
+	if all.Offset() != int64(len(input)) {
+		t.Errorf("the input ends at %d, want %d", all.Offset(), len(input))
+	}
+}
