@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/auditstream/auditstream/internal/dirlock"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/zap"
 )
@@ -41,16 +41,16 @@ type Embedded struct {
 
 const cleanerInterval = time.Minute
 
-// lockName is the file in Dir that one process at a time holds a lock on.
-const lockName = "auditstream.lock"
-
 // StartEmbedded starts a broker. It fails when another process uses Dir or the port.
 func StartEmbedded(c EmbeddedConfig) (*Embedded, error) {
 	e := &Embedded{}
 	if c.Dir != "" {
 		var err error
-		if e.lock, err = lockDir(c.Dir); err != nil {
-			return nil, err
+		if e.lock, err = dirlock.Take(c.Dir); err != nil {
+			if inUse, ok := errors.AsType[*dirlock.InUseError](err); ok {
+				return nil, fmt.Errorf("another process uses the embedded Kafka in %s: stop it, or give another directory (%w)", c.Dir, inUse.Err)
+			}
+			return nil, fmt.Errorf("directory of the embedded Kafka: %w", err)
 		}
 	}
 	opts := []kfake.Opt{
@@ -95,23 +95,6 @@ func (e *Embedded) unlock() error {
 		return nil
 	}
 	return e.lock.Close() // the lock goes with the last descriptor
-}
-
-// lockDir makes dir and takes its lock. The lock is the kernel's: it ends with the process
-// however that ends, so a killed one leaves nothing behind that would have to be cleared.
-func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("directory of the embedded Kafka: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("directory of the embedded Kafka: %w", err)
-	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("another process uses the embedded Kafka in %s: stop it, or give another directory (%w)", dir, err)
-	}
-	return f, nil
 }
 
 // listen refuses to listen anywhere but on loopback: the broker has neither
