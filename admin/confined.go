@@ -289,5 +289,15 @@ func (c *confined) Topics(ctx context.Context) (*Topics, error) {
 	for i := range out.Groups {
 		out.Groups[i].Members = []Member{}
 	}
+	// Whose a transaction is, is another's business.
+	out.Topics = slices.Clone(all.Topics)
+	for i := range out.Topics {
+		out.Topics[i].Partitions = slices.Clone(out.Topics[i].Partitions)
+		for j := range out.Topics[i].Partitions {
+			if p := &out.Topics[i].Partitions[j]; p.Open != nil {
+				p.Open = &Transaction{ProducerID: -1, Since: p.Open.Since}
+			}
+		}
+	}
 	return &out, nil
 }

@@ -278,6 +278,15 @@ type Partition struct {
 	Start      int64 `json:"start"`
 	End        int64 `json:"end"`         // high watermark
 	LastStable int64 `json:"last_stable"` // below it no transaction is open
+
+	Open *Transaction `json:"open_transaction,omitempty"` // nil: none keeps what is behind LastStable
+}
+
+// Transaction is one that is open, so that nobody gets what is behind its first record.
+type Transaction struct {
+	ProducerID      int64      `json:"producer_id"`                // -1: Kafka does not say
+	TransactionalID string     `json:"transactional_id,omitempty"` // empty: Kafka does not say, or nobody knows it any more
+	Since           *time.Time `json:"since,omitempty"`            // when it began, or last wrote; nil: not known
 }
 
 // Group is the consumer group of a kind of destination.

@@ -72,6 +72,14 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 	}
 	if c.letters != nil {
 		for i, last := c.done, len(c.events)-1; i <= last; i++ { // not c after its last event: it is another's by then
+			if c.letters[i].held {
+				rescued, err := l.holdUndecided(ctx, c, c.letters[i])
+				if err != nil {
+					return err
+				}
+				i += rescued - 1
+				continue
+			}
 			what, _, err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i])
 			if err != nil {
 				return err

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // Delivery reads what is committed: up to the last stable offset of a partition, which
@@ -59,11 +64,20 @@ func (e *endsSeen) now(now time.Time) (last ends, stuck time.Duration, ok bool) 
 	return e.last, stuck, e.ever
 }
 
+// endsSource is what ends are found out from.
+type endsSource struct {
+	find  func(context.Context) (map[int32]ends, error)
+	whose func(context.Context) ([]kafka.Hanging, error) // the transactions that are open
+}
+
 // watchEnds looks at the ends of the partitions that the group owns, until ctx ends.
-func (g *Group) watchEnds(ctx context.Context, find func(context.Context) (map[int32]ends, error)) {
+func (g *Group) watchEnds(ctx context.Context, from endsSource) {
 	silent := nag{what: "the ends of the events topic are not known: lag may show too little", over: "the ends of the events topic are known again", log: g.log}
+	hangs := nag{
+		what: "a transaction that is open keeps part of the events topic from all streams", over: "the events topic can be read to its end again", log: g.log,
+	}
 	for {
-		found, err := find(ctx)
+		found, err := from.find(ctx)
 		if err != nil && ctx.Err() == nil {
 			silent.complain(zap.WarnLevel, firstOf(err))
 		} else if err == nil {
@@ -79,10 +93,52 @@ func (g *Group) watchEnds(ctx context.Context, find func(context.Context) (map[i
 				p.heard(e.high)
 			}
 		}
+		if err == nil {
+			g.tellUnstable(ctx, &hangs, now, from.whose)
+		}
 		if pause(ctx, endsEvery) != nil {
 			return
 		}
 	}
+}
+
+// unstableSaid is how long a stable end stands still before the log says so: transactions
+// that are committed as they should be last for less.
+const unstableSaid = 10 * time.Second
+
+// tellUnstable says in the log which partitions cannot be read to their ends, and whose
+// transactions it is, as far as Kafka tells.
+func (g *Group) tellUnstable(ctx context.Context, hangs *nag, now time.Time, whose func(context.Context) ([]kafka.Hanging, error)) {
+	stuck := map[int32]ends{}
+	for _, p := range g.owned() {
+		if last, since, ok := p.ends.now(now); ok && since >= unstableSaid {
+			stuck[p.number] = last
+		}
+	}
+	if len(stuck) == 0 {
+		hangs.relieve()
+		return
+	}
+	holders := map[int32]kafka.Hanging{}
+	if open, err := whose(ctx); err == nil {
+		for _, h := range open {
+			holders[h.Partition] = h
+		}
+	}
+	const most = 8 // a cluster whose every partition is held has one cause
+	var parts []string
+	for _, number := range slices.Sorted(maps.Keys(stuck)) {
+		if len(parts) == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(stuck)-most))
+			break
+		}
+		holder, known := holders[number]
+		if !known {
+			holder.Producer = -1
+		}
+		parts = append(parts, fmt.Sprintf("partition %d from offset %d on, by %s", number, stuck[number].stable, holder.Holder()))
+	}
+	hangs.complain(zap.WarnLevel, strings.Join(parts, "; "))
 }
 
 // heard takes note of the partition's end as somebody has just heard it. The reader may have

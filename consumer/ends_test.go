@@ -1,9 +1,12 @@
 package consumer_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/auditstream/auditstream/consumer"
 )
@@ -54,6 +57,8 @@ func TestATransactionThatHangsIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hanging.Close()
+	core, logs := observer.New(zap.WarnLevel)
+	r.logs = zap.New(core)
 	r.start()
 	r.publish(orgA, 0, 3)
 	r.eventually("what is committed to arrive", func() bool { return r.dest.count("all") == 3 })
@@ -79,6 +84,14 @@ func TestATransactionThatHangsIsSeen(t *testing.T) {
 	if lag, _ := r.figure("auditstream_stream_lag_events", "stream", "all"); lag < 1 {
 		t.Error("nothing seems to wait")
 	}
+
+	r.eventually("the log to say whose it is", func() bool {
+		for _, e := range logs.FilterMessageSnippet("keeps part of the events topic from all streams").All() {
+			why, _ := e.ContextMap()["error"].(string)
+			return strings.Contains(why, "partition 0 from offset 3 on") && strings.Contains(why, `"hangs"`)
+		}
+		return false
+	})
 
 	if err := hanging.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 		t.Fatal(err)

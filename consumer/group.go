@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
@@ -332,8 +333,11 @@ func (g *Group) Run(ctx context.Context) error {
 		})
 	})
 	background.Go(func() {
-		g.watchEnds(running, func(ctx context.Context) (map[int32]ends, error) {
-			return topicEnds(ctx, out, g.cfg.Topics.Events)
+		g.watchEnds(running, endsSource{
+			find: func(ctx context.Context) (map[int32]ends, error) { return topicEnds(ctx, out, g.cfg.Topics.Events) },
+			whose: func(ctx context.Context) ([]kafka.Hanging, error) {
+				return kafka.Open(ctx, kadm.NewClient(out), g.cfg.Topics.Events, 0)
+			},
 		})
 	})
 	background.Go(func() { g.catchUp(running) })

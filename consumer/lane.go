@@ -29,6 +29,8 @@ type lane struct {
 
 	more chan struct{} // a token when there is more to send; nil where no receipt has a ticket
 
+	undecided refusals // in a row, of the filter; guarded by p.mu
+
 	refusals refusals // owned by the goroutine in run
 	backoff  int      // attempts in a row that failed; owned by the goroutine in run
 	answer   string   // of the destination to the last of them; guarded by mu

@@ -34,6 +34,7 @@ type cause struct {
 	violations  schema.Violations
 	attempts    int
 	first, last time.Time // of the failures
+	held        bool      // it is one too many in a row: the lane holds before it
 }
 
 // refusal is the cause of an event that a sink refused by err.

@@ -3,9 +3,9 @@ package consumer
 import "fmt"
 
 // refusals is a run of events that a lane's destination refused for ever, without one
-// that it took in between. A long run says that something is broken which all events
+// that it took in between; or one of events on which its filter had no verdict. A long run says that something is broken which all events
 // share, a mapping or an index: draining the stream into the dead letters would help
-// nobody. The count begins anew with the process. Owned by the lane's running goroutine.
+// nobody. The count begins anew with the process.
 type refusals struct {
 	n            int
 	organization string // of the first one
@@ -26,9 +26,12 @@ func (r *refusals) add(organization string) {
 
 // broken says whether the lane's run is so long that it has to hold. On a stream of all
 // organizations it must span several: one tenant's bad events must not freeze the others'.
-func (l *lane) broken() bool {
+func (l *lane) broken() bool { return l.stuck(l.refusals) }
+
+// stuck says so of any run.
+func (l *lane) stuck(r refusals) bool {
 	limit := l.p.g.cfg.Rejections
-	return limit > 0 && l.refusals.n >= limit && (l.refusals.several || l.stream.spec.OrganizationID != AllOrganizations)
+	return limit > 0 && r.n >= limit && (r.several || l.stream.spec.OrganizationID != AllOrganizations)
 }
 
 // holdRefused holds the lane before its next probe with one event.

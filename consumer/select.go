@@ -10,8 +10,8 @@ import (
 // hand offers an event of the stream to its lane, or passes over it if the stream's filter
 // does not let it through. It reports false, and nothing was taken, when the lane has no
 // room. Where the filter has no verdict the event goes to the dead letters: to drop it would
-// be to lose it on a guess, to send it might show what the filter is there to keep back. The
-// caller holds p.mu.
+// be to lose it on a guess, to send it might show what the filter is there to keep back; see
+// also undecided.go. The caller holds p.mu.
 func (p *partition) hand(l *lane, e *sinks.Event) bool {
 	if l.stream.filter == nil {
 		return l.offer(e, &p.check)
@@ -20,9 +20,11 @@ func (p *partition) hand(l *lane, e *sinks.Event) bool {
 		return true
 	}
 	pass, err := l.stream.passes(&p.check)
+	if err != nil {
+		return l.undecide(e, err)
+	}
+	l.undecided = refusals{}
 	switch {
-	case err != nil:
-		return l.refuse(e.Offset, e.Time, refusal(err))
 	case pass:
 		return l.offer(e, &p.check)
 	case p.g.letters != nil: // somebody decides about the letter again

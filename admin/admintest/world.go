@@ -236,6 +236,8 @@ func topics() admin.Topics {
 	events := admin.Topic{Name: "audit.events", ID: "k2s8Q1rBRxe0n0bC6nLZSA", Retention: 7 * 86400, Partitions: partitions(482_254)}
 	events.Partitions[1].InSync = 2
 	events.Partitions[2].LastStable -= 1200
+	began := time.Now().Truncate(time.Second).Add(-22 * time.Minute)
+	events.Partitions[2].Open = &admin.Transaction{ProducerID: 4711, TransactionalID: "billing-importer-3", Since: &began}
 	letters := admin.Topic{Name: "audit.dead_letters", ID: "mVq9x0M0R1e3aJpcGf3LQA", Retention: 30 * 86400, Partitions: partitions(55)}
 	letters.Problems = []string{"retention.ms is 86400000 and should be 2592000000: letters are gone after a day"}
 	return admin.Topics{

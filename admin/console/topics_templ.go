@@ -522,7 +522,7 @@ func troubles(t *admin.Topics) []string {
 				list = append(list, at+strconv.Itoa(n.InSync)+" of "+strconv.Itoa(n.Replicas)+" replicas are in sync; look at the brokers that are missing")
 			}
 			if n.LastStable < n.End {
-				list = append(list, at+"a transaction is open since "+plural(n.End-n.LastStable, "offset", "offsets")+" before the end; what comes after it is not delivered until it ends")
+				list = append(list, at+plural(n.End-n.LastStable, "offset is", "offsets are")+" held back from all streams: "+transactionText(n.Open)+" has to end, or be aborted (kafka-transactions.sh)")
 			}
 		}
 	}
@@ -552,6 +552,26 @@ func partitionsText(list []int32) string {
 		parts = append(parts, "…")
 	}
 	return "partitions " + strings.Join(parts, ", ")
+}
+
+// transactionText says whose transaction is open.
+func transactionText(x *admin.Transaction) string {
+	switch {
+	case x == nil:
+		return "a transaction that is open"
+	case x.TransactionalID != "":
+		return "the transaction “" + cell(x.TransactionalID) + "” of producer " + strconv.FormatInt(x.ProducerID, 10) + sinceText(x)
+	case x.ProducerID >= 0:
+		return "a transaction of producer " + strconv.FormatInt(x.ProducerID, 10) + ", which no coordinator knows," + sinceText(x)
+	}
+	return "a transaction that Kafka does not name" + sinceText(x)
+}
+
+func sinceText(x *admin.Transaction) string {
+	if x.Since == nil {
+		return ""
+	}
+	return ", open since " + exact(*x.Since) + ","
 }
 
 func leaderText(leader int32) string {

@@ -80,6 +80,9 @@ const (
 // remedies are in order: the first that fits is given.
 func remedies() []remedy {
 	return []remedy{
+		// No event is decided about: see the delivery setting rejections.
+		{state: consumer.StateInvalid, class: classRejected, text: "The stream's filter fails on one event after the other, so that it is held instead of filling the dead letters: the error says at what. Mend the filter (has(event.metadata.team) asks whether a name is there), look at what it does with `auditstream stream try`, and redrive the dead letters that it has made. The changed stream goes on from the cursor, nothing is lost."},
+
 		// Every event is refused: see the delivery setting rejections.
 		{class: classRejected, text: "The destination refuses one event after the other, so that it is held instead of filling the dead letters: something that they share is wrong, such as the index, the format or the field types there. See the last dead letters (`auditstream deadletter list`), mend the destination; it is tried with one event at a time."},
 

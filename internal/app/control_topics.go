@@ -53,10 +53,37 @@ func (c *Control) Topics(ctx context.Context) (*admin.Topics, error) {
 				Start: at.start, End: at.end, LastStable: at.stable,
 			})
 		}
+		if err := nameTransactions(ctx, adm, &t); err != nil {
+			return nil, told(err)
+		}
 		out.Topics = append(out.Topics, t)
 	}
 	out.Groups, err = c.groups(ctx, adm, offsets)
 	return out, told(err)
+}
+
+// nameTransactions says of the partitions that cannot be read to their ends whose transaction
+// keeps them.
+func nameTransactions(ctx context.Context, adm *kadm.Client, t *admin.Topic) error {
+	if !slices.ContainsFunc(t.Partitions, func(p admin.Partition) bool { return p.LastStable < p.End }) {
+		return nil
+	}
+	open, err := kafka.Open(ctx, adm, t.Name, 0)
+	if err != nil {
+		return err
+	}
+	for _, h := range open {
+		i := slices.IndexFunc(t.Partitions, func(p admin.Partition) bool { return p.Number == h.Partition && p.LastStable < p.End })
+		if i < 0 {
+			continue // it has come since
+		}
+		x := &admin.Transaction{ProducerID: h.Producer, TransactionalID: h.ID}
+		if !h.Since.IsZero() {
+			x.Since = &h.Since
+		}
+		t.Partitions[i].Open = x
+	}
+	return nil
 }
 
 // topicOffsets are the offsets of every partition.

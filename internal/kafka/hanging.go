@@ -17,8 +17,24 @@ type Hanging struct {
 	Partition int32     `json:"partition"`
 	Stable    int64     `json:"last_stable"`                // offset up to which can be read
 	Held      int64     `json:"held"`                       // offsets behind that
+	Producer  int64     `json:"producer_id"`                // -1: Kafka does not say whose it is
 	ID        string    `json:"transactional_id,omitempty"` // empty: Kafka does not say whose it is
 	Since     time.Time `json:"since,omitzero"`             // when the transaction began, or last wrote; zero: not known
+}
+
+// Holder says whose transaction it is, as far as Kafka tells.
+func (h Hanging) Holder() string {
+	who := "a transaction that Kafka does not name"
+	switch {
+	case h.ID != "":
+		who = fmt.Sprintf("transaction %q of producer %d", h.ID, h.Producer)
+	case h.Producer >= 0:
+		who = fmt.Sprintf("a transaction of producer %d, which no coordinator knows", h.Producer)
+	}
+	if !h.Since.IsZero() {
+		who += ", since " + h.Since.Format(time.RFC3339)
+	}
+	return who
 }
 
 // Open lists the transactions that are open in a topic for at least a time, or for a time that Kafka does not
@@ -42,7 +58,7 @@ func Open(ctx context.Context, admin *kadm.Client, topic string, least time.Dura
 	var numbers []int32
 	stable.Each(func(o kadm.ListedOffset) {
 		if end, ok := ends.Lookup(topic, o.Partition); ok && end.Offset > o.Offset {
-			held[o.Partition] = Hanging{Partition: o.Partition, Stable: o.Offset, Held: end.Offset - o.Offset}
+			held[o.Partition] = Hanging{Partition: o.Partition, Stable: o.Offset, Held: end.Offset - o.Offset, Producer: -1}
 			numbers = append(numbers, o.Partition)
 		}
 	})
@@ -81,7 +97,7 @@ func nameHolders(ctx context.Context, admin *kadm.Client, producers kadm.Describ
 			if p.CurrentTxnStartOffset != h.Stable {
 				continue
 			}
-			h.Since = time.UnixMilli(p.LastTimestamp).UTC()
+			h.Producer, h.Since = p.ProducerID, time.UnixMilli(p.LastTimestamp).UTC()
 			held[number] = h
 			if holders[p.ProducerID] == nil {
 				ids = append(ids, p.ProducerID)
