@@ -28,6 +28,7 @@ type Config struct {
 	Topics   Topics   `json:"topics"`
 	Sealing  Sealing  `json:"secrets"`
 	Events   Events   `json:"events"`
+	Gateway  Gateway  `json:"gateway"`
 	Delivery Delivery `json:"delivery"`
 	Admin    Admin    `json:"admin"`
 	Observe  Observe  `json:"observe"`
@@ -195,6 +196,9 @@ func Defaults() *Config {
 			OrganizationPattern: regexp.MustCompile(organizationPattern),
 			Check:               CheckEnvelope, Unknown: string(registry.Accept), MetadataMembers: 50, MetadataText: 500,
 			MetadataName: regexp.MustCompile(metadataName),
+		},
+		Gateway: Gateway{
+			Listen: defaultGateway, Requests: 256, Memory: 128 * units.MiB, Timeout: seconds(10), DrainTimeout: seconds(15),
 		},
 		Delivery: Delivery{
 			Memory:            256 * units.MiB,

@@ -87,6 +87,14 @@ kafka:
   sasl: {mechanism: scram-sha-512, username: audit, password: {env: KAFKA_PASSWORD}}
 topics: {prefix: a, partitions: 3, replication: 2, retention: 1d, dead_letter_retention: 36h}
 events: {organization_pattern: '^[a-z]+$', check: schema, unknown: reject, schemas: own, metadata_members: 7, metadata_name: '^m', metadata_text: 8, metadata_nested: true}
+gateway:
+  listen: 0.0.0.0:9002
+  keys: [{name: billing, key: {env: BILLING}, organizations: [acme], actions: [user.*]}]
+  insecure: true
+  requests: 5
+  memory: 32MiB
+  timeout: 3s
+  drain_timeout: 4s
 delivery:
   instance_id: one
   memory: 1GiB
@@ -148,6 +156,11 @@ streams:
 		Events: config.Events{
 			OrganizationPattern: regexp.MustCompile(`^[a-z]+$`), Check: "schema", Unknown: "reject", Schemas: "own",
 			MetadataMembers: 7, MetadataName: regexp.MustCompile(`^m`), MetadataText: 8, MetadataNested: true,
+		},
+		Gateway: config.Gateway{
+			Listen: "0.0.0.0:9002", Insecure: true, Requests: 5, Memory: 32 * units.MiB,
+			Timeout: units.Duration(3 * time.Second), DrainTimeout: units.Duration(4 * time.Second),
+			Keys: []config.GatewayKey{{Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}}},
 		},
 		Delivery: config.Delivery{
 			InstanceID: "one", Memory: units.GiB, CommitInterval: units.Duration(2 * time.Second),

@@ -60,8 +60,8 @@ func TestProblems(t *testing.T) {
 		{"key like no other", header + "log: {colour: true}\n", []string{
 			`2:7: log.colour: unknown key; known here: format, level`,
 		}},
-		{"key of a later version", header + "gateway: {}\n", []string{
-			`2:1: gateway: unknown key; known here: admin, delivery, events, kafka, log, observe, secrets, streams, topics`,
+		{"key of a later version", header + "sinks: {}\n", []string{
+			`2:1: sinks: unknown key; known here: admin, delivery, events, gateway, kafka, log, observe, secrets, streams, topics`,
 		}},
 		{"key not meant for files", inString("Ignored: x"), []string{
 			`8:7: streams[0].parcel.Ignored: unknown key; known here: address, count, door, fast, labels, ratio, size, token, via, wait`,

@@ -60,6 +60,7 @@ func (c *Config) Validate() error {
 	}
 	c.Events.validate(bad)
 	c.Sealing.validate(bad)
+	c.Gateway.validate(c.Events.OrganizationPattern, bad)
 	c.Delivery.validate(bad)
 	c.Admin.validate(c.Events.OrganizationPattern, bad)
 	if l := c.Observe.Listen; l != "" {
@@ -239,11 +240,7 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 	if s.Actions != nil && len(s.Actions) == 0 {
 		bad(path+".actions", "is an empty list, which matches nothing; remove it for all actions")
 	}
-	for i, glob := range s.Actions {
-		if glob == "" || utf8.RuneCountInString(glob) > maxGlob || slips.MatchString(glob) {
-			bad(fmt.Sprintf("%s.actions[%d]", path, i), "is not an action such as user.invite or user.*")
-		}
-	}
+	validateActions(s.Actions, path+".actions", bad)
 	s.validateMask(path+".mask", bad)
 	oneOf(bad, path+".format", s.Format, Formats())
 	if s.Settings == nil {
@@ -257,6 +254,15 @@ func (s *Stream) validate(path string, organizations *regexp.Regexp, bad violati
 	}
 	for _, e := range fieldErrors(s.Settings.Validate()) {
 		bad(join(join(path, s.Kind), e.Field), "%s", e.Message)
+	}
+}
+
+// validateActions refuses what can only be a slip in a list of actions.
+func validateActions(globs []string, path string, bad violation) {
+	for i, glob := range globs {
+		if glob == "" || utf8.RuneCountInString(glob) > maxGlob || slips.MatchString(glob) {
+			bad(fmt.Sprintf("%s[%d]", path, i), "is not an action such as user.invite or user.*")
+		}
 	}
 }
 

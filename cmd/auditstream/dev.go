@@ -18,9 +18,9 @@ func newDev() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process, to look at it",
-		Long: `Run everything in one process, to look at it: an embedded Kafka, delivery, and three
-destinations on loopback (a Splunk HTTP Event Collector, a Datadog logs intake, an S3
-endpoint) that behave as the real ones do. It publishes a sample feed, shows how many
+		Long: `Run everything in one process, to look at it: an embedded Kafka, the gateway that takes
+events in, delivery, and three destinations on loopback (a Splunk HTTP Event Collector, a
+Datadog logs intake, an S3 endpoint) that behave as the real ones do. It publishes a sample feed, shows how many
 events each stream has delivered, and prints where to look. A second start finds what was
 there. Ctrl-C stops it.
 

@@ -18,7 +18,7 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a part of auditstream until it is told to stop",
 	}
-	serve.AddCommand(newServeAdmin(), newServeAll(), newServeDeliver())
+	serve.AddCommand(newServeAdmin(), newServeAll(), newServeDeliver(), newServeGateway())
 	return serve
 }
 
@@ -130,15 +130,60 @@ Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or co
 	return cmd
 }
 
+func newServeGateway() *cobra.Command {
+	var file string
+	var at observeFlag
+	cmd := &cobra.Command{
+		Use:   "gateway --config FILE",
+		Short: "Take events in over HTTP",
+		Long: `Take events in over HTTP, at gateway.listen: the API of WorkOS Audit Logs, so that a client
+of theirs works when its base URL is changed.
+
+An event is answered with success when Kafka has it on all in-sync replicas. It listens at
+once, also while Kafka is away: it answers 503 then. Run as many as you like. SIGINT or
+SIGTERM ends it: what is being answered may finish within gateway.drain_timeout.
+
+/healthz says that it runs, /readyz that Kafka takes events. Nobody needs a key for these; for
+everything else one of gateway.keys is needed. See docs/gateway.md.
+
+Exit codes: 0 it was told to stop, 1 it could not begin or go on, 2 wrong arguments or
+configuration.`,
+		Example: `  AUDITSTREAM_BILLING_KEY=sk_$(openssl rand -hex 32) auditstream serve gateway --config auditstream.yaml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file, all.Kinds())
+			if err != nil {
+				return usageError(err)
+			}
+			if len(cfg.Gateway.Keys) == 0 {
+				return usageError(fmt.Errorf("%s lists no key under gateway.keys: nobody could send anything (auditstream validate --reference says how)", file))
+			}
+			if err := at.apply(cmd, cfg); err != nil {
+				return err
+			}
+			log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return app.Gateway{Config: cfg, Version: versionString(), Log: log}.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
+	at.add(cmd)
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
 func newServeAll() *cobra.Command {
 	var file string
 	var kinds []string
 	var at observeFlag
 	cmd := &cobra.Command{
 		Use:   "all --config FILE",
-		Short: "Deliver, and serve the API and the console, in one process",
-		Long: `Deliver the streams to their destinations, and serve the API and the console: what
-"auditstream serve deliver" and "auditstream serve admin" do, in one process. It ends when one
+		Short: "Deliver, serve the API and the console, and take events in, in one process",
+		Long: `Deliver the streams to their destinations, serve the API and the console and, if the file
+lists keys under gateway.keys, take events in over HTTP: what "auditstream serve deliver",
+"auditstream serve admin" and "auditstream serve gateway" do, in one process. It ends when one
 of them cannot go on.
 
 Exit codes: 0 it was told to stop, 1 it could not begin or go on, 2 wrong arguments or

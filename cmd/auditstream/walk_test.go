@@ -183,6 +183,7 @@ func (w *walker) learnPorts() {
 		Kafka   struct{ Brokers []string }
 		Observe struct{ Listen string }
 		Admin   struct{ Listen string }
+		Gateway struct{ Listen string }
 		Streams []struct {
 			Splunk, Datadog struct{ URL string }
 			S3              struct{ Endpoint string } `yaml:"s3"`
@@ -191,7 +192,7 @@ func (w *walker) learnPorts() {
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		w.t.Fatal(err)
 	}
-	pairs := []string{"127.0.0.1:19092", c.Kafka.Brokers[0], "127.0.0.1:18081", c.Observe.Listen, "127.0.0.1:18082", c.Admin.Listen}
+	pairs := []string{"127.0.0.1:19092", c.Kafka.Brokers[0], "127.0.0.1:18081", c.Observe.Listen, "127.0.0.1:18082", c.Admin.Listen, "127.0.0.1:18080", c.Gateway.Listen}
 	for _, s := range c.Streams {
 		for usual, url := range map[string]string{"127.0.0.1:18088": s.Splunk.URL, "127.0.0.1:18126": s.Datadog.URL, "127.0.0.1:19000": s.S3.Endpoint} {
 			if url != "" {

@@ -21,6 +21,8 @@ type knownActions struct {
 	base *catalogue.Catalogue
 	now  atomic.Pointer[catalogue.Catalogue]
 
+	changed func(*catalogue.Catalogue) error // told before now is swapped, which an error prevents; nil: nobody
+
 	// Owned by read.
 	registered map[string][]*catalogue.Action // by action
 	next       int64                          // first offset that was not read
@@ -103,6 +105,9 @@ func (a *knownActions) read(ctx context.Context, client *kgo.Client, topic strin
 		all = append(all, versions...)
 	}
 	merged, err := registry.Merge(a.base, all)
+	if err == nil && a.changed != nil {
+		err = a.changed(merged)
+	}
 	if err == nil {
 		a.now.Store(merged)
 	}

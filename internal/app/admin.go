@@ -260,23 +260,3 @@ func (s *serving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.console.ServeHTTP(w, r)
 	}
 }
-
-// Everything is delivery and the API in one process, on one cluster.
-type Everything struct {
-	Delivery
-}
-
-// Run runs both until ctx ends, or one of them cannot go on.
-func (e Everything) Run(ctx context.Context) (err error) {
-	opts, done, err := connect(e.Config, e.Log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return e.run(ctx, opts)
-}
-
-func (e Everything) run(ctx context.Context, opts []kgo.Opt) error {
-	api := Administration{Config: e.Config, Version: e.Version, Log: e.Log}
-	return watched(ctx, e.Config, e.Version, e.Log, e.part(opts), api.part(opts))
-}

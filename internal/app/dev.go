@@ -42,6 +42,7 @@ type Dev struct {
 // they stand in the streams' settings.
 const (
 	devKafka   = 19092
+	devGateway = 18080
 	devObserve = 18081
 	devAdmin   = 18082
 	devSplunk  = 18088
@@ -63,7 +64,7 @@ func (d Dev) Run(ctx context.Context) (err error) {
 			err = errors.Join(err, f())
 		}
 	}()
-	secrets, err := devSecrets(filepath.Join(d.Dir, "secrets"), "splunk_token", "datadog_api_key", "s3_secret_key", "admin_token")
+	secrets, err := devSecrets(filepath.Join(d.Dir, "secrets"), "splunk_token", "datadog_api_key", "s3_secret_key", "admin_token", "gateway_key")
 	if err != nil {
 		return err
 	}
@@ -264,6 +265,9 @@ topics:
   replication: 1
 secrets:
   keys: [{id: dev, key: {file: %[14]q}}]
+gateway:
+  listen: %[15]q
+  keys: [{name: dev, key: {file: %[16]q}, organizations: ["*"]}]
 delivery:
   retry: {min: 200ms, max: 10s}
   egress: {allow_api: [127.0.0.0/8]}
@@ -315,13 +319,17 @@ func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	intake, err := free(devGateway)
+	if err != nil {
+		return nil, err
+	}
 	key, err := devKey(filepath.Join(d.Dir, "secrets"))
 	if err != nil {
 		return nil, err
 	}
 	text := fmt.Appendf(nil, devConfig, path, broker, observe,
 		h.urls["splunk"], h.secrets["splunk_token"], h.urls["datadog"], h.secrets["datadog_api_key"],
-		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"], key)
+		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"], key, intake, h.secrets["gateway_key"])
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
@@ -332,8 +340,9 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p := func(name, format string, args ...any) {
 		d.say("  %-9s %s", name, fmt.Sprintf(format, args...))
 	}
-	d.say("auditstream dev: an embedded Kafka, delivery and three destinations in one process")
+	d.say("auditstream dev: an embedded Kafka, the gateway, delivery and three destinations in one process")
 	p("Kafka", "%s   data in %s", broker, filepath.Join(d.Dir, "kafka"))
+	p("Gateway", "http://%s   takes events in; API key in %s", cfg.Gateway.Listen, filepath.Join(d.Dir, "secrets", "gateway_key"))
 	p("Splunk", "%s   events in %s, switches in %s", h.urls["splunk"], h.splunk.Path(), filepath.Join(filepath.Dir(h.splunk.Path()), "settings.yaml"))
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))

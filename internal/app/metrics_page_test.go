@@ -16,6 +16,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/producer/gateway"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/metrics.md anew")
@@ -81,7 +82,7 @@ func metricsOf(t *testing.T, c prometheus.Collector) []metric {
 	return out
 }
 
-// allMetrics are all figures of a process that delivers and serves the API.
+// allMetrics are all figures of a process that delivers, takes events in and serves the API.
 func allMetrics(t *testing.T) []metric {
 	t.Helper()
 	registry := newRegistry("test")
@@ -96,6 +97,9 @@ func allMetrics(t *testing.T) []metric {
 		t.Fatal(err)
 	}
 	if _, err := newCrew(Delivery{Config: config.Defaults(), Log: zap.NewNop()}, nil, reg, &readiness{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gateway.NewServer(gateway.Config{Metrics: reg}); err != nil {
 		t.Fatal(err)
 	}
 	var out []metric

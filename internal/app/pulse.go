@@ -62,12 +62,17 @@ func (c *crew) feel(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	return feel(ctx, client, c.topics.Events(), &c.state.kafka)
+}
+
+// feel asks Kafka for a topic again and again until ctx ends.
+func feel(ctx context.Context, client *kgo.Client, topic string, health *pulse) error {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	for {
 		began := time.Now()
-		if err := served(ctx, kadm.NewClient(client), c.topics.Events()); ctx.Err() == nil {
-			c.state.kafka.note(err, began)
+		if err := served(ctx, kadm.NewClient(client), topic); ctx.Err() == nil {
+			health.note(err, began)
 		}
 		select {
 		case <-tick.C:

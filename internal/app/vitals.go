@@ -21,7 +21,8 @@ import (
 type vitals struct {
 	registry *prometheus.Registry
 	clients  *kafka.Metrics
-	tracer   trace.Tracer // nil: no traces
+	traces   trace.TracerProvider // nil: no traces
+	tracer   trace.Tracer         // likewise; that of delivery and jobs
 
 	mu    sync.Mutex
 	parts []func() error // why a part is not ready, each; guarded by mu
@@ -40,7 +41,7 @@ func watched(ctx context.Context, cfg *config.Config, version string, log *zap.L
 		return err
 	}
 	if traces != nil {
-		v.tracer = traces.Tracer(instrumentation)
+		v.traces, v.tracer = traces, traces.Tracer(instrumentation)
 	}
 	work, ctx := errgroup.WithContext(ctx)
 	if cfg.Observe.Listen != "" {
