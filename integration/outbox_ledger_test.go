@@ -162,7 +162,7 @@ func (w *writers) attempt(ctx context.Context, r *rand.Rand, events []*schema.Ev
 	if err != nil {
 		return false, err
 	}
-	defer tx.Rollback() //nolint:errcheck // of no use after Commit
+	defer tx.Rollback()              //nolint:errcheck // of no use after Commit
 	split := 1 + r.IntN(len(events)) // the first has its id then
 	if err := w.box.Insert(ctx, tx, events[:split]...); err != nil {
 		return false, err
