@@ -340,3 +340,50 @@ func TestOutboxCarriesTraces(t *testing.T) {
 		}
 	}
 }
+
+// patient publishes when it is told to, or gives up with its context.
+type patient struct {
+	audittest.Recorder
+	begun   chan struct{}
+	release chan struct{}
+}
+
+func (p *patient) Publish(ctx context.Context, events ...*schema.Event) error {
+	p.begun <- struct{}{}
+	select {
+	case <-p.release:
+		return p.Recorder.Publish(ctx, events...)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// What is under way when a relay is told to end is published and written down, unless it
+// takes longer than the relay may.
+func TestOutboxRelayEndsWithItsBatch(t *testing.T) {
+	pg := servers.StartPostgres(t)
+	b := newBox(t, pg, outbox.Config{})
+	b.insert(t, outboxEvent(1, 1))
+	p := &patient{begun: make(chan struct{}, 1), release: make(chan struct{})}
+	stop := b.relay(t, outbox.RelayConfig{Publisher: p, DrainTimeout: time.Millisecond})
+	<-p.begun
+	stop()
+	if n := b.count(t, "published_at IS NULL AND set_aside_at IS NULL"); n != 1 {
+		t.Errorf("%d events wait after a batch that was given up, want 1", n)
+	}
+	stop = b.relay(t, outbox.RelayConfig{Publisher: p, DrainTimeout: time.Minute})
+	<-p.begun
+	ended := make(chan struct{})
+	go func() {
+		stop()
+		close(ended)
+	}()
+	p.release <- struct{}{}
+	<-ended
+	if n := b.count(t, "true"); n != 0 {
+		t.Errorf("%d events are in the outbox after the relay has ended, want 0", n)
+	}
+	if got := len(p.Events()); got != 1 {
+		t.Errorf("%d events were published, want 1", got)
+	}
+}

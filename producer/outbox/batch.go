@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -65,11 +66,24 @@ type waiting struct {
 
 // batch relays the first events of some lanes, and says whether there were lanes with any.
 // The error is the database's; events that fail are not one.
-func (r *Relay) batch(ctx context.Context) (found bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+func (r *Relay) batch(ctx, publishing context.Context) (found bool, err error) {
+	begin, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	conn, err := r.conf.DB.Conn(begin)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close() //nolint:errcheck // back into the pool, or it is broken
+	// What was published is written down also when ctx has ended meanwhile. Every exchange has
+	// its time-out.
+	ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel() // ends a transaction that is not committed
+	hung := time.AfterFunc(statementTimeout, cancel)
 	// In the default isolation, which sees in each statement what was committed before it.
-	tx, err := r.conf.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if !hung.Stop() && err == nil {
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
 		return false, err
 	}
@@ -87,7 +101,8 @@ func (r *Relay) batch(ctx context.Context) (found bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	done := r.publish(ctx, rows)
+	done := r.publish(publishing, rows)
+	defer time.AfterFunc(statementTimeout, cancel).Stop() // a commit has no time-out of its own
 	if err := r.write(ctx, tx, done); err != nil {
 		return true, err
 	}

@@ -150,38 +150,40 @@ func (o *Outbox) NewRelay(c RelayConfig) (*Relay, error) {
 // RelayConfig.DrainTimeout at most, and returns nil. Failures of the database and of Kafka
 // end nothing: they are logged, counted, and tried again. Run may be called once.
 func (r *Relay) Run(ctx context.Context) error {
-	// What batches work with outlives ctx by DrainTimeout.
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// Publishing outlives ctx by DrainTimeout.
+	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var running sync.WaitGroup
-	drained := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(r.conf.DrainTimeout)
-		defer timer.Stop()
+	var running, draining sync.WaitGroup
+	draining.Go(func() {
 		select {
-		case <-timer.C:
+		case <-ctx.Done():
+			r.rest(publishing, r.conf.DrainTimeout, nil)
 			stop()
-		case <-work.Done():
+		case <-publishing.Done():
 		}
 	})
-	defer drained()
 	for range r.conf.Workers {
-		running.Go(func() { r.worker(ctx, work) })
+		running.Go(func() { r.worker(ctx, publishing) })
 	}
 	if r.conf.Listen != nil {
 		running.Go(func() { r.listen(ctx) })
 	}
 	running.Go(func() { r.keepHouse(ctx) })
 	running.Wait()
+	stop()
+	draining.Wait()
 	return nil
 }
 
 // worker relays batch after batch.
-func (r *Relay) worker(ctx, work context.Context) {
+func (r *Relay) worker(ctx, publishing context.Context) {
 	log := r.conf.Logger.With(zap.String("table", r.box.conf.Table))
 	var pause time.Duration
 	for ctx.Err() == nil {
-		found, err := r.batch(work)
+		found, err := r.batch(ctx, publishing)
 		switch {
+		case err != nil && ctx.Err() != nil:
+			return
 		case err != nil:
 			pause = longer(pause)
 			r.counts.failed()
