@@ -143,6 +143,13 @@ func (g *guarded) Try(ctx context.Context, d Draft, event []byte) (*Trial, error
 	return g.s.Try(ctx, d, event)
 }
 
+func (g *guarded) TryStream(ctx context.Context, id string, event []byte) (*Trial, error) {
+	if err := g.may("TryStream"); err != nil {
+		return nil, err
+	}
+	return g.s.TryStream(ctx, id, event)
+}
+
 func (g *guarded) Tail(ctx context.Context, q TailQuery, each func(TailEvent) error) error {
 	if err := g.may("Tail"); err != nil {
 		return err

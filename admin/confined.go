@@ -269,6 +269,14 @@ func (c *confined) Try(ctx context.Context, d Draft, event []byte) (*Trial, erro
 	return t, c.plain(err)
 }
 
+func (c *confined) TryStream(ctx context.Context, id string, event []byte) (*Trial, error) {
+	if _, err := c.stream(ctx, id); err != nil {
+		return nil, err
+	}
+	t, err := c.s.TryStream(ctx, id, event)
+	return t, c.gone(id, err)
+}
+
 func (c *confined) Schemas(ctx context.Context) ([]Schema, error) {
 	s, err := c.s.Schemas(ctx)
 	return s, c.plain(err)

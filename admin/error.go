@@ -16,6 +16,8 @@ const (
 	CodeUnavailable Code = "unavailable"  // Kafka does not answer: 503
 	CodeFileOwned   Code = "file_owned"   // its settings are those of a file, and are changed there: 409
 	CodeNotInForce  Code = "not_in_force" // it is written, and not every process has taken it over yet: 202
+	CodeNothing     Code = "nothing"      // there is nothing that a job could send: 409
+	CodeExpired     Code = "expired"      // Kafka has given up a part of what a job is to send: 409, with Problems
 )
 
 // Error is an error that the caller can do something about. Its text says what.

@@ -89,6 +89,7 @@ func description() map[string]described {
 		"POST /v1/streams/{id}/resume":    {about: "Lift an operator's pause", method: "ResumeStream", body: deeds, query: []parameter{wait}, matches: true, answers: changes()},
 		"POST /v1/streams/{id}/skip":      {about: "Move a stream's cursor, or with dry_run say what that would do", method: "SkipStream", body: reflect.TypeFor[SkipRequest](), query: []parameter{wait}, matches: true, answers: map[int]reflect.Type{200: nil, 202: reflect.TypeFor[Stream]()}},
 		"POST /v1/streams/{id}/test":      {about: "Send one marked event to a stream's destination; a line a step", method: "TestStream", body: deeds, query: []parameter{wait}, matches: true, answers: ok[TestLine](), kind: typeNDJSON},
+		"POST /v1/streams/{id}/try":       {about: "What would become of an event in a stream as it is in force, and which bytes would be sent", method: "TryStream", body: reflect.TypeFor[TryStreamRequest](), answers: ok[Trial]()},
 		"POST /v1/streams/{id}/replay":    {about: "Send events of a stream once more, or with dry_run count them", method: "StartReplay", body: reflect.TypeFor[ReplayRequest](), query: []parameter{wait}, matches: true, answers: planned[JobPlan, Job](201)},
 		"GET /v1/history":                 {about: "The last hours of all streams together", method: "History", answers: ok[History]()},
 		"POST /v1/plan":                   {about: "What making or changing a stream would do", method: "PlanStream", draft: true, answers: ok[Plan]()},

@@ -32,7 +32,7 @@ func (c Code) Status() int {
 		return http.StatusNotFound
 	case CodeNoMethod:
 		return http.StatusMethodNotAllowed
-	case CodeExists, CodeConflict, CodeFileOwned:
+	case CodeExists, CodeConflict, CodeFileOwned, CodeNothing, CodeExpired:
 		return http.StatusConflict
 	case CodeChanged:
 		return http.StatusPreconditionFailed
@@ -74,6 +74,10 @@ func (c Code) Title() string {
 		return "It cannot be done as it stands"
 	case CodeFileOwned:
 		return "A configuration file owns it"
+	case CodeNothing:
+		return "There is nothing to send"
+	case CodeExpired:
+		return "A part of it has expired"
 	case CodeChanged:
 		return "It was changed meanwhile"
 	case CodeTooLarge:

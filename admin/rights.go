@@ -25,6 +25,7 @@ func rights() map[string]Role {
 		"SkipStream":         RoleOperator,
 		"TestStream":         RoleOperator,
 		"Try":                RoleOperator, // with the key of a stream's HMAC it would tell whose hash is whose
+		"TryStream":          RoleOperator,
 		"DiscardDeadLetters": RoleOperator,
 		"PlanReplay":         RoleOperator,
 		"PlanRedrive":        RoleOperator,

@@ -17,6 +17,7 @@ func (s *server) routes() []route {
 		{method: "POST", path: "/v1/streams/{id}/resume", weight: heavy, handle: (*request).resumeStream},
 		{method: "POST", path: "/v1/streams/{id}/skip", weight: heavy, handle: (*request).skipStream},
 		{method: "POST", path: "/v1/streams/{id}/test", weight: heavy, handle: (*request).testStream},
+		{method: "POST", path: "/v1/streams/{id}/try", handle: (*request).tryStream},
 		{method: "POST", path: "/v1/streams/{id}/replay", weight: heavy, handle: (*request).replayStream},
 		{method: "GET", path: "/v1/history", weight: heavy, handle: (*request).history},
 		{method: "POST", path: "/v1/plan", handle: (*request).planStream},

@@ -123,6 +123,19 @@ func bytesOfDocument(d Document) []byte {
 	return d
 }
 
+// eventOf is the one event that a request has.
+func eventOf(text Document, other []byte) ([]byte, error) {
+	switch {
+	case text != nil && other != nil:
+		return nil, CodeInvalid.Errorf("event and event_base64 exclude each other")
+	case text != nil:
+		return bytesOfDocument(text), nil
+	case other == nil:
+		return nil, CodeInvalid.Errorf("event is missing")
+	}
+	return other, nil
+}
+
 func (r *request) try() error {
 	if err := r.query().done(); err != nil {
 		return err
@@ -131,18 +144,45 @@ func (r *request) try() error {
 	if err := r.json(&in); err != nil {
 		return err
 	}
-	event := in.EventBase64
-	switch {
-	case len(in.Stream) == 0:
+	if len(in.Stream) == 0 {
 		return CodeInvalid.Errorf("stream is missing: the stream's document")
-	case in.Event != nil && event != nil:
-		return CodeInvalid.Errorf("event and event_base64 exclude each other")
-	case in.Event != nil:
-		event = bytesOfDocument(in.Event)
-	case event == nil:
-		return CodeInvalid.Errorf("event is missing")
+	}
+	event, err := eventOf(in.Event, in.EventBase64)
+	if err != nil {
+		return err
 	}
 	t, err := r.service.Try(r.Context(), bytesOfDocument(in.Stream), event)
+	if err != nil {
+		return err
+	}
+	return r.respond(http.StatusOK, t)
+}
+
+// TryStreamRequest is an event, as in a [TryRequest].
+type TryStreamRequest struct {
+	Event       Document `json:"event,omitempty"`
+	EventBase64 []byte   `json:"event_base64,omitempty"`
+}
+
+// TryStreamRequestOf holds the event byte for byte.
+func TryStreamRequestOf(event []byte) TryStreamRequest {
+	in := TryRequestOf(nil, event)
+	return TryStreamRequest{in.Event, in.EventBase64}
+}
+
+func (r *request) tryStream() error {
+	if err := r.query().done(); err != nil {
+		return err
+	}
+	var in TryStreamRequest
+	if err := r.json(&in); err != nil {
+		return err
+	}
+	event, err := eventOf(in.Event, in.EventBase64)
+	if err != nil {
+		return err
+	}
+	t, err := r.service.TryStream(r.Context(), r.PathValue("id"), event)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type StreamService interface {
 	// Try says what would become of an event in a stream, and which bytes would be sent. It
 	// sends nothing.
 	Try(ctx context.Context, d Draft, event []byte) (*Trial, error)
+	// TryStream does the same with a stream as it is in force.
+	TryStream(ctx context.Context, id string, event []byte) (*Trial, error)
 }
 
 // EventService is about events on their way.
@@ -127,6 +129,7 @@ type Stream struct {
 	consumer.Status
 	Advice  string            `json:"advice,omitempty"` // what to do about the state
 	Hold    *consumer.Change  `json:"hold,omitempty"`   // an operator's pause
+	Paused  bool              `json:"paused,omitempty"` // by its settings, which only its owner changes
 	Changes []consumer.Change `json:"changes,omitempty"`
 	Outcome *Outcome          `json:"outcome,omitempty"` // of the change that this answers; else nil
 }

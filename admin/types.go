@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/auditstream/auditstream/consumer"
@@ -32,6 +33,7 @@ type PlanChange struct {
 // Target is where a cursor is moved to: one of Now, Beginning and Time, for the whole
 // stream, or an offset of one partition.
 type Target struct {
+	Within    int        `json:"within_seconds,omitempty"` // of a plan: count for so long at most, up to MaxPlanWithin; 0: 10 s
 	Now       bool       `json:"now,omitempty"`
 	Beginning bool       `json:"beginning,omitempty"`
 	Time      *time.Time `json:"time,omitempty"`
@@ -39,14 +41,17 @@ type Target struct {
 	Offset    *int64     `json:"offset,omitempty"`
 }
 
+// MaxPlanWithin bounds Target.Within, in seconds.
+const MaxPlanWithin = 600
+
 // Passage is what a move does in one partition.
 type Passage struct {
 	Partition int32 `json:"partition"`
 	Cursor    int64 `json:"cursor"`
 	Target    int64 `json:"target"`
-	Skipped   int64 `json:"skipped"`            // events of the stream that are passed over
-	Repeated  int64 `json:"repeated"`           // that are sent again
-	AtLeast   bool  `json:"at_least,omitempty"` // there may be more: counting took too long
+	Skipped   int64 `json:"skipped"`  // events of the stream that are passed over
+	Repeated  int64 `json:"repeated"` // that are sent again
+	AtLeast   bool  `json:"at_least"` // there may be more: counting took too long
 }
 
 // History is what is known of the last hours, in equal steps, the oldest first. A number
@@ -188,6 +193,9 @@ type Replay struct {
 	OrganizationID string           `json:"organization_id,omitempty"`
 	Rate           float64          `json:"rate,omitempty"` // events a second at most; 0: no cap
 	AllowExpired   bool             `json:"allow_expired,omitempty"`
+
+	// Progress, which may be nil, is told how many offsets of how many were counted.
+	Progress func(passed, of int64) `json:"-"`
 }
 
 // Redrive asks for the events of dead letters again: of the named ones, or of all that are
@@ -199,6 +207,9 @@ type Redrive struct {
 	OrganizationID string                `json:"organization_id,omitempty"`
 	Since          *time.Time            `json:"since,omitempty"`
 	Rate           float64               `json:"rate,omitempty"`
+
+	// Progress, which may be nil, is told how many offsets of how many were counted.
+	Progress func(passed, of int64) `json:"-"`
 }
 
 // JobPlan is what a job would send.
@@ -224,6 +235,18 @@ type Expired struct {
 	Since     time.Time `json:"since,omitzero"`    // when its event was appended; zero if there is none
 }
 
+// String says what is missing at the beginning of a range.
+func (e Expired) String() string {
+	since := "and holds nothing of it"
+	if !e.Since.IsZero() {
+		since = "appended " + e.Since.Format(time.RFC3339)
+	}
+	if e.Offsets > 0 {
+		return fmt.Sprintf("partition %d: %d of the offsets have expired, Kafka begins at %d, %s", e.Partition, e.Offsets, e.Begins, since)
+	}
+	return fmt.Sprintf("partition %d: what was appended before has expired: Kafka begins at offset %d, %s", e.Partition, e.Begins, since)
+}
+
 // States of a job.
 const (
 	JobRunning = "running"
@@ -239,6 +262,7 @@ type Job struct {
 	Done    consumer.Tally `json:"done"`
 	Left    int64          `json:"left"` // offsets that it has not come to
 	Problem string         `json:"problem,omitempty"`
+	Expired []Expired      `json:"expired,omitempty"` // of the range that was asked for; only of a job that was just made
 }
 
 // Schema is one version of an action's schema.

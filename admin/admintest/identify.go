@@ -42,9 +42,26 @@ func (s *Service) Try(_ context.Context, d admin.Draft, event []byte) (*admin.Tr
 	if _, err := parse(d); err != nil {
 		return nil, err
 	}
+	return trial(event), nil
+}
+
+// TryStream implements [admin.StreamService].
+func (s *Service) TryStream(_ context.Context, id string, event []byte) (*admin.Trial, error) {
+	end, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if _, err := s.named(id); err != nil {
+		return nil, err
+	}
+	return trial(event), nil
+}
+
+func trial(event []byte) *admin.Trial {
 	var f schema.Fields
 	if err := schema.Scan(event, &f); err != nil {
-		return &admin.Trial{Violations: []schema.Violation{{Code: schema.CodeSyntax, Message: err.Error()}}, Route: admin.Verdict{Why: "it is no event"}}, nil
+		return &admin.Trial{Violations: []schema.Violation{{Code: schema.CodeSyntax, Message: err.Error()}}, Route: admin.Verdict{Why: "it is no event"}}
 	}
-	return &admin.Trial{Route: admin.Verdict{Pass: true, Why: "every action is sent"}, Bytes: event, Text: string(event)}, nil
+	return &admin.Trial{Route: admin.Verdict{Pass: true, Why: "every action is sent"}, Bytes: event, Text: string(event)}
 }

@@ -185,7 +185,7 @@ func (s *Service) StartRedrive(_ context.Context, r admin.Redrive, c admin.Chang
 	list := s.redriven(r)
 	if len(list) == 0 {
 		end()
-		return nil, admin.CodeConflict.Errorf("no open letter of stream %s is meant", r.Stream)
+		return nil, admin.CodeNothing.Errorf("no open letter of stream %s is meant", r.Stream)
 	}
 	for _, i := range list {
 		l := &s.letters[i]

@@ -154,7 +154,12 @@ func calls(ctx context.Context, s admin.Service) map[string]func() (any, error) 
 			return s.Try(ctx, draft, []byte(` {"id":"a","action":"x","organization_id":"o","occurred_at":"2026-11-22T10:00:00Z"} `))
 		},
 		"Try, no text": func() (any, error) { return s.Try(ctx, draft, []byte("\xff\x00")) },
-		"Explain":      func() (any, error) { return s.Explain(ctx, admin.ExplainQuery{EventID: "audit_event_x", Since: from}) },
+		"TryStream": func() (any, error) {
+			return s.TryStream(ctx, "acme-splunk", []byte(` {"id":"a","action":"x","organization_id":"o","occurred_at":"2026-11-22T10:00:00Z"} `))
+		},
+		"TryStream, no text":    func() (any, error) { return s.TryStream(ctx, "acme-splunk", []byte("\xff\x00")) },
+		"TryStream, of another": func() (any, error) { return s.TryStream(ctx, "globex-datadog", []byte("{}")) },
+		"Explain":               func() (any, error) { return s.Explain(ctx, admin.ExplainQuery{EventID: "audit_event_x", Since: from}) },
 		"Explain, of another": func() (any, error) {
 			return s.Explain(ctx, admin.ExplainQuery{EventID: "audit_event_x", Organization: admintest.Globex})
 		},

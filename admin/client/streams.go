@@ -119,3 +119,8 @@ func (c *Client) SkipStream(ctx context.Context, id string, to admin.Target, ch 
 func (c *Client) Try(ctx context.Context, d admin.Draft, event []byte) (*admin.Trial, error) {
 	return post[admin.Trial](ctx, c, admin.Change{}, admin.TryRequestOf(d, event), "try")
 }
+
+// TryStream implements [admin.StreamService].
+func (c *Client) TryStream(ctx context.Context, id string, event []byte) (*admin.Trial, error) {
+	return post[admin.Trial](ctx, c, admin.Change{}, admin.TryStreamRequestOf(event), "streams", id, "try")
+}

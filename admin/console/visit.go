@@ -182,7 +182,7 @@ func statusOf(c admin.Code) (int, string) {
 		return http.StatusForbidden, "Not allowed"
 	case admin.CodeFileOwned:
 		return http.StatusConflict, "A file owns it"
-	case admin.CodeConflict, admin.CodeNotInForce:
+	case admin.CodeConflict, admin.CodeNotInForce, admin.CodeNothing, admin.CodeExpired:
 		return http.StatusConflict, "It cannot be done now"
 	case admin.CodeMalformed, admin.CodeNoMethod, admin.CodeTooLarge, admin.CodeMediaType, admin.CodeNoCondition:
 		return http.StatusBadRequest, "That cannot be read"

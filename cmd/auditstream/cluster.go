@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -41,4 +44,20 @@ func (f *clusterFlags) load() (*config.Config, error) {
 		return nil, usageError(fmt.Errorf("the Kafka of %s runs inside another process: give its address with --brokers", f.config))
 	}
 	return c, nil
+}
+
+// operate connects and hands an operator to do.
+func (f *clusterFlags) operate(ctx context.Context, log *zap.Logger, do func(*config.Config, *app.Operator) error) error {
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	first, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	o, err := app.Operate(first, c, log)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	return do(c, o)
 }

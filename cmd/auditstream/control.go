@@ -1,27 +1,30 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/admin/client"
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/secret"
 )
 
 // controlFlags are those of commands that ask the control plane: on Kafka directly, or a
-// server of the API.
+// server of the API. What they do is the same code on an [admin.Service] either way.
 type controlFlags struct {
-	streamFlags
+	clusterFlags
 	server    string
 	tokenFile string
+	handOver  bool        // jobs are made for the processes that serve the API
+	log       *zap.Logger // for what a control plane on Kafka has to say; nil: it says nothing
+	traced    bool        // what the command sends itself is traced, if the environment says so
 }
 
 // What the environment says in place of flags.
@@ -31,30 +34,64 @@ const (
 )
 
 func (f *controlFlags) add(cmd *cobra.Command) {
-	f.streamFlags.add(cmd)
+	f.clusterFlags.add(cmd)
 	delete(cmd.Flags().Lookup("config").Annotations, cobra.BashCompOneRequiredFlag) // a server needs none
 	cmd.Flags().StringVar(&f.server, "server", os.Getenv(envServer), "`URL` of a server of the API, to be asked in place of Kafka ($"+envServer+")")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token for --server (default: what $"+envToken+" holds)")
 }
 
-// with connects and hands the control plane to do. A configuration that is given counts more
-// than a server that the environment names.
+// asksServer says whether a server is asked. A configuration that is given counts more than a
+// server that the environment names.
+func (f *controlFlags) asksServer() bool {
+	return f.server != "" && (f.config == "" || f.server != os.Getenv(envServer))
+}
+
+// asks is how a command line says whom to ask, to be shown in another one.
+func (f *controlFlags) asks() string {
+	switch {
+	case !f.asksServer():
+		return " --config " + f.config
+	case f.server != os.Getenv(envServer):
+		return " --server " + f.server
+	}
+	return ""
+}
+
+// signs refuses a name for the record where the server puts down whose token it is.
+func (f *controlFlags) signs(cmd *cobra.Command, flag string) error {
+	if f.asksServer() && cmd.Flags().Changed(flag) {
+		return fmt.Errorf("--%s goes with --config: a server puts on record whose token it is", flag)
+	}
+	return nil
+}
+
+// with connects and hands the control plane to do.
 func (f *controlFlags) with(ctx context.Context, do func(admin.Service) error) error {
 	switch {
-	case f.server != "" && (f.config == "" || f.server != os.Getenv(envServer)):
-		if f.config != "" {
-			return usageError(errors.New("--server and --config exclude each other: the server knows its Kafka"))
-		}
+	case f.asksServer() && f.config != "":
+		return usageError(errors.New("--server and --config exclude each other: the server knows its Kafka"))
+	case f.asksServer() && len(f.brokers) > 0:
+		return usageError(errors.New("--server and --brokers exclude each other: the server knows its Kafka"))
+	case f.asksServer():
 		return f.remote(do)
 	case f.config == "":
 		return usageError(errors.New("say whom to ask: --config FILE asks its Kafka, --server URL a server of the API"))
 	}
-	c, err := f.load()
-	if err != nil {
-		return err
+	log := f.log
+	if log == nil {
+		log = zap.NewNop()
 	}
-	return f.streamFlags.with(ctx, func(o *app.Operator) error {
-		control := app.NewControl(app.ControlConfig{Operator: o, Config: c, Version: versionString(), Log: zap.NewNop()})
+	return f.operate(ctx, log, func(c *config.Config, o *app.Operator) error {
+		config := app.ControlConfig{Operator: o, Config: c, Version: versionString(), Log: log, Local: !f.handOver}
+		if f.traced {
+			traces, exported, err := app.Traces(ctx, versionString(), log)
+			if err != nil {
+				return err
+			}
+			defer exported()
+			config.Tracer = app.Tracer(traces)
+		}
+		control := app.NewControl(config)
 		defer control.Close()
 		return do(control)
 	})
@@ -72,31 +109,4 @@ func (f *controlFlags) remote(do func(admin.Service) error) error {
 	}
 	defer c.Close()
 	return do(c)
-}
-
-// complete offers the ids of streams for the first argument.
-func (f *controlFlags) complete(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 || cmp.Or(f.config, f.server) == "" {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-	defer cancel()
-	f.timeout = min(f.timeout, time.Second)
-	var ids []cobra.Completion
-	err := f.with(ctx, func(s admin.Service) error {
-		streams, err := s.Streams(ctx)
-		for _, st := range streams {
-			ids = append(ids, cobra.CompletionWithDesc(st.ID, st.Kind+", "+st.State))
-		}
-		return err
-	})
-	if err != nil {
-		cobra.CompDebugln(err.Error(), false)
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeFlag offers them for a flag.
-func (f *controlFlags) completeFlag(cmd *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return f.complete(cmd, nil, toComplete)
 }

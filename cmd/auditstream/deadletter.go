@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/consumer/deadletter"
 )
@@ -31,32 +29,6 @@ topic's retention ends. A letter that is written again after its mark is open ag
 	}
 	cmd.AddCommand(newDeadletterDiscard(), newDeadletterList(), newDeadletterRedrive(), newDeadletterShow())
 	return cmd
-}
-
-// deadletterFlags are what the commands have in common.
-type deadletterFlags struct{ clusterFlags }
-
-// with connects and hands the topic to do.
-func (f *deadletterFlags) with(ctx context.Context, by string, do func(*deadletter.Topic) error) error {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	opts, err := c.Kafka.Options(zap.NewNop())
-	if err != nil {
-		return usageError(err)
-	}
-	topic, err := deadletter.Connect(deadletter.Config{Kafka: opts, Topic: c.Topics.Kafka().DeadLetters(), By: by})
-	if err != nil {
-		return usageError(err)
-	}
-	defer topic.Close()
-	first, cancel := context.WithTimeout(ctx, f.timeout)
-	defer cancel()
-	if err := topic.Ready(first); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(c.Kafka.Brokers, ", "), err)
-	}
-	return do(topic)
 }
 
 // positions are the letters that arguments name.

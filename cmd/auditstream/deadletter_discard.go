@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
 func newDeadletterDiscard() *cobra.Command {
-	var f deadletterFlags
+	var f controlFlags
 	var reason, by string
 	cmd := &cobra.Command{
 		Use:   "discard --config FILE --reason TEXT PARTITION:OFFSET…",
@@ -36,11 +35,15 @@ Exit codes: 0 all are discarded, 1 they are not, or not all, 2 wrong arguments.`
 			if err != nil {
 				return usageError(err)
 			}
-			if err := errors.Join(worthKeeping("--reason", reason), worthKeeping("--by", by)); err != nil {
+			if err := errors.Join(worthKeeping("--reason", reason), worthKeeping("--by", by), f.signs(cmd, "by")); err != nil {
 				return usageError(err)
 			}
-			return f.with(cmd.Context(), by, func(t *deadletter.Topic) error {
-				return discard(cmd.Context(), t, at, reason, cmd.OutOrStdout())
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				done, err := s.DiscardDeadLetters(cmd.Context(), at, admin.Change{By: by, Reason: reason})
+				if err != nil {
+					return err
+				}
+				return printDiscarded(cmd.OutOrStdout(), done)
 			})
 		},
 	}
@@ -63,55 +66,14 @@ func worthKeeping(flag, text string) error {
 	return nil
 }
 
-func discard(ctx context.Context, t *deadletter.Topic, at []deadletter.Position, reason string, out io.Writer) error {
-	letters, err := lookUp(ctx, t, at)
-	if err != nil {
-		return err
+func printDiscarded(out io.Writer, done *admin.Discarded) error {
+	var lines []string
+	for _, at := range done.Before {
+		lines = append(lines, fmt.Sprintf("%s was discarded before", at))
 	}
-	standings, err := t.Standings(ctx, letters...)
-	if err != nil {
-		return err
+	for _, at := range done.Discarded {
+		lines = append(lines, fmt.Sprintf("%s discarded", at))
 	}
-	var open []*deadletter.Letter
-	var done []string
-	var errs []error
-	for _, l := range letters {
-		switch s := standings[l.ID]; s.State {
-		case deadletter.Open:
-			open = append(open, l)
-		case deadletter.Discarded:
-			done = append(done, fmt.Sprintf("%s was discarded before", l.Position))
-		case deadletter.Redriven:
-			m := s.Marks[len(s.Marks)-1]
-			errs = append(errs, fmt.Errorf("%s was redriven %s by %s", l.Position, m.At.Format("2006-01-02 15:04:05Z07:00"), printable(m.By)))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("nothing was discarded: %w", err)
-	}
-	if err := t.Mark(ctx, deadletter.Discarded, reason, open...); err != nil {
-		return err
-	}
-	for _, l := range open {
-		done = append(done, fmt.Sprintf("%s discarded", l.Position))
-	}
-	_, err = fmt.Fprintln(out, strings.Join(done, "\n"))
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
 	return err
-}
-
-// lookUp reads the letters, each once however many positions it has, and keeps of them
-// what a mark needs. The error names every position without one.
-func lookUp(ctx context.Context, t *deadletter.Topic, at []deadletter.Position) ([]*deadletter.Letter, error) {
-	var letters []*deadletter.Letter
-	known := map[string]bool{}
-	err := t.Letters(ctx, at, func(l *deadletter.Letter) {
-		if !known[l.ID] {
-			known[l.ID] = true
-			letters = append(letters, &deadletter.Letter{Position: l.Position, ID: l.ID, Key: bytes.Clone(l.Key)})
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("nothing was discarded: %w", err)
-	}
-	return letters, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 	"github.com/auditstream/auditstream/internal/units"
 )
@@ -25,7 +26,7 @@ const maxListed = 10_000
 const anyState = "all"
 
 func newDeadletterList() *cobra.Command {
-	var f deadletterFlags
+	var f controlFlags
 	var q deadletter.Query
 	var since, state, output string
 	cmd := &cobra.Command{
@@ -39,6 +40,7 @@ record, with the count in TIMES. FROM is PARTITION:OFFSET in the topic of events
 
   table  what fits on a line; the reason is cut
   json   one object a line
+  yaml   a list of the same
 
 Exit codes: 0 also when there are none, 1 the topic could not be read, 2 wrong arguments.`,
 		Example: `  auditstream deadletter list --config auditstream.yaml --stream acme-splunk --since 24h
@@ -59,17 +61,20 @@ Exit codes: 0 also when there are none, 1 the topic could not be read, 2 wrong a
 			if q.Limit < 1 || q.Limit > maxListed {
 				return usageError(fmt.Errorf("--limit %d is not between 1 and %d", q.Limit, maxListed))
 			}
-			if output != "table" && output != "json" {
-				return usageError(fmt.Errorf("--output %q is unknown; there are: table, json", output))
+			if err := checkOutput(output); err != nil {
+				return err
 			}
-			return f.with(cmd.Context(), "", func(t *deadletter.Topic) error {
-				listing, err := t.List(cmd.Context(), q)
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				listing, err := s.DeadLetters(cmd.Context(), q)
 				if err != nil {
 					return err
 				}
-				if output == "json" {
+				switch output {
+				case outputJSON:
 					err = printListJSON(cmd.OutOrStdout(), listing)
-				} else {
+				case outputYAML:
+					err = printYAML(cmd.OutOrStdout(), slices.Concat([]deadletter.Listed{}, listing.Letters))
+				default:
 					err = printList(cmd.OutOrStdout(), listing, state)
 				}
 				return errors.Join(err, printRest(cmd.ErrOrStderr(), listing))
@@ -84,8 +89,8 @@ Exit codes: 0 also when there are none, 1 the topic could not be read, 2 wrong a
 	flags.StringVar(&since, "since", "", "only letters written since: an `AGE` as in 90m or 7d, or a time (RFC 3339)")
 	flags.StringVar(&state, "state", string(deadletter.Open), "only letters in this `STATE`: open, redriven, discarded, all")
 	flags.IntVar(&q.Limit, "limit", 100, "list at most `N` letters, at most 10000")
-	flags.StringVarP(&output, "output", "o", "table", "table or json")
-	_ = cmd.RegisterFlagCompletionFunc("stream", f.completeStream)
+	addOutput(cmd, &output)
+	_ = cmd.RegisterFlagCompletionFunc("stream", f.completeFlag)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]cobra.Completion{string(deadletter.Open), string(deadletter.Redriven), string(deadletter.Discarded), anyState}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions([]cobra.Completion{"rejected", "invalid", "expiring"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

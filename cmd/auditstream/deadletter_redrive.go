@@ -1,14 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
 )
 
 // redriveFlags are what the command line says.
@@ -40,8 +41,9 @@ replay: see "auditstream stream replay".
 A letter about a record that is no valid event belongs to no stream and cannot be redriven:
 mend the event (deadletter show --raw), publish it, and discard the letter.
 
-The job runs in this process and is on record with its progress, so that any machine can go
-on with it: see "auditstream job". A stream has one redrive at a time.
+A stream has one redrive at a time.
+
+` + whoRunsJobs + `
 
 ` + jobExitCodes,
 		Example: `  auditstream deadletter redrive --config auditstream.yaml --stream acme-splunk --since 24h --dry-run
@@ -51,18 +53,23 @@ on with it: see "auditstream job". A stream has one redrive at a time.
 			if err != nil {
 				return err
 			}
-			s := newJobScreen(cmd.ErrOrStderr())
-			return f.with(cmd, s, func(jobs *app.Jobs) error {
-				if f.resume != "" {
-					return f.goOn(cmd, jobs, s, consumer.TaskRedrive)
-				}
-				return f.redrive(cmd, jobs, s, r)
+			return f.do(cmd, asked{
+				what: consumer.TaskRedrive,
+				plan: func(ctx context.Context, s admin.Service, told counting) (*admin.JobPlan, error) {
+					r.Progress = told
+					p, err := s.PlanRedrive(ctx, r)
+					return p, notSent(err)
+				},
+				start: func(ctx context.Context, s admin.Service, told counting) (*admin.Job, error) {
+					r.Progress = told
+					j, err := s.StartRedrive(ctx, r, f.change())
+					return j, notSent(err)
+				},
 			})
 		},
 	}
 	f.add(cmd)
-	cmd.ValidArgsFunction = (&deadletterFlags{f.clusterFlags}).completeLetters
-	_ = cmd.RegisterFlagCompletionFunc("resume", f.completeJobs(false))
+	cmd.ValidArgsFunction = f.completeLetters
 	flags := cmd.Flags()
 	flags.StringVar(&f.stream, "stream", "", "open letters of the stream with this `ID`")
 	flags.StringVar(&f.class, "class", "", "only letters of this `CLASS`: rejected, expiring")
@@ -73,16 +80,17 @@ on with it: see "auditstream job". A stream has one redrive at a time.
 }
 
 // request reads what the command line asks for.
-func (f *redriveFlags) request(cmd *cobra.Command, args []string, now time.Time) (app.Redrive, error) {
-	r := app.Redrive{Stream: f.stream, Class: f.class, OrganizationID: f.organization, Rate: f.rate, By: f.actor}
+func (f *redriveFlags) request(cmd *cobra.Command, args []string, now time.Time) (admin.Redrive, error) {
+	r := admin.Redrive{Stream: f.stream, Class: f.class, OrganizationID: f.organization, Rate: f.rate}
 	if err := f.check(cmd, "stream", "class", "organization", "since"); err != nil {
 		return r, err
 	}
-	var err error
-	if r.Since, err = parseSince(f.since, now); err != nil {
+	since, err := parseSince(f.since, now)
+	if err != nil {
 		return r, usageError(fmt.Errorf("--since: %w", err))
 	}
-	if r.Positions, err = positions(args); err != nil {
+	r.Since = instant(since)
+	if r.Letters, err = positions(args); err != nil {
 		return r, usageError(err)
 	}
 	filtered := f.class != "" || f.organization != "" || f.since != ""
@@ -105,30 +113,10 @@ func (f *redriveFlags) request(cmd *cobra.Command, args []string, now time.Time)
 	return r, nil
 }
 
-// redrive makes a job and runs it.
-func (f *redriveFlags) redrive(cmd *cobra.Command, jobs *app.Jobs, s *jobScreen, r app.Redrive) error {
-	t, err := jobs.PlanRedrive(cmd.Context(), r)
-	if err != nil {
+// notSent says of what was wrong with the letters what follows from that.
+func notSent(err error) error {
+	if errors.Is(err, admin.CodeNotFound.Err()) || errors.Is(err, admin.CodeConflict.Err()) {
 		return fmt.Errorf("nothing was sent: %w", err)
 	}
-	counts, err := s.count(cmd.Context(), jobs, &t)
-	if err != nil {
-		return err
-	}
-	report := reportOf(t, counts)
-	report.DryRun = f.dry
-	switch {
-	case f.dry:
-		return f.print(cmd.OutOrStdout(), report)
-	case t.Matched == 0:
-		report.Done = true
-		return f.print(cmd.OutOrStdout(), report)
-	}
-	if err := jobs.Busy(cmd.Context(), t); err != nil {
-		return err
-	}
-	if err := jobs.Make(cmd.Context(), t); err != nil {
-		return err
-	}
-	return f.run(cmd, jobs, s, t, report)
+	return err
 }

@@ -13,11 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
 func newDeadletterShow() *cobra.Command {
-	var f deadletterFlags
+	var f controlFlags
 	var raw bool
 	output := "text"
 	cmd := &cobra.Command{
@@ -53,24 +54,22 @@ Exit codes: 0 it was shown, 1 there is no letter at that position, or Kafka does
 			if raw && cmd.Flags().Changed("output") {
 				return usageError(errors.New("--raw and --output exclude each other"))
 			}
-			return f.with(cmd.Context(), "", func(t *deadletter.Topic) error {
-				letter, err := t.Letter(cmd.Context(), p)
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				l, err := s.DeadLetter(cmd.Context(), p)
 				if err != nil {
 					return err
 				}
 				out := cmd.OutOrStdout()
-				if raw {
-					_, err := out.Write(letter.Value)
+				switch {
+				case raw && l.Record == nil:
+					return errors.New("the token may not see what events hold: that needs the role operator")
+				case raw:
+					_, err := out.Write(l.Record.Value)
 					return err
+				case output == outputJSON:
+					return showJSON(out, l)
 				}
-				standings, err := t.Standings(cmd.Context(), letter)
-				if err != nil {
-					return err
-				}
-				if output == "json" {
-					return showJSON(out, letter, standings[letter.ID])
-				}
-				return showText(out, letter, standings[letter.ID])
+				return showText(out, l)
 			})
 		},
 	}
@@ -82,9 +81,11 @@ Exit codes: 0 it was shown, 1 there is no letter at that position, or Kafka does
 
 // shown is what show prints with -o json.
 type shown struct {
-	*deadletter.Letter
-	*deadletter.Standing
-	Record shownRecord `json:"record"`
+	deadletter.Letter
+	State   deadletter.State  `json:"state"`
+	Written int               `json:"written"`
+	Marks   []deadletter.Mark `json:"marks,omitempty"`
+	Record  *shownRecord      `json:"record,omitempty"` // nil: it may not be seen
 }
 
 // shownRecord is the record as its producer wrote it. Of key and value at most one form is
@@ -103,23 +104,26 @@ type shownHeader struct {
 	ValueBase64 []byte  `json:"value_base64,omitempty"`
 }
 
-func showJSON(w io.Writer, l *deadletter.Letter, s *deadletter.Standing) error {
+func showJSON(w io.Writer, l *admin.DeadLetter) error {
 	text := func(b []byte) (*string, []byte) {
 		if b == nil || !utf8.Valid(b) {
 			return nil, b
 		}
 		return new(string(b)), nil
 	}
-	v := shown{Letter: l, Standing: s}
-	v.Record.Key, v.Record.KeyBase64 = text(l.Key)
-	for _, h := range l.Headers {
-		value, other := text(h.Value)
-		v.Record.Headers = append(v.Record.Headers, shownHeader{strings.ToValidUTF8(h.Key, "\uFFFD"), value, other})
-	}
-	if utf8.Valid(l.Value) && json.Valid(l.Value) {
-		v.Record.Value = l.Value
-	} else {
-		v.Record.ValueBase64 = l.Value
+	v := shown{Letter: l.Letter, State: l.State, Written: l.Written, Marks: l.Marks}
+	if r := l.Record; r != nil {
+		v.Record = &shownRecord{}
+		v.Record.Key, v.Record.KeyBase64 = text(r.Key)
+		for _, h := range r.Headers {
+			value, other := text(h.Value)
+			v.Record.Headers = append(v.Record.Headers, shownHeader{strings.ToValidUTF8(h.Key, "\uFFFD"), value, other})
+		}
+		if utf8.Valid(r.Value) && json.Valid(r.Value) {
+			v.Record.Value = r.Value
+		} else {
+			v.Record.ValueBase64 = r.Value
+		}
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
@@ -127,18 +131,18 @@ func showJSON(w io.Writer, l *deadletter.Letter, s *deadletter.Standing) error {
 	return encoder.Encode(v)
 }
 
-func showText(out io.Writer, l *deadletter.Letter, s *deadletter.Standing) error {
+func showText(out io.Writer, l *admin.DeadLetter) error {
 	var b bytes.Buffer
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s  %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
 	p("position", "%s, written %s", l.Position, l.Time.Format(time.RFC3339))
 	p("letter", "%s", l.ID)
-	if s.Written > 1 {
-		p("repeated", "%d more since", s.Written-1)
+	if l.Written > 1 {
+		p("repeated", "%d more since", l.Written-1)
 	}
-	p("state", "%s", s.State)
-	for _, m := range s.Marks {
+	p("state", "%s", l.State)
+	for _, m := range l.Marks {
 		p("", "%s %s by %s: %s", m.At.Format(time.RFC3339), m.State, m.By, m.Reason)
 	}
 	p("class", "%s", l.Class)
@@ -159,17 +163,23 @@ func showText(out io.Writer, l *deadletter.Letter, s *deadletter.Standing) error
 	} else {
 		p("from", "%s, partition %d, offset %d, appended %s (topic id %s)", l.Source.Topic, l.Source.Partition, l.Source.Offset, l.Source.Time.Format(time.RFC3339Nano), l.Source.TopicID)
 	}
-	if l.Key == nil {
+	r := l.Record
+	if r == nil {
+		p("record", "not shown: that needs the role operator")
+		_, err := out.Write(b.Bytes())
+		return err
+	}
+	if r.Key == nil {
 		p("key", "none")
 	} else {
-		p("key", "%s", l.Key)
+		p("key", "%s", r.Key)
 	}
-	for i, h := range l.Headers {
+	for i, h := range r.Headers {
 		p(first(i, "headers"), "%s: %s", h.Key, h.Value)
 	}
-	p("value", "%d bytes", len(l.Value))
+	p("value", "%d bytes", len(r.Value))
 	b.WriteByte('\n')
-	showValue(&b, l.Value)
+	showValue(&b, r.Value)
 	_, err := out.Write(b.Bytes())
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
@@ -50,8 +51,8 @@ func TestHowAValueIsShown(t *testing.T) {
 
 func TestALetterThatIsNotTextIsShownAsJSON(t *testing.T) {
 	var b bytes.Buffer
-	l := &deadletter.Letter{Key: []byte{0xff}, Value: []byte("\xff"), Streams: []deadletter.Stream{}}
-	if err := showJSON(&b, l, &deadletter.Standing{State: deadletter.Open, Written: 1}); err != nil {
+	l := &admin.DeadLetter{Record: &deadletter.Original{Key: []byte{0xff}, Value: []byte("\xff")}}
+	if err := showJSON(&b, l); err != nil {
 		t.Fatal(err)
 	}
 	const want = "\"record\": {\n    \"key_base64\": \"/w==\",\n    \"value_base64\": \"/w==\"\n  }"

@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 	commands["eventually"] = eventually
 	hecCommands(commands)
 	commands["datadog"] = datadog
+	bothCommands(commands)
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		RequireUniqueNames: true,

@@ -72,8 +72,13 @@ func unquoted(n *yaml.Node) {
 // colours says whether rows may be coloured: on a terminal, unless NO_COLOR says otherwise
 // (https://no-color.org).
 func colours(out io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && terminal(out)
+}
+
+// terminal says whether somebody looks at what is written.
+func terminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
+	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
 }
 
 // Colours of rows.

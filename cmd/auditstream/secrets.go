@@ -9,7 +9,9 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/seal"
 )
@@ -48,7 +50,7 @@ Exit codes: 0 there it is; 2 wrong arguments.`,
 }
 
 func newSecretsStatus() *cobra.Command {
-	var f streamFlags
+	var f clusterFlags
 	output := outputTable
 	cmd := &cobra.Command{
 		Use:   "status --config FILE",
@@ -66,7 +68,7 @@ Kafka does not answer; 2 wrong arguments.`,
 				return err
 			}
 			var uses []app.KeyUse
-			if err := f.with(cmd.Context(), func(o *app.Operator) error {
+			if err := f.operate(cmd.Context(), zap.NewNop(), func(_ *config.Config, o *app.Operator) error {
 				var err error
 				uses, err = o.Keys(cmd.Context())
 				return err
@@ -114,7 +116,7 @@ func printKeys(out io.Writer, uses []app.KeyUse, output string) error {
 }
 
 func newSecretsRotate() *cobra.Command {
-	var f streamFlags
+	var f clusterFlags
 	var adopt bool
 	cmd := &cobra.Command{
 		Use:   "rotate --config FILE",
@@ -131,7 +133,7 @@ Exit codes: 0 done; 1 not done, or not all of it; 2 wrong arguments.`,
 		Example: `  auditstream secrets rotate --config auditstream.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), func(o *app.Operator) error {
+			return f.operate(cmd.Context(), zap.NewNop(), func(_ *config.Config, o *app.Operator) error {
 				return rotate(cmd.Context(), o, adopt, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			})
 		},

@@ -35,7 +35,7 @@ of a configuration file are changed in that file.
   auditstream stream apply --config auditstream.yaml --prune --drain --reason "OPS-812" --yes streams.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			deed, err := d.check(cmd)
+			change, err := d.check(cmd, &f)
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,6 @@ of a configuration file are changed in that file.
 			if err != nil {
 				return err
 			}
-			change := admin.Change{By: deed.By, Reason: deed.Reason, Wait: d.wait}
 			return f.with(cmd.Context(), func(s admin.Service) error {
 				plans, err := p.plan(cmd.Context(), s, streams)
 				if err == nil {
@@ -127,5 +126,5 @@ func forceText(now *admin.Stream, change admin.Change) (string, error) {
 	case change.Wait == 0:
 		return fmt.Sprintf("in force in %d of %d partitions yet", o.InForce, o.Owned), nil
 	}
-	return "", fmt.Errorf("written, and after %s in force in %d of %d partitions: the processes there are stuck, or cannot read it (see their logs)", change.Wait, o.InForce, o.Owned)
+	return "", fmt.Errorf("after %s in force in %d of %d partitions: the processes there are stuck, or older ones that cannot read the change (see their logs)", change.Wait, o.InForce, o.Owned)
 }

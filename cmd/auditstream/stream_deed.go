@@ -9,8 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/admin"
 )
 
 // deedExitCodes are those of every command that changes a stream.
@@ -25,94 +24,72 @@ type deedFlags struct {
 }
 
 func (d *deedFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&d.actor, "actor", whoami(), "`WHO` does it; stays on record")
-	flags.StringVar(&d.reason, "reason", "", "why, in words: `TEXT` that stays on record")
-	flags.DurationVar(&d.wait, "wait", 10*time.Second, "how long to wait until it is in force in every process; 0: not at all")
+	d.sign(cmd)
+	cmd.Flags().DurationVar(&d.wait, "wait", 10*time.Second, "how long to wait until it is in force in every process; 0: not at all")
+}
+
+// sign adds who, and why.
+func (d *deedFlags) sign(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.actor, "actor", whoami(), "`WHO` does it; stays on record")
+	cmd.Flags().StringVar(&d.reason, "reason", "", "why, in words: `TEXT` that stays on record")
 }
 
 // maxDeedText bounds actor and reason: a spec keeps several of them.
 const maxDeedText = 512
 
 // check refuses what would not be kept, or be kept for nothing.
-func (d *deedFlags) check(cmd *cobra.Command) (app.Deed, error) {
-	var errs []error
-	for flag, text := range map[string]string{"actor": d.actor, "reason": d.reason} {
+func (d *deedFlags) check(cmd *cobra.Command, f *controlFlags) (admin.Change, error) {
+	errs := []error{f.signs(cmd, "actor")}
+	for _, kept := range []struct{ flag, text string }{{"actor", d.actor}, {"reason", d.reason}} {
 		switch {
-		case strings.TrimSpace(text) == "" && cmd.Flags().Changed(flag):
-			errs = append(errs, fmt.Errorf("--%s is empty: whoever looks at the stream later has to know", flag))
-		case len(text) > maxDeedText:
-			errs = append(errs, fmt.Errorf("--%s has %d bytes; at most %d are kept", flag, len(text), maxDeedText))
+		case strings.TrimSpace(kept.text) == "" && cmd.Flags().Changed(kept.flag):
+			errs = append(errs, fmt.Errorf("--%s is empty: whoever looks at it later has to know", kept.flag))
+		case len(kept.text) > maxDeedText:
+			errs = append(errs, fmt.Errorf("--%s has %d bytes; at most %d are kept", kept.flag, len(kept.text), maxDeedText))
 		}
 	}
-	if d.wait < 0 {
+	switch {
+	case d.wait < 0:
 		errs = append(errs, fmt.Errorf("--wait %s is no time to wait", d.wait))
+	case d.wait > maxServerWait && f.asksServer():
+		errs = append(errs, fmt.Errorf("--wait %s is more than the %s that a server waits", d.wait, maxServerWait))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return app.Deed{}, usageError(err)
+		return admin.Change{}, usageError(err)
 	}
-	return app.Deed{By: d.actor, Reason: d.reason}, nil
+	return admin.Change{By: d.actor, Reason: d.reason, Wait: d.wait}, nil
 }
 
-// do has act change a stream, says what it says of it, and waits until that is in force.
-func (d *deedFlags) do(cmd *cobra.Command, f *streamFlags, id string, act func(context.Context, *app.Operator, app.Deed) (string, app.Done, error)) error {
-	deed, err := d.check(cmd)
+// maxServerWait is how long a server waits for a change to be in force.
+const maxServerWait = time.Minute
+
+// do has act change a stream, says what it says of it, and how far that is in force.
+func (d *deedFlags) do(cmd *cobra.Command, f *controlFlags, id string, act func(context.Context, admin.Service, admin.Change) (string, *admin.Stream, error)) error {
+	change, err := d.check(cmd, f)
 	if err != nil {
 		return err
 	}
-	return f.with(cmd.Context(), func(o *app.Operator) error {
-		what, done, err := act(cmd.Context(), o, deed)
+	return f.with(cmd.Context(), func(s admin.Service) error {
+		what, now, err := act(cmd.Context(), s, change)
 		if err != nil {
 			return err
 		}
-		if !done.Written {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id, printable(what))
-			return err
-		}
-		return d.report(cmd, o, what, done.Spec)
+		return reportDeed(cmd, id, what, now, change)
 	})
 }
 
-// report waits until the change is in force and says so.
-func (d *deedFlags) report(cmd *cobra.Command, o *app.Operator, what string, s consumer.Spec) error {
-	out := cmd.OutOrStdout()
-	reach, err := d.await(cmd.Context(), o, s)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s is %s; whether that is in force cannot be told: %w", s.ID, what, err)
-	case reach.Members == 0:
-		_, err = fmt.Fprintf(out, "%s: %s; no process delivers %s streams now, it holds when one starts\n", s.ID, what, s.Kind)
-	case everywhere(reach):
-		_, err = fmt.Fprintf(out, "%s: %s; in force in all %d partitions\n", s.ID, what, reach.Owned)
-	case d.wait == 0:
-		_, err = fmt.Fprintf(out, "%s: %s; in force in %d of %d partitions yet\n", s.ID, what, reach.InForce, reach.Owned)
-	default:
-		return fmt.Errorf("%s: %s; after %s in force in %d of %d partitions: the processes there are stuck, or older ones that cannot read the change (see their logs)",
-			s.ID, what, d.wait, reach.InForce, reach.Owned)
+// reportDeed says what was done to a stream, and how far it is in force.
+func reportDeed(cmd *cobra.Command, id, what string, now *admin.Stream, change admin.Change) error {
+	if written(now) {
+		force, err := forceText(now, change)
+		if err != nil {
+			return fmt.Errorf("%s: %s; %w", id, what, err)
+		}
+		what += "; " + force
 	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id, printable(what))
 	return err
 }
 
-// everywhere says whether every partition has an owner that has taken a change over, as far
-// as can be told while partitions move.
-func everywhere(r consumer.Reach) bool { return r.Owned > 0 && r.InForce == r.Owned }
-
-// reachPause is the wait between two looks at how far a change is in force.
-const reachPause = 100 * time.Millisecond
-
-func (d *deedFlags) await(ctx context.Context, o *app.Operator, s consumer.Spec) (consumer.Reach, error) {
-	deadline := time.Now().Add(d.wait)
-	for {
-		r, err := o.Reach(ctx, s)
-		if err != nil || r.Members == 0 || everywhere(r) || !time.Now().Before(deadline) {
-			return r, err
-		}
-		again := time.NewTimer(reachPause)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return r, ctx.Err()
-		}
-	}
-}
+// written says whether a change has changed anything.
+func written(now *admin.Stream) bool { return now.Outcome == nil || now.Outcome.Written }

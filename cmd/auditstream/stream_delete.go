@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/admin"
 )
 
 func newStreamDelete() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var d deedFlags
 	var drain, drop, yes bool
 	cmd := &cobra.Command{
@@ -37,44 +38,37 @@ Asks before it does so on a terminal; elsewhere --yes is needed.
 			if drain == drop {
 				return usageError(errors.New("say what becomes of what waits: --drain or --drop"))
 			}
-			if _, err := d.check(cmd); err != nil {
+			if _, err := d.check(cmd, &f); err != nil {
 				return err
 			}
 			if !yes && !interactive(cmd) {
 				return usageError(errors.New("without a terminal to ask on, --yes is needed"))
 			}
-			return d.do(cmd, &f, args[0], func(ctx context.Context, o *app.Operator, deed app.Deed) (string, app.Done, error) {
-				st, err := o.Get(ctx, args[0])
+			return d.do(cmd, &f, args[0], func(ctx context.Context, s admin.Service, change admin.Change) (string, *admin.Stream, error) {
+				left, err := waits(ctx, s, args[0])
 				if err != nil {
-					return "", app.Done{}, err
+					return "", nil, err
 				}
-				n, more, err := o.Undelivered(ctx, st, countPatience)
-				if err != nil {
-					return "", app.Done{}, err
-				}
-				left := events(n, more) + " events wait"
 				if !yes {
 					question := fmt.Sprintf("Delete the stream %s? %s, and will be delivered first.", args[0], left)
 					if drop {
 						question = fmt.Sprintf("Delete the stream %s? %s, and will never be delivered.", args[0], left)
 					}
 					if ok, err := ask(cmd, question); err != nil || !ok {
-						return "", app.Done{}, errors.Join(err, errors.New("nothing was changed"))
+						return "", nil, errors.Join(err, errors.New("nothing was changed"))
 					}
 				}
-				if drop {
-					done, err := o.Drop(ctx, args[0], deed)
-					return "deleted; " + left + ", and will never be delivered", done, err
+				now, err := s.DeleteStream(ctx, args[0], drain, change)
+				switch {
+				case err != nil:
+					return "", nil, err
+				case drop:
+					return "deleted; " + left + ", and will never be delivered", now, nil
+				case !written(now) && len(now.Changes) > 0:
+					c := now.Changes[len(now.Changes)-1]
+					return fmt.Sprintf("%s already, %s; %s", c, timeText(&c.At), left), now, nil
 				}
-				done, err := o.Drain(ctx, args[0], deed)
-				if paused, ok := errors.AsType[*app.PausedError](err); ok {
-					err = fmt.Errorf("stream %q would never be drained: %w; or drop it", args[0], paused)
-				}
-				if err == nil && !done.Written {
-					c := done.Spec.Removed
-					return fmt.Sprintf("%s already, %s; %s", c, timeText(&c.At), left), done, nil
-				}
-				return "is deleted when drained; " + left, done, err
+				return "is deleted when drained; " + left, now, nil
 			})
 		},
 		ValidArgsFunction: f.complete,
@@ -86,4 +80,25 @@ Asks before it does so on a terminal; elsewhere --yes is needed.
 	flags.BoolVar(&drop, "drop", false, "delete it at once")
 	flags.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// waits says how many events a stream has not delivered: as they are counted, or, where that
+// cannot be done, as its lag says.
+func waits(ctx context.Context, s admin.Service, id string) (string, error) {
+	passages, err := s.PlanSkip(ctx, id, admin.Target{Now: true, Within: int(countPatience / time.Second)})
+	if err == nil {
+		var n int64
+		more := false
+		for _, p := range passages {
+			n += p.Skipped
+			more = more || p.AtLeast
+		}
+		return events(n, more) + " events wait", nil
+	}
+	if errors.Is(err, admin.CodeInvalid.Err()) { // it is being deleted, and is not moved
+		if st, err := s.Stream(ctx, id); err == nil {
+			return lagText(st.Waiting) + " events wait", nil
+		}
+	}
+	return "", err
 }

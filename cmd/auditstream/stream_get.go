@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
 )
 
 func newStreamGet() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var output string
 	cmd := &cobra.Command{
 		Use:   "get --config FILE STREAM",
@@ -40,16 +40,16 @@ arguments.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(o *app.Operator) error {
-				s, err := o.Get(cmd.Context(), args[0])
+			return f.with(cmd.Context(), func(c admin.Service) error {
+				s, err := c.Stream(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
 				switch output {
 				case outputJSON:
-					return printJSON(cmd.OutOrStdout(), viewOf(s))
+					return printJSON(cmd.OutOrStdout(), s)
 				case outputYAML:
-					return printYAML(cmd.OutOrStdout(), viewOf(s))
+					return printYAML(cmd.OutOrStdout(), s)
 				}
 				return printStream(cmd.OutOrStdout(), s)
 			})
@@ -61,34 +61,33 @@ arguments.`,
 	return cmd
 }
 
-func printStream(out io.Writer, s consumer.Status) error {
+func printStream(out io.Writer, s *admin.Stream) error {
 	var b bytes.Buffer
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
-	spec := s.Spec
-	p("stream", "%s (uid %s, epoch %d, revision %d)", spec.ID, spec.UID, spec.Epoch, spec.Revision)
-	p("owner", "%s", spec.Owner)
-	p("organization", "%s", spec.OrganizationID)
-	if len(spec.Actions) > 0 {
-		p("actions", "%s", strings.Join(spec.Actions, ", "))
+	p("stream", "%s (uid %s, epoch %d, revision %d)", s.ID, s.UID, s.Epoch, s.Revision)
+	p("owner", "%s", s.Owner)
+	p("organization", "%s", s.OrganizationID)
+	if len(s.Actions) > 0 {
+		p("actions", "%s", strings.Join(s.Actions, ", "))
 	}
-	if spec.Filter != "" {
-		p("filter", "%s", strings.Join(strings.Fields(spec.Filter), " "))
+	if s.Filter != "" {
+		p("filter", "%s", strings.Join(strings.Fields(s.Filter), " "))
 	}
-	if len(spec.Mask) > 0 {
-		p("mask", "%s", app.MaskOf(spec))
+	if len(s.Mask) > 0 {
+		p("mask", "%s", s.Mask)
 	}
-	p("destination", "%s %s", spec.Kind, app.Masked(spec.Settings))
-	p("format", "%s", spec.Format)
-	p("start", "%s", spec.Start)
+	p("destination", "%s %s", s.Kind, s.Settings)
+	p("format", "%s", s.Format)
+	p("start", "%s", s.Start)
 	state := stateText(s.State, s.InForce)
 	if s.Since != nil {
 		state += " since " + timeText(s.Since)
 	}
 	p("state", "%s", state)
-	if spec.Paused() {
-		p("paused", "%s", pausedText(spec))
+	if s.Hold != nil || s.Paused {
+		p("paused", "%s", pausedText(s))
 	}
 	if s.Error != "" {
 		p("error", "%s", s.Error)
@@ -96,8 +95,8 @@ func printStream(out io.Writer, s consumer.Status) error {
 	if s.NextAttempt != nil {
 		p("next attempt", "%s", timeText(s.NextAttempt))
 	}
-	if advice := app.Advice(s); advice != "" {
-		p("what to do", "%s", advice)
+	if s.Advice != "" {
+		p("what to do", "%s", s.Advice)
 	}
 	lag := lagText(s.Waiting)
 	if age := ageText(s.Waiting); age != "" {
@@ -118,7 +117,7 @@ func printStream(out io.Writer, s consumer.Status) error {
 			p("a second", "%s: %s in the last minute, %s in five, %s in the hour", r.what, rateText(r.rate.Minute), rateText(r.rate.Five), rateText(r.rate.Hour))
 		}
 	}
-	for _, c := range spec.Changes {
+	for _, c := range s.Changes {
 		p("change", "%s %s", timeText(&c.At), c)
 	}
 	for _, l := range s.Lanes {

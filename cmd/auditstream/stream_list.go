@@ -13,13 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
 )
 
 func newStreamList() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var output string
+	var watch time.Duration
 	cmd := &cobra.Command{
 		Use:   "list --config FILE",
 		Short: "List all streams, the worst first",
@@ -47,22 +48,31 @@ over the last change of the stream.
   json   one object a line, partitions included
   yaml   a list of the same
 
+With --watch they are listed again and again, on a terminal in place of each other, until
+Ctrl-C; that Kafka does not answer is said then, and ends nothing.
+
 Exit codes: 0 whatever state the streams are in, 1 Kafka could not be asked, 2 wrong
 arguments.`,
 		Example: `  auditstream stream list --config auditstream.yaml
+  auditstream stream list --server https://auditstream.example:8082 --watch
   auditstream stream list --config auditstream.yaml -o json | jq -r 'select(.state != "active") | .id'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(o *app.Operator) error {
-				list, err := o.List(cmd.Context())
+			if watch > 0 && watch < minWatch {
+				return usageError(fmt.Errorf("--watch %s asks more often than every %s", watch, minWatch))
+			}
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				if watch > 0 {
+					return watchStreams(cmd, s, output, watch)
+				}
+				list, err := s.Streams(cmd.Context())
 				if err != nil {
 					return err
 				}
-				err = printStreams(cmd.OutOrStdout(), list, output)
-				err = errors.Join(err, printHanging(cmd, o))
+				err = errors.Join(printStreams(cmd.OutOrStdout(), list, output), printHeldBack(cmd, s))
 				if len(list) == 0 {
 					_, told := fmt.Fprintln(cmd.ErrOrStderr(), "no streams")
 					err = errors.Join(err, told)
@@ -73,72 +83,44 @@ arguments.`,
 	}
 	f.add(cmd)
 	addOutput(cmd, &output)
+	cmd.Flags().DurationVar(&watch, "watch", 0, "list them again and again, every `TIME`; without one every 2s")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }
 
-// streamView is what -o json and yaml show.
-type streamView struct {
-	ID             string          `json:"id"`
-	UID            string          `json:"uid"`
-	Owner          string          `json:"owner"`
-	OrganizationID string          `json:"organization_id"`
-	Actions        []string        `json:"actions,omitempty"`
-	Filter         string          `json:"filter,omitempty"`
-	Mask           json.RawMessage `json:"mask,omitempty"` // keys are references, or masked
-	Format         string          `json:"format"`
-	Kind           string          `json:"kind"`
-	Settings       json.RawMessage `json:"settings"` // secrets are references, or masked
-	Start          string          `json:"start"`
-	Epoch          int64           `json:"epoch"`
-	Revision       int64           `json:"revision"`
-	consumer.Status
-	Advice  string            `json:"advice,omitempty"` // what to do about the state
-	Hold    *consumer.Change  `json:"hold,omitempty"`   // an operator's pause
-	Changes []consumer.Change `json:"changes,omitempty"`
-}
-
-func viewOf(s consumer.Status) streamView {
-	return streamView{
-		ID: s.Spec.ID, UID: s.Spec.UID, Owner: s.Spec.Owner, OrganizationID: s.Spec.OrganizationID, Actions: s.Spec.Actions,
-		Filter: s.Spec.Filter, Mask: app.MaskOf(s.Spec),
-		Format: s.Spec.Format, Kind: s.Spec.Kind, Settings: app.Masked(s.Spec.Settings), Start: s.Spec.Start,
-		Epoch: s.Spec.Epoch, Revision: s.Spec.Revision, Status: s, Advice: app.Advice(s),
-		Hold: s.Spec.Hold, Changes: s.Spec.Changes,
-	}
-}
-
-func printStreams(w io.Writer, list []consumer.Status, output string) error {
-	if output == outputTable {
+func printStreams(w io.Writer, list []admin.Stream, output string) error {
+	switch output {
+	case outputYAML:
+		return printYAML(w, list)
+	case outputTable:
 		return printStreamTable(w, list)
-	}
-	all := []streamView{}
-	for _, s := range list {
-		all = append(all, viewOf(s))
-	}
-	if output == outputYAML {
-		return printYAML(w, all)
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	for _, s := range all {
-		if err := encoder.Encode(s); err != nil {
+	for i := range list {
+		if err := encoder.Encode(&list[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printStreamTable(out io.Writer, list []consumer.Status) error {
+func printStreamTable(out io.Writer, list []admin.Stream) error {
+	return printStreamTableTo(out, list, colours(out))
+}
+
+// printStreamTableTo prints to what is no terminal itself, but may end on one.
+func printStreamTableTo(out io.Writer, list []admin.Stream, coloursToo bool) error {
 	if len(list) == 0 {
 		return nil
 	}
 	t := newTable("STREAM", "KIND", "ORGANIZATION", "STATE", "SINCE", "LAG", "AGE", "LOSS BEGINS", "DELIVERED", "DEAD", "1M", "1H", "NEXT ATTEMPT", "ERROR")
 	for _, s := range list {
-		t.row(stateColour(s.State), s.Spec.ID, s.Spec.Kind, s.Spec.OrganizationID, stateText(s.State, s.InForce), timeText(s.Since),
+		t.row(stateColour(s.State), s.ID, s.Kind, s.OrganizationID, stateText(s.State, s.InForce), timeText(s.Since),
 			lagText(s.Waiting), ageText(s.Waiting), lossText(s.Waiting), fmt.Sprint(s.Totals.Delivered), fmt.Sprint(s.Totals.DeadLettered),
 			rateText(s.Rates.Delivered.Minute), rateText(s.Rates.Delivered.Hour), timeText(s.NextAttempt), cut(s.Error, maxReasonShown))
 	}
-	return t.print(out)
+	return t.printTo(out, coloursToo)
 }
 
 // lagText says how many events wait.
@@ -255,23 +237,42 @@ func (t *table) printTo(out io.Writer, coloursToo bool) error {
 	return err
 }
 
+// printHeldBack says what keeps events from all streams alike. Who may not see the topics is
+// told nothing.
+func printHeldBack(cmd *cobra.Command, s admin.Service) error {
+	topics, err := s.Topics(cmd.Context())
+	switch {
+	case errors.Is(err, admin.CodeForbidden.Err()):
+		return nil
+	case err != nil:
+		return err
+	}
+	now := time.Now()
+	for _, t := range topics.Topics {
+		if !strings.HasSuffix(t.Name, ".events") {
+			continue
+		}
+		for _, p := range t.Partitions {
+			if x := p.Open; x != nil && (x.Since == nil || now.Sub(*x.Since) >= hangsAfter) {
+				_, told := fmt.Fprintf(cmd.ErrOrStderr(), "note: partition %d cannot be read beyond offset %d, %d offsets are held back from all streams: %s has to end, or be aborted (kafka-transactions.sh)\n",
+					p.Number, p.LastStable, p.End-p.LastStable, printable(transactionText(x)))
+				err = errors.Join(err, told)
+			}
+		}
+	}
+	return err
+}
+
 // hangsAfter is how long a transaction may be open before it is spoken of.
 const hangsAfter = 10 * time.Second
 
-// printHanging says what keeps events from all streams alike.
-func printHanging(cmd *cobra.Command, o *app.Operator) error {
-	list, err := o.Hanging(cmd.Context(), hangsAfter)
-	for _, h := range list {
-		who := "a transaction that Kafka does not name"
-		if h.ID != "" {
-			who = fmt.Sprintf("the open transaction %q", h.ID)
-		}
-		if !h.Since.IsZero() {
-			who += " of " + timeText(&h.Since)
-		}
-		_, told := fmt.Fprintf(cmd.ErrOrStderr(), "note: partition %d cannot be read beyond offset %d, %d offsets are held back from all streams: %s has to end, or be aborted (kafka-transactions.sh)\n",
-			h.Partition, h.Stable, h.Held, printable(who))
-		err = errors.Join(err, told)
+func transactionText(x *admin.Transaction) string {
+	who := "a transaction that Kafka does not name"
+	if x.TransactionalID != "" {
+		who = fmt.Sprintf("the open transaction %q", x.TransactionalID)
 	}
-	return err
+	if x.Since != nil {
+		who += " of " + timeText(x.Since)
+	}
+	return who
 }

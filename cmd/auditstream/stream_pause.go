@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/admin"
 )
 
 func newStreamPause() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var d deedFlags
 	cmd := &cobra.Command{
 		Use:   "pause --config FILE STREAM",
@@ -29,12 +27,12 @@ delivery warns, and puts them into the dead letters before they do.
 		Example: `  auditstream stream pause --config auditstream.yaml --reason "index is being moved, OPS-812" acme-splunk`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return d.do(cmd, &f, args[0], func(ctx context.Context, o *app.Operator, deed app.Deed) (string, app.Done, error) {
-				done, err := o.Pause(ctx, args[0], deed)
-				if err != nil || done.Written {
-					return "paused", done, err
+			return d.do(cmd, &f, args[0], func(ctx context.Context, s admin.Service, change admin.Change) (string, *admin.Stream, error) {
+				now, err := s.PauseStream(ctx, args[0], change)
+				if err != nil || written(now) || now.Hold == nil {
+					return "paused", now, err
 				}
-				return fmt.Sprintf("%s already, %s", *done.Spec.Hold, timeText(&done.Spec.Hold.At)), done, nil
+				return fmt.Sprintf("%s already, %s", *now.Hold, timeText(&now.Hold.At)), now, nil
 			})
 		},
 		ValidArgsFunction: f.complete,
@@ -45,7 +43,7 @@ delivery warns, and puts them into the dead letters before they do.
 }
 
 func newStreamResume() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var d deedFlags
 	cmd := &cobra.Command{
 		Use:   "resume --config FILE STREAM",
@@ -60,15 +58,12 @@ in the file.
 		Example: `  auditstream stream resume --config auditstream.yaml --reason "index is there" acme-splunk`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return d.do(cmd, &f, args[0], func(ctx context.Context, o *app.Operator, deed app.Deed) (string, app.Done, error) {
-				done, err := o.Resume(ctx, args[0], deed)
-				if paused, ok := errors.AsType[*app.PausedError](err); ok {
-					err = fmt.Errorf("stream %q is not resumed: %w", args[0], paused)
+			return d.do(cmd, &f, args[0], func(ctx context.Context, s admin.Service, change admin.Change) (string, *admin.Stream, error) {
+				now, err := s.ResumeStream(ctx, args[0], change)
+				if err != nil || written(now) {
+					return "resumed", now, err
 				}
-				if err != nil || done.Written {
-					return "resumed", done, err
-				}
-				return "not paused", done, nil
+				return "not paused", now, nil
 			})
 		},
 		ValidArgsFunction: f.complete,
@@ -79,9 +74,9 @@ in the file.
 }
 
 // pausedText says who paused a stream.
-func pausedText(s consumer.Spec) string {
+func pausedText(s *admin.Stream) string {
 	switch {
-	case s.Hold != nil && s.State == consumer.SpecPaused:
+	case s.Hold != nil && s.Paused:
 		return fmt.Sprintf("%s %s; and by its owner, %s", timeText(&s.Hold.At), s.Hold, s.Owner)
 	case s.Hold != nil:
 		return fmt.Sprintf("%s %s", timeText(&s.Hold.At), s.Hold)

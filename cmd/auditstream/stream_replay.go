@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/internal/app"
 )
 
 // replayFlags are what the command line says.
@@ -44,28 +45,33 @@ job that was killed repeats what it sent last; one that is stopped by ^C repeats
 What would be sent is counted first; --dry-run does nothing else. Where Kafka has given up
 the beginning of the range, the command says so and sends nothing, unless --allow-expired.
 
-The job runs in this process: it resolves the secrets of the stream here, and ends with it.
-It follows the stream: a change takes effect between two batches, a pause stops it. It is on
-record with its progress, so that any machine can go on with it: see "auditstream job". Two
+It follows the stream: a change takes effect between two batches, a pause stops it. Two
 processes that run the same job cause repeats, no more. Events that the destination refuses
 get a dead letter that names the job.
+
+` + whoRunsJobs + `
 
 ` + jobExitCodes,
 		Example: `  auditstream stream replay --config auditstream.yaml acme-splunk --from 2026-11-20T08:00:00Z --to 2026-11-20T12:00:00Z --dry-run
   auditstream stream replay --config auditstream.yaml acme-archive --from 3d --actions 'user.*' --rate 500
-  auditstream stream replay --config auditstream.yaml acme-splunk --offsets 3:1200-1350`,
+  auditstream stream replay --config auditstream.yaml acme-splunk --offsets 3:1200-1350
+  auditstream stream replay --server https://auditstream.example:8082 acme-splunk --from 1d --detach`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := f.request(cmd, args, time.Now())
 			if err != nil {
 				return err
 			}
-			s := newJobScreen(cmd.ErrOrStderr())
-			return f.with(cmd, s, func(jobs *app.Jobs) error {
-				if f.resume != "" {
-					return f.goOn(cmd, jobs, s, consumer.TaskReplay)
-				}
-				return f.replay(cmd, jobs, s, r)
+			return f.do(cmd, asked{
+				what: consumer.TaskReplay,
+				plan: func(ctx context.Context, s admin.Service, told counting) (*admin.JobPlan, error) {
+					r.Progress = told
+					return s.PlanReplay(ctx, r)
+				},
+				start: func(ctx context.Context, s admin.Service, told counting) (*admin.Job, error) {
+					r.Progress = told
+					return s.StartReplay(ctx, r, f.change())
+				},
 			})
 		},
 		ValidArgsFunction: f.complete,
@@ -82,8 +88,8 @@ get a dead letter that names the job.
 }
 
 // request reads what the command line asks for.
-func (f *replayFlags) request(cmd *cobra.Command, args []string, now time.Time) (app.Replay, error) {
-	r := app.Replay{Actions: f.actions, OrganizationID: f.organization, Rate: f.rate, By: f.actor}
+func (f *replayFlags) request(cmd *cobra.Command, args []string, now time.Time) (admin.Replay, error) {
+	r := admin.Replay{Actions: f.actions, OrganizationID: f.organization, Rate: f.rate, AllowExpired: f.allowExpired}
 	if err := f.check(cmd, "from", "to", "offsets", "actions", "organization", "allow-expired"); err != nil {
 		return r, err
 	}
@@ -106,7 +112,9 @@ func (f *replayFlags) request(cmd *cobra.Command, args []string, now time.Time) 
 	case f.from == "":
 		err = errors.New("which events? give --from TIME or --offsets PARTITION:FIRST-LAST")
 	default:
-		r.From, r.To, err = parseSpan(f.from, f.to, now)
+		var from, to time.Time
+		from, to, err = parseSpan(f.from, f.to, now)
+		r.From, r.To = instant(from), instant(to)
 	}
 	for _, glob := range f.actions {
 		if glob == "" {
@@ -117,6 +125,14 @@ func (f *replayFlags) request(cmd *cobra.Command, args []string, now time.Time) 
 		return r, usageError(err)
 	}
 	return r, nil
+}
+
+// instant is a time that may not be set.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // parseSpan reads two times; a zero one is the beginning, or now.
@@ -164,52 +180,4 @@ func parseOffsets(texts []string) ([]consumer.Range, error) {
 	}
 	slices.SortFunc(out, func(a, b consumer.Range) int { return cmp.Compare(a.Partition, b.Partition) })
 	return out, nil
-}
-
-// replay makes a job and runs it.
-func (f *replayFlags) replay(cmd *cobra.Command, jobs *app.Jobs, s *jobScreen, r app.Replay) error {
-	t, expired, err := jobs.PlanReplay(cmd.Context(), r)
-	if err != nil {
-		return err
-	}
-	for _, e := range expired {
-		s.print(expiredText(e))
-	}
-	counts, err := s.count(cmd.Context(), jobs, &t)
-	if err != nil {
-		return err
-	}
-	report := reportOf(t, counts)
-	report.Expired, report.DryRun = expired, f.dry
-	switch {
-	case f.dry:
-		return f.print(cmd.OutOrStdout(), report)
-	case len(expired) > 0 && !f.allowExpired:
-		return fmt.Errorf("nothing was sent: a part of the range has expired; to send the %d events that are left, give --allow-expired", t.Matched)
-	case t.Matched == 0:
-		report.Done = true
-		return f.print(cmd.OutOrStdout(), report)
-	}
-	if err := jobs.Make(cmd.Context(), t); err != nil {
-		return err
-	}
-	return f.run(cmd, jobs, s, t, report)
-}
-
-// goOn runs a job that is on record.
-func (f *jobFlags) goOn(cmd *cobra.Command, jobs *app.Jobs, s *jobScreen, what string) error {
-	t, err := jobs.Find(cmd.Context(), f.resume)
-	if err != nil {
-		return err
-	}
-	if t.Job != what {
-		return usageError(fmt.Errorf("job %s is a %s", t.UID, t.Job))
-	}
-	report := reportOf(t, nil)
-	if t.Ended == nil {
-		return f.run(cmd, jobs, s, t, report)
-	}
-	s.print(fmt.Sprintf("%s %s has ended, %s", t.Job, t.UID, timeText(t.Ended)))
-	report.Job, report.Done, report.Passed, report.Result = t.UID, true, report.Offsets, *t.Result
-	return f.print(cmd.OutOrStdout(), report)
 }

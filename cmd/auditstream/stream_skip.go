@@ -12,11 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/admin"
 )
 
 func newStreamSkip() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var d deedFlags
 	s := skip{output: outputTable}
 	cmd := &cobra.Command{
@@ -37,8 +37,9 @@ What is passed over stays on record as a gap, with who did it, when and why: see
 "auditstream stream replay".
 
 With --dry-run nothing is changed: the events of the stream that would be passed over, or
-sent again, are counted in every partition. Without it the same is shown, counted for ten
-seconds at most, and asked about on a terminal; elsewhere --yes is needed.
+sent again, are counted in every partition, for ten minutes at most. Without it the same is
+shown, counted for ten seconds at most, and asked about on a terminal; elsewhere --yes is
+needed.
 
 ` + deedExitCodes,
 		Example: `  auditstream stream skip --config auditstream.yaml --to now --reason "load test" --dry-run acme-splunk
@@ -59,16 +60,14 @@ seconds at most, and asked about on a terminal; elsewhere --yes is needed.
 			if strings.TrimSpace(d.reason) == "" {
 				return usageError(errors.New("--reason is empty: whoever finds the gap later has to know"))
 			}
-			deed, err := d.check(cmd)
+			change, err := d.check(cmd, &f)
 			if err != nil {
 				return err
 			}
 			if !s.dry && !s.yes && !interactive(cmd) {
 				return usageError(errors.New("without a terminal to ask on, --yes is needed (see first what it does: --dry-run)"))
 			}
-			return f.with(cmd.Context(), func(o *app.Operator) error {
-				return s.run(cmd, o, args[0], t, &d, deed)
-			})
+			return f.with(cmd.Context(), func(c admin.Service) error { return s.run(cmd, c, args[0], t, change) })
 		},
 		ValidArgsFunction: f.complete,
 	}
@@ -95,46 +94,47 @@ type skip struct {
 	output    string
 }
 
-func (s *skip) target(cmd *cobra.Command) (app.Target, error) {
+func (s *skip) target(cmd *cobra.Command) (admin.Target, error) {
 	number, offset := cmd.Flags().Changed("partition"), cmd.Flags().Changed("offset")
 	switch {
 	case number != offset:
-		return app.Target{}, errors.New("--partition and --offset belong together: give both")
+		return admin.Target{}, errors.New("--partition and --offset belong together: give both")
 	case number == (s.to != ""):
-		return app.Target{}, errors.New("say where to: --to TIME, or --partition N and --offset O")
+		return admin.Target{}, errors.New("say where to: --to TIME, or --partition N and --offset O")
 	case number && (s.partition < 0 || s.offset < 0):
-		return app.Target{}, fmt.Errorf("partition %d, offset %d: neither is ever below 0", s.partition, s.offset)
+		return admin.Target{}, fmt.Errorf("partition %d, offset %d: neither is ever below 0", s.partition, s.offset)
 	case number:
-		return app.Target{At: &app.Place{Partition: s.partition, Offset: s.offset}}, nil
+		return admin.Target{Partition: &s.partition, Offset: &s.offset}, nil
 	case s.to == "now":
-		return app.Target{Now: true}, nil
+		return admin.Target{Now: true}, nil
 	case s.to == "beginning":
-		return app.Target{Beginning: true}, nil
+		return admin.Target{Beginning: true}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s.to)
 	if err != nil || t.Before(time.Unix(0, 0)) { // Kafka's times begin in 1970
-		return app.Target{}, fmt.Errorf("--to %q is none of now, beginning and a time such as 2026-11-22T10:00:00Z", s.to)
+		return admin.Target{}, fmt.Errorf("--to %q is none of now, beginning and a time such as 2026-11-22T10:00:00Z", s.to)
 	}
-	return app.Target{Time: t}, nil
+	return admin.Target{Time: &t}, nil
 }
 
 // countPatience bounds how long is counted before a move, so that one is possible also over
 // a backlog that takes minutes to read.
 const countPatience = 10 * time.Second
 
-func (s *skip) run(cmd *cobra.Command, o *app.Operator, id string, t app.Target, d *deedFlags, deed app.Deed) error {
-	patience := countPatience
+func (s *skip) run(cmd *cobra.Command, c admin.Service, id string, t admin.Target, change admin.Change) error {
+	plan := t
+	plan.Within = int(countPatience / time.Second)
 	if s.dry {
-		patience = 0
+		plan.Within = admin.MaxPlanWithin
 	}
-	plan, err := o.PlanMove(cmd.Context(), id, t, patience)
-	if _, ok := errors.AsType[*app.TargetError](err); ok {
+	passages, err := c.PlanSkip(cmd.Context(), id, plan)
+	if errors.Is(err, admin.CodeInvalid.Err()) {
 		return usageError(fmt.Errorf("stream %q: %w", id, err))
 	}
 	if err != nil {
 		return err
 	}
-	if err := printPlan(cmd.OutOrStdout(), plan, s.output); err != nil || s.dry {
+	if err := printPlan(cmd.OutOrStdout(), passages, s.output); err != nil || s.dry {
 		return err
 	}
 	if !s.yes {
@@ -143,21 +143,25 @@ func (s *skip) run(cmd *cobra.Command, o *app.Operator, id string, t app.Target,
 			return errors.Join(err, errors.New("nothing was changed"))
 		}
 	}
-	done, err := o.Move(cmd.Context(), id, t, deed)
+	now, err := c.SkipStream(cmd.Context(), id, t, change)
 	if err != nil {
 		return err
 	}
-	return d.report(cmd, o, t.What(), done.Spec)
+	what := "moved"
+	if n := len(now.Changes); n > 0 {
+		what = now.Changes[n-1].What // as the record has it
+	}
+	return reportDeed(cmd, id, what, now, change)
 }
 
-func printPlan(out io.Writer, plan []app.Passage, output string) error {
+func printPlan(out io.Writer, plan []admin.Passage, output string) error {
 	switch output {
 	case outputJSON:
 		return printJSON(out, plan)
 	case outputYAML:
 		return printYAML(out, plan)
 	}
-	var sum app.Passage
+	var sum admin.Passage
 	t := newTable("PARTITION", "CURSOR", "TARGET", "PASSES OVER", "REPEATS")
 	for _, p := range plan {
 		t.row("", fmt.Sprint(p.Partition), fmt.Sprint(p.Cursor), fmt.Sprint(p.Target), events(p.Skipped, p.AtLeast && p.Target > p.Cursor), events(p.Repeated, p.AtLeast && p.Target < p.Cursor))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/app"
@@ -21,12 +22,12 @@ import (
 )
 
 func newStreamTest() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var only []string
-	var output string
+	var output, actor string
 	within := 5 * time.Minute
 	cmd := &cobra.Command{
-		Use:   "test FILE | test --config FILE STREAM",
+		Use:   "test FILE | test (--config FILE | --server URL) STREAM",
 		Short: "Write one marked event to a destination, and show each step",
 		Long: `Write one marked event to a destination, and show each step: the name looked up, the
 connection, the certificate, the credentials, the write, and where there is one the
@@ -34,10 +35,12 @@ acknowledgement; the request as it was sent, secrets masked; the answer; and of 
 failed what there is to mend.
 
   test FILE                  every stream of a configuration, without Kafka; before it is in force
-  test --config FILE STREAM  one stream as it is in force
+  test --config FILE STREAM  one stream as it is in force, from this machine
+  test --server URL STREAM   the same, from the server's
 
 The event's action is ` + app.TestAction + `. It passes by Kafka: no progress, cursor or count
-of the stream changes, and a stream that is paused or held can be tested too.
+of the stream changes, and a stream that is paused or held can be tested too. That a
+stream in force was tested, and by whom, is published as an audit event.
 
   table  for people
   json   one object a line for each stream
@@ -55,62 +58,80 @@ Exit codes: 0 every destination took its event, 1 one did not, or Kafka could no
 			if within <= 0 {
 				return usageError(fmt.Errorf("--within %s is no time to wait", within))
 			}
-			c, specs, err := f.toTest(cmd.Context(), args[0], only)
-			if err != nil {
-				return err
+			if f.file(args[0]) {
+				tests, err := testsOf(args[0], only)
+				if err != nil {
+					return err
+				}
+				return runTests(cmd, tests, output, within)
 			}
-			return testStreams(cmd, c, specs, output, within)
+			if len(only) > 0 {
+				return usageError(errors.New("--stream goes with a FILE; with --config or --server the stream is the argument"))
+			}
+			if err := f.signs(cmd, "actor"); err != nil {
+				return usageError(err)
+			}
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				st, err := s.Stream(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				test := streamTest{st.ID, st.Kind, func(ctx context.Context, step func(sinks.Step)) (string, error) {
+					return s.TestStream(ctx, args[0], admin.Change{By: actor}, step)
+				}}
+				return runTests(cmd, []streamTest{test}, output, within)
+			})
 		},
 		ValidArgsFunction: f.completeOrFile,
 	}
 	f.add(cmd)
-	delete(cmd.Flags().Lookup("config").Annotations, cobra.BashCompOneRequiredFlag) // FILE says it too
+	cmd.Flags().StringVar(&actor, "actor", whoami(), "`WHO` does it; stays on record")
 	cmd.Flags().StringSliceVar(&only, "stream", nil, "of FILE only the stream with this `ID`; may be repeated")
 	cmd.Flags().DurationVar(&within, "within", within, "how long a test may take")
 	addOutput(cmd, &output)
 	return cmd
 }
 
-// completeOrFile offers files while no configuration says which streams there are.
-func (f *streamFlags) completeOrFile(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if f.config == "" && len(args) == 0 {
-		return nil, cobra.ShellCompDirectiveDefault
+// file says whether an argument that may be a file or a stream is a file: where nobody is
+// named who knows streams, or only the environment names somebody.
+func (f *controlFlags) file(name string) bool {
+	if f.config != "" || f.server != os.Getenv(envServer) {
+		return false
 	}
-	return f.complete(cmd, args, toComplete)
+	if f.server == "" || name == "-" {
+		return true
+	}
+	_, err := os.Stat(name)
+	return err == nil
 }
 
-// toTest finds out what name means: a file, or a stream of the cluster.
-func (f *streamFlags) toTest(ctx context.Context, name string, only []string) (*config.Config, []consumer.Spec, error) {
-	if f.config == "" {
-		c, err := config.Load(name, all.Kinds())
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, nil, usageError(fmt.Errorf("%w; a stream by its id is tested with --config FILE", err))
-		}
-		if err != nil {
-			return nil, nil, usageError(err)
-		}
-		specs, err := chosen(c.Streams, only)
-		if err == nil && len(specs) == 0 {
-			err = fmt.Errorf("%s lists no streams", name)
-		}
-		if err != nil {
-			return nil, nil, usageError(err)
-		}
-		return c, specs, nil
+// streamTest is one stream's test.
+type streamTest struct {
+	id, kind string
+	run      func(ctx context.Context, step func(sinks.Step)) (eventID string, err error)
+}
+
+// testsOf are the tests of the streams of a file.
+func testsOf(name string, only []string) ([]streamTest, error) {
+	c, err := config.Load(name, all.Kinds())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, usageError(fmt.Errorf("%w; a stream by its id is tested with --config FILE or --server URL", err))
 	}
-	if len(only) > 0 {
-		return nil, nil, usageError(errors.New("--stream goes with a FILE; with --config the stream is the argument"))
-	}
-	c, err := f.load()
 	if err != nil {
-		return nil, nil, err
+		return nil, usageError(err)
 	}
-	var spec consumer.Spec
-	err = f.with(ctx, func(o *app.Operator) error {
-		spec, err = o.Spec(ctx, name)
-		return err
-	})
-	return c, []consumer.Spec{spec}, err
+	specs, err := chosen(c.Streams, only)
+	if err == nil && len(specs) == 0 {
+		err = fmt.Errorf("%s lists no streams", name)
+	}
+	if err != nil {
+		return nil, usageError(err)
+	}
+	var tests []streamTest
+	for _, spec := range specs {
+		tests = append(tests, streamTest{spec.ID, spec.Kind, app.StreamTest{Config: c, Spec: spec, Version: versionString()}.Run})
+	}
+	return tests, nil
 }
 
 // chosen are the streams with the ids of only, or all.
@@ -157,13 +178,13 @@ type testedStep struct {
 	Answer string  `json:"answer,omitempty"`
 }
 
-func testStreams(cmd *cobra.Command, c *config.Config, specs []consumer.Spec, output string, within time.Duration) error {
+func runTests(cmd *cobra.Command, tests []streamTest, output string, within time.Duration) error {
 	out := cmd.OutOrStdout()
 	var list []testedStream
 	failed := 0
-	for _, spec := range specs {
+	for _, test := range tests {
 		ctx, cancel := context.WithTimeout(cmd.Context(), within)
-		tested, err := testStream(ctx, out, c, spec, output)
+		tested, err := runTest(ctx, out, test, output)
 		cancel()
 		if err != nil {
 			return err
@@ -188,25 +209,25 @@ func testStreams(cmd *cobra.Command, c *config.Config, specs []consumer.Spec, ou
 			return err
 		}
 	}
-	if failed > 0 || len(list) < len(specs) {
+	if failed > 0 || len(list) < len(tests) {
 		return &exitError{exitFailed, fmt.Errorf("%d of %d streams tested have failed", failed, len(list))}
 	}
 	return nil
 }
 
-// testStream tests one; for people each step is shown as soon as it ends. An error is one of
-// the output.
-func testStream(ctx context.Context, out io.Writer, c *config.Config, spec consumer.Spec, output string) (testedStream, error) {
-	tested := testedStream{Stream: spec.ID, Kind: spec.Kind}
+// runTest tests one; for people each step is shown as soon as it ends. An error is one of the
+// output.
+func runTest(ctx context.Context, out io.Writer, test streamTest, output string) (testedStream, error) {
+	tested := testedStream{Stream: test.id, Kind: test.kind}
 	var written error
 	show := func(text string) {
 		if output == outputTable && written == nil {
 			_, written = io.WriteString(out, text)
 		}
 	}
-	show(fmt.Sprintf("%s (%s)\n", spec.ID, spec.Kind))
+	show(fmt.Sprintf("%s (%s)\n", test.id, test.kind))
 	reported := false // the last step tells the error
-	id, err := app.StreamTest{Config: c, Spec: spec, Version: versionString()}.Run(ctx, func(s sinks.Step) {
+	id, err := test.run(ctx, func(s sinks.Step) {
 		step := testedStep{
 			Step: s.Name, OK: s.Err == nil, TookMS: float64(s.Took.Round(10*time.Microsecond)) / float64(time.Millisecond),
 			Detail: s.Detail, Sent: s.Sent, Answer: s.Answer,

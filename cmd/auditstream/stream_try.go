@@ -16,17 +16,16 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
-	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/ndjson"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
 func newStreamTry() *cobra.Command {
-	var f streamFlags
+	var f controlFlags
 	var only, output string
 	cmd := &cobra.Command{
-		Use:   "try SPEC EVENTS | try --config FILE STREAM EVENTS",
+		Use:   "try SPEC EVENTS | try (--config FILE | --server URL) STREAM EVENTS",
 		Short: "Show what would become of events in a stream, and the bytes that would be sent",
 		Long: `Show what would become of events in a stream: whether they are valid, whether organization
 and actions let them pass, what the filter says and which part of it decides, what is masked,
@@ -36,6 +35,8 @@ sent, and for a file neither Kafka nor the network is needed.
   try SPEC EVENTS                  SPEC is a file with a stream, or with several as a
                                    configuration lists them: --stream says which
   try --config FILE STREAM EVENTS  a stream as it is in force
+  try --server URL STREAM EVENTS   the same; what its mask hashes is hashed with another key,
+                                   since who has the key's hashes could tell whose they are
 
 EVENTS is a file with one event, or one a line; - is standard input.
 
@@ -52,10 +53,6 @@ Exit codes: 0 every event would be sent, 1 some would not, or Kafka could not be
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			trial, err := f.toTry(cmd.Context(), args[0], only)
-			if err != nil {
-				return err
-			}
 			events := cmd.InOrStdin()
 			if args[1] != "-" {
 				file, err := os.Open(args[1])
@@ -65,51 +62,66 @@ Exit codes: 0 every event would be sent, 1 some would not, or Kafka could not be
 				defer file.Close() //nolint:errcheck // only read
 				events = file
 			}
-			return tryEvents(cmd, trial, events, output)
+			if f.file(args[0]) {
+				try, err := triedFile(args[0], only)
+				if err != nil {
+					return err
+				}
+				return tryEvents(cmd, *try, events, output)
+			}
+			if only != "" {
+				return usageError(errors.New("--stream goes with a SPEC; with --config or --server the stream is the argument"))
+			}
+			return f.with(cmd.Context(), func(s admin.Service) error {
+				st, err := s.Stream(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return tryEvents(cmd, triedStream{st.ID, st.Kind, func(ctx context.Context, event []byte) (*admin.Trial, error) {
+					return s.TryStream(ctx, args[0], event)
+				}}, events, output)
+			})
 		},
 		ValidArgsFunction: f.completeOrFile,
 	}
 	f.add(cmd)
-	delete(cmd.Flags().Lookup("config").Annotations, cobra.BashCompOneRequiredFlag) // SPEC says it too
 	cmd.Flags().StringVar(&only, "stream", "", "of SPEC the stream with this `ID`")
 	addOutput(cmd, &output)
 	return cmd
 }
 
-// toTry finds out what name means: a file with streams, or a stream of the cluster.
-func (f *streamFlags) toTry(ctx context.Context, name, only string) (app.StreamTrial, error) {
+// triedStream is a stream on which events are tried.
+type triedStream struct {
+	id, kind string
+	try      func(ctx context.Context, event []byte) (*admin.Trial, error)
+}
+
+// triedFile is a stream of a file.
+func triedFile(name, only string) (*triedStream, error) {
 	t := app.StreamTrial{Config: config.Defaults(), Keys: true, Version: versionString()}
-	if f.config != "" {
-		if only != "" {
-			return t, usageError(errors.New("--stream goes with a SPEC; with --config the stream is the argument"))
-		}
-		c, err := f.load()
-		if err != nil {
-			return t, err
-		}
-		t.Config = c
-		return t, f.with(ctx, func(o *app.Operator) error {
-			t.Spec, err = o.Spec(ctx, name)
-			return err
-		})
-	}
 	data, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return t, usageError(fmt.Errorf("%w; a stream by its id is tried with --config FILE", err))
+		return nil, usageError(fmt.Errorf("%w; a stream by its id is tried with --config FILE or --server URL", err))
 	}
 	if err != nil {
-		return t, usageError(err)
+		return nil, usageError(err)
 	}
 	streams, err := streamsIn(name, data, &t)
 	if err != nil {
-		return t, usageError(err)
+		return nil, usageError(err)
 	}
 	var ids []string
 	for _, s := range streams {
 		ids = append(ids, s.ID)
 		if only == s.ID || only == "" && len(streams) == 1 {
 			t.Spec, t.Settings = app.SpecOf(s), s.Settings
-			return t, nil
+			return &triedStream{s.ID, s.Kind, func(ctx context.Context, event []byte) (*admin.Trial, error) {
+				trial, err := t.Run(ctx, event)
+				if err != nil {
+					err = usageError(err) // the file's stream cannot be made ready
+				}
+				return trial, err
+			}}, nil
 		}
 	}
 	switch {
@@ -120,7 +132,7 @@ func (f *streamFlags) toTry(ctx context.Context, name, only string) (app.StreamT
 	default:
 		err = &app.NoStreamError{ID: only, Near: config.Closest(only, ids)}
 	}
-	return t, usageError(err)
+	return nil, usageError(err)
 }
 
 // streamsIn are the streams of a configuration, or of a file that has nothing but streams.
@@ -148,13 +160,13 @@ type triedEvent struct {
 	*admin.Trial
 }
 
-func tryEvents(cmd *cobra.Command, t app.StreamTrial, events io.Reader, output string) error {
+func tryEvents(cmd *cobra.Command, t triedStream, events io.Reader, output string) error {
 	out := cmd.OutOrStdout()
 	list, kept, invalid := []triedEvent{}, 0, 0
 	one := func(line int, value []byte) error {
-		trial, err := t.Run(cmd.Context(), value)
+		trial, err := t.try(cmd.Context(), value)
 		if err != nil {
-			return usageError(err)
+			return err
 		}
 		tried := triedEvent{line, app.Sent(trial), trial}
 		if len(trial.Violations) > 0 {
@@ -169,7 +181,7 @@ func tryEvents(cmd *cobra.Command, t app.StreamTrial, events io.Reader, output s
 			encoder.SetEscapeHTML(false)
 			return encoder.Encode(tried)
 		case outputTable:
-			_, err = io.WriteString(out, triedText(t.Spec, tried))
+			_, err = io.WriteString(out, triedText(t, tried))
 		}
 		return err
 	}
@@ -224,7 +236,7 @@ func eachEvent(in io.Reader, try func(line int, value []byte) error) error {
 }
 
 // triedText is a trial as people read it.
-func triedText(s consumer.Spec, t triedEvent) string {
+func triedText(s triedStream, t triedEvent) string {
 	var b strings.Builder
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-8s  %s\n", name, printable(fmt.Sprintf(format, args...)))
@@ -236,7 +248,7 @@ func triedText(s consumer.Spec, t triedEvent) string {
 		}
 		p(name, "%s: %s", mark, v.Why)
 	}
-	fmt.Fprintf(&b, "line %d, stream %s (%s)\n", t.Line, s.ID, s.Kind)
+	fmt.Fprintf(&b, "line %d, stream %s (%s)\n", t.Line, s.id, s.kind)
 	if len(t.Violations) > 0 {
 		for _, v := range t.Violations {
 			p("invalid", "%s", v)

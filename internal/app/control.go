@@ -19,6 +19,7 @@ type Control struct {
 	operator *Operator
 	config   *config.Config
 	version  string
+	local    bool
 	log      *zap.Logger
 	tracer   trace.Tracer
 	board    *board
@@ -36,12 +37,17 @@ type ControlConfig struct {
 	Log      *zap.Logger
 	Tracer   trace.Tracer // of what jobs send; nil: no traces
 
+	// Local says that who asks is a command that has the configuration, and so its keys: jobs
+	// that are started run where [Control.RunJob] is called, and what is tried is hashed with the
+	// stream's own key.
+	Local bool
+
 	jobs *jobMetrics // nil: nobody counts
 }
 
 // NewControl makes a control plane, which has to be closed.
 func NewControl(c ControlConfig) *Control {
-	k := &Control{operator: c.Operator, config: c.Config, version: c.Version, log: c.Log, tracer: c.Tracer, board: newBoard()}
+	k := &Control{operator: c.Operator, config: c.Config, version: c.Version, local: c.Local, log: c.Log, tracer: c.Tracer, board: newBoard()}
 	k.runner.metrics = c.jobs
 	return k
 }
@@ -85,6 +91,6 @@ func described(st consumer.Status) *admin.Stream {
 	return &admin.Stream{
 		ID: s.ID, UID: s.UID, Version: VersionOf(s), Owner: s.Owner,
 		OrganizationID: s.OrganizationID, Actions: s.Actions, Filter: s.Filter, Mask: MaskOf(s), Format: s.Format, Kind: s.Kind, Settings: Masked(s.Settings),
-		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Advice: Advice(st), Hold: s.Hold, Changes: s.Changes,
+		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Advice: Advice(st), Hold: s.Hold, Paused: s.State == consumer.SpecPaused, Changes: s.Changes,
 	}
 }

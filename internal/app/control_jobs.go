@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/auditstream/auditstream/admin"
@@ -68,7 +69,7 @@ func (c *Control) planReplay(ctx context.Context, r admin.Replay, by string) (t 
 	if err != nil {
 		return t, nil, told(err)
 	}
-	p, err := c.counted(ctx, jobs, &t)
+	p, err := c.counted(ctx, jobs, &t, r.Progress)
 	if err != nil {
 		return t, nil, err
 	}
@@ -101,12 +102,12 @@ func (c *Control) planRedrive(ctx context.Context, r admin.Redrive, by string) (
 	if t, err = jobs.PlanRedrive(ctx, in); err != nil {
 		return t, nil, told(err)
 	}
-	p, err := c.counted(ctx, jobs, &t)
+	p, err := c.counted(ctx, jobs, &t, r.Progress)
 	return t, p, err
 }
 
 // counted counts what a task would send.
-func (c *Control) counted(ctx context.Context, jobs *Jobs, t *consumer.Task) (*admin.JobPlan, error) {
+func (c *Control) counted(ctx context.Context, jobs *Jobs, t *consumer.Task, progress func(passed, of int64)) (*admin.JobPlan, error) {
 	s, err := c.operator.Spec(ctx, t.Stream)
 	if err != nil {
 		return nil, told(err)
@@ -119,7 +120,7 @@ func (c *Control) counted(ctx context.Context, jobs *Jobs, t *consumer.Task) (*a
 	}
 	counts := make([]int64, len(t.Ranges))
 	if len(t.Ranges) > 0 {
-		if counts, err = jobs.Count(ctx, *t, nil); err != nil {
+		if counts, err = jobs.Count(ctx, *t, counting(*t, progress)); err != nil {
 			return nil, told(err)
 		}
 	}
@@ -132,6 +133,24 @@ func (c *Control) counted(ctx context.Context, jobs *Jobs, t *consumer.Task) (*a
 	return p, nil
 }
 
+// counting tells how far the counting of a task is.
+func counting(t consumer.Task, progress func(passed, of int64)) func(int64) {
+	if progress == nil {
+		return nil
+	}
+	var passed, of int64
+	for _, r := range t.Ranges {
+		of += r.To - r.From
+	}
+	var mu sync.Mutex // the ranges are counted side by side
+	return func(offsets int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		passed += offsets
+		progress(passed, of)
+	}
+}
+
 // StartReplay implements admin.JobService.
 func (c *Control) StartReplay(ctx context.Context, r admin.Replay, change admin.Change) (*admin.Job, error) {
 	t, p, err := c.planReplay(ctx, r, change.By)
@@ -139,9 +158,17 @@ func (c *Control) StartReplay(ctx context.Context, r admin.Replay, change admin.
 		return nil, err
 	}
 	if len(p.Expired) > 0 && !r.AllowExpired {
-		return nil, admin.CodeConflict.Errorf("nothing is sent: a part of the range has expired; to send the %d events that are left, say allow_expired", p.Matched)
+		e := admin.CodeExpired.Errorf("nothing was sent: a part of the range has expired; to send the %d events that are left, say so (allow_expired)", p.Matched)
+		for _, x := range p.Expired {
+			e.Problems = append(e.Problems, admin.Problem{Pointer: "/from", Message: x.String()})
+		}
+		return nil, e
 	}
-	return c.start(ctx, t, change)
+	j, err := c.start(ctx, t, change)
+	if j != nil {
+		j.Expired = p.Expired
+	}
+	return j, err
 }
 
 // StartRedrive implements admin.JobService.
@@ -163,9 +190,11 @@ func (c *Control) StartRedrive(ctx context.Context, r admin.Redrive, change admi
 // start puts a job on record. Whichever process runs jobs finds it there.
 func (c *Control) start(ctx context.Context, t consumer.Task, change admin.Change) (*admin.Job, error) {
 	if t.Matched == 0 {
-		return nil, admin.CodeConflict.Errorf("stream %q: there are no events to send", t.Stream)
+		return nil, admin.CodeNothing.Errorf("stream %q: there are no events to send", t.Stream)
 	}
-	t.Runner = consumer.RunnerServer
+	if !c.local {
+		t.Runner = consumer.RunnerServer
+	}
 	jobs, err := c.jobs(ctx)
 	if err != nil {
 		return nil, err
@@ -282,12 +311,28 @@ func (c *Control) ResumeJob(ctx context.Context, uid string, change admin.Change
 		switch {
 		case v.Runner == consumer.RunnerServer && v.Stopped == nil:
 			return errAsItIs
+		case v.Runner != consumer.RunnerServer && c.local:
+			return nil // who asks runs it
 		case v.Runner != consumer.RunnerServer && v.State == admin.JobRunning:
 			return admin.CodeConflict.Errorf("job %s runs in the process of a command: stop that first", uid)
 		}
 		v.Runner, v.Stopped = consumer.RunnerServer, nil
 		return nil
 	})
+}
+
+// RunJob carries a job on in this process until nothing of it is left or ctx ends. How far it
+// is [Control.Job] says meanwhile.
+func (c *Control) RunJob(ctx context.Context, uid string) error {
+	jobs, err := c.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	t, err := jobs.Find(ctx, uid)
+	if err != nil {
+		return told(err)
+	}
+	return told(c.runner.here(ctx, uid, func(ctx context.Context, run *jobRun) error { return c.runJob(ctx, t, run) }))
 }
 
 // ForgetJob implements admin.JobService.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/auditstream/auditstream/admin"
@@ -17,6 +18,9 @@ func (c *Control) PauseStream(ctx context.Context, id string, change admin.Chang
 // ResumeStream implements admin.StreamService.
 func (c *Control) ResumeStream(ctx context.Context, id string, change admin.Change) (*admin.Stream, error) {
 	done, err := c.operator.Resume(ctx, id, deed(change))
+	if paused, ok := errors.AsType[*PausedError](err); ok {
+		err = admin.CodeConflict.Errorf("stream %q is not resumed: %v", id, paused)
+	}
 	return c.after(ctx, change, done, err)
 }
 
@@ -27,10 +31,13 @@ func (c *Control) DeleteStream(ctx context.Context, id string, drain bool, chang
 		end = c.operator.Drain
 	}
 	done, err := end(ctx, id, deed(change))
+	if paused, ok := errors.AsType[*PausedError](err); ok {
+		err = admin.CodeConflict.Errorf("stream %q would never be drained: %v; or drop it", id, paused)
+	}
 	return c.after(ctx, change, done, err)
 }
 
-// planPatience bounds how long is counted what a move means.
+// planPatience bounds how long is counted what a move means, if nobody says how long.
 const planPatience = 10 * time.Second
 
 // PlanSkip implements admin.StreamService.
@@ -39,7 +46,11 @@ func (c *Control) PlanSkip(ctx context.Context, id string, to admin.Target) ([]a
 	if err != nil {
 		return nil, err
 	}
-	passages, err := c.operator.PlanMove(ctx, id, t, planPatience)
+	patience := planPatience
+	if to.Within > 0 {
+		patience = time.Duration(to.Within) * time.Second
+	}
+	passages, err := c.operator.PlanMove(ctx, id, t, patience)
 	out := make([]admin.Passage, 0, len(passages))
 	for _, p := range passages {
 		out = append(out, admin.Passage(p))
@@ -67,6 +78,8 @@ func target(to admin.Target) (Target, error) {
 		}
 	}
 	switch {
+	case to.Within < 0 || to.Within > admin.MaxPlanWithin:
+		return t, admin.CodeInvalid.Errorf("within_seconds %d is not between 0 and %d", to.Within, admin.MaxPlanWithin)
 	case forms != 1:
 		return t, admin.CodeInvalid.Errorf("say where to move the cursor: exactly one of now, beginning, time, and partition with offset")
 	case (to.Partition == nil) != (to.Offset == nil):

@@ -62,6 +62,26 @@ func (r *jobRunner) of(uid string) *jobHere {
 	return nil
 }
 
+// here runs one job, which is known here as long.
+func (r *jobRunner) here(ctx context.Context, uid string, do func(context.Context, *jobRun) error) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	run := &jobRun{stop: stop, done: make(chan struct{})}
+	r.mu.Lock()
+	if r.running == nil {
+		r.running = map[string]*jobRun{}
+	}
+	r.running[uid] = run
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		close(run.done)
+		delete(r.running, uid)
+	}()
+	return do(running, run)
+}
+
 // RunJobs runs jobs whenever this process is the one to do so, until ctx ends.
 func (c *Control) RunJobs(ctx context.Context) error {
 	if _, err := c.jobs(ctx); err != nil { // makes the topic

@@ -57,13 +57,6 @@ func (o *Operator) Jobs(ctx context.Context, cfg *config.Config, version, by str
 	return &Jobs{o: o, cfg: cfg, version: version, by: by, log: log, jobs: jobs, letters: letters}, nil
 }
 
-// Traced has the jobs that are run write spans.
-func (j *Jobs) Traced(t trace.TracerProvider) {
-	if t != nil {
-		j.tracer = t.Tracer(instrumentation)
-	}
-}
-
 // Close disconnects.
 func (j *Jobs) Close() {
 	j.letters.Close()

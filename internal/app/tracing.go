@@ -55,6 +55,14 @@ func tracesWanted(getenv func(string) string) (bool, error) {
 	return true, nil
 }
 
+// Tracer is auditstream's own of a provider; nil without one.
+func Tracer(p trace.TracerProvider) trace.Tracer {
+	if p == nil {
+		return nil
+	}
+	return p.Tracer(instrumentation)
+}
+
 // Traces sets up traces if the environment asks for them, else it returns nil. done exports
 // what is left, and is to be called in any case.
 func Traces(ctx context.Context, version string, log *zap.Logger) (_ trace.TracerProvider, done func(), err error) {

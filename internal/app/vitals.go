@@ -40,9 +40,7 @@ func watched(ctx context.Context, cfg *config.Config, version string, log *zap.L
 	if err != nil {
 		return err
 	}
-	if traces != nil {
-		v.traces, v.tracer = traces, traces.Tracer(instrumentation)
-	}
+	v.traces, v.tracer = traces, Tracer(traces)
 	work, ctx := errgroup.WithContext(ctx)
 	if cfg.Observe.Listen != "" {
 		server, err := observe(ctx, cfg.Observe, v, log)
