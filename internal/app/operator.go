@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -125,12 +124,6 @@ func (o *Operator) Get(ctx context.Context, id string) (consumer.Status, error) 
 		return consumer.Status{}, err
 	}
 	return list[0], nil
-}
-
-// Hanging lists the transactions that have kept part of the events topic from being read
-// for a time, or for one that Kafka does not tell.
-func (o *Operator) Hanging(ctx context.Context, least time.Duration) ([]kafka.Hanging, error) {
-	return kafka.Open(ctx, kadm.NewClient(o.client), o.topics.Events(), least)
 }
 
 func (o *Operator) survey() consumer.Survey {
