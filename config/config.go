@@ -199,6 +199,10 @@ func Defaults() *Config {
 		},
 		Gateway: Gateway{
 			Listen: defaultGateway, Requests: 256, Memory: 128 * units.MiB, Timeout: seconds(10), DrainTimeout: seconds(15),
+			WorkOS: GatewayWorkOS{
+				Webhook: WorkOSWebhook{Tolerance: seconds(180)},
+				Poll:    WorkOSPoll{URL: "https://api.workos.com", Backfill: units.Duration(maxBackfill), Interval: seconds(10)},
+			},
 		},
 		Delivery: Delivery{
 			Memory:            256 * units.MiB,

@@ -19,6 +19,12 @@ type Gateway struct {
 	Memory       units.Bytes    `json:"memory"`        // for bodies, of all requests together
 	Timeout      units.Duration `json:"timeout"`       // for Kafka to take an event
 	DrainTimeout units.Duration `json:"drain_timeout"` // for requests under way at shutdown
+	WorkOS       GatewayWorkOS  `json:"workos"`
+}
+
+// TakesEvents says whether anybody could bring events: there is a key, or WorkOS is a source.
+func (g *Gateway) TakesEvents() bool {
+	return len(g.Keys) > 0 || len(g.WorkOS.Webhook.Secrets) > 0 || !g.WorkOS.Poll.APIKey.IsZero()
 }
 
 // GatewayKey is an API key of services.
@@ -81,4 +87,5 @@ func (g *Gateway) validate(organizations *regexp.Regexp, bad violation) {
 	if g.DrainTimeout < 0 {
 		bad("gateway.drain_timeout", "is negative")
 	}
+	g.WorkOS.validate(organizations, bad)
 }

@@ -95,6 +95,11 @@ gateway:
   memory: 32MiB
   timeout: 3s
   drain_timeout: 4s
+  workos:
+    organization: us
+    organizations: [acme, us]
+    webhook: {secrets: [{env: OLD}, {env: NEW}], tolerance: 1m}
+    poll: {api_key: {file: key}, url: "https://workos.example", events: [user.created], backfill: 7d, interval: 30s}
 delivery:
   instance_id: one
   memory: 1GiB
@@ -161,6 +166,14 @@ streams:
 			Listen: "0.0.0.0:9002", Insecure: true, Requests: 5, Memory: 32 * units.MiB,
 			Timeout: units.Duration(3 * time.Second), DrainTimeout: units.Duration(4 * time.Second),
 			Keys: []config.GatewayKey{{Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}}},
+			WorkOS: config.GatewayWorkOS{
+				Organization: "us", Organizations: []string{"acme", "us"},
+				Webhook: config.WorkOSWebhook{Secrets: []secret.Ref{{Env: "OLD"}, {Env: "NEW"}}, Tolerance: units.Duration(time.Minute)},
+				Poll: config.WorkOSPoll{
+					APIKey: secret.Ref{File: "key"}, URL: "https://workos.example", Events: []string{"user.created"},
+					Backfill: units.Duration(7 * 24 * time.Hour), Interval: units.Duration(30 * time.Second),
+				},
+			},
 		},
 		Delivery: config.Delivery{
 			InstanceID: "one", Memory: units.GiB, CommitInterval: units.Duration(2 * time.Second),

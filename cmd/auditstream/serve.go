@@ -155,8 +155,8 @@ configuration.`,
 			if err != nil {
 				return usageError(err)
 			}
-			if len(cfg.Gateway.Keys) == 0 {
-				return usageError(fmt.Errorf("%s lists no key under gateway.keys: nobody could send anything (auditstream validate --reference says how)", file))
+			if !cfg.Gateway.TakesEvents() {
+				return usageError(fmt.Errorf("%s lists no key under gateway.keys, and no source under gateway.workos: nobody could send anything (auditstream validate --reference says how)", file))
 			}
 			if err := at.apply(cmd, cfg); err != nil {
 				return err

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Everything is delivery, the API and, where it has keys, the gateway in one process, on one
+// Everything is delivery, the API and, where anybody could bring events, the gateway in one process, on one
 // cluster.
 type Everything struct {
 	Delivery
@@ -28,7 +28,7 @@ func (e Everything) run(ctx context.Context, opts []kgo.Opt) error {
 		e.part(opts),
 		Administration{Config: e.Config, Version: e.Version, Log: e.Log}.part(opts),
 	}
-	if len(e.Config.Gateway.Keys) > 0 {
+	if e.Config.Gateway.TakesEvents() {
 		parts = append(parts, Gateway{Config: e.Config, Version: e.Version, Log: e.Log}.part(opts))
 	}
 	return watched(ctx, e.Config, e.Version, e.Log, parts...)

@@ -79,7 +79,15 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, g.closeProducer(ctx, client)) }()
+	from, err := newWorkOS(ctx, workosConfig{
+		cfg: g.Config, opts: opts, publisher: client, check: schemas.check(), begun: state.begun, metrics: v.registry, log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer from.close()
 	handler, err := gateway.NewServer(gateway.Config{
+		Extra:     from.routes(),
 		Publisher: client, Keys: keys, Validator: g.validator(), Registry: schemas.registry,
 		Begun: state.begun, Ready: state.ready,
 		Requests: g.Config.Gateway.Requests, Memory: int64(g.Config.Gateway.Memory),
@@ -107,7 +115,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		}
 		return nil
 	})
-	work.Go(func() error { return g.follow(working, opts, schemas, state, log) })
+	work.Go(func() error { return g.follow(working, opts, schemas, state, from, log) })
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -182,7 +190,7 @@ func (s *gatewayState) ready() error {
 func (s *gatewayState) stop() { s.stopping.Store(true) }
 
 // follow makes the topics, then watches Kafka and takes over what schemas are registered.
-func (g Gateway) follow(ctx context.Context, opts []kgo.Opt, schemas *gatewaySchemas, state *gatewayState, log *zap.Logger) error {
+func (g Gateway) follow(ctx context.Context, opts []kgo.Opt, schemas *gatewaySchemas, state *gatewayState, from *workosIn, log *zap.Logger) error {
 	topics := g.Config.Topics.Kafka()
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -215,5 +223,6 @@ func (g Gateway) follow(ctx context.Context, opts []kgo.Opt, schemas *gatewaySch
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return feel(ctx, client, topics.Events(), &state.kafka) })
 	work.Go(func() error { return schemas.follow(ctx, client, topics.Schemas(), log) })
+	work.Go(func() error { return from.run(ctx) })
 	return work.Wait()
 }

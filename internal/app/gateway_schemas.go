@@ -63,3 +63,11 @@ func (s *gatewaySchemas) follow(ctx context.Context, client *kgo.Client, topic s
 	}
 	return s.known.follow(ctx, client, topic, log)
 }
+
+// check says what is wrong with an event beside its envelope; nil: nothing is looked at.
+func (s *gatewaySchemas) check() func(*schema.Event) schema.Violations {
+	if s.registry == nil {
+		return nil
+	}
+	return func(e *schema.Event) schema.Violations { return s.registry.Validate(e).Violations }
+}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer/gateway"
+	"github.com/auditstream/auditstream/producer/workos"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/metrics.md anew")
@@ -100,6 +102,15 @@ func allMetrics(t *testing.T) []metric {
 		t.Fatal(err)
 	}
 	if _, err := gateway.NewServer(gateway.Config{Metrics: reg}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workos.NewIntake(workos.IntakeConfig{Metrics: reg}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workos.NewWebhook(t.Context(), workos.WebhookConfig{Metrics: reg, Secrets: func(context.Context) ([]string, error) { return []string{"secret"}, nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workos.NewPoller(workos.PollConfig{Metrics: reg}); err != nil {
 		t.Fatal(err)
 	}
 	var out []metric

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,10 +14,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // MaxWebhook bounds the body of a webhook, in bytes: twice the largest audit event.
 const MaxWebhook = 2_000_000
+
+// DefaultMemory bounds the bodies that are read at once, in bytes.
+const DefaultMemory = 32 << 20
+
+// readTimeout bounds how long a body may take.
+const readTimeout = 10 * time.Second
 
 // WebhookConfig says whose webhooks are taken in. Secrets and Intake are required.
 type WebhookConfig struct {
@@ -25,6 +33,9 @@ type WebhookConfig struct {
 	Secrets   func(context.Context) ([]string, error)
 	Tolerance time.Duration // of a signature's time; default DefaultTolerance
 	MaxBody   int64         // bytes; default MaxWebhook
+	Memory    int64         // bytes, for the bodies of all requests together; default DefaultMemory
+	// Begun says why no event can be taken yet; nil: it can.
+	Begun func() error
 	// RetryAfter is what is asked for when Kafka does not take the event; default 10s.
 	RetryAfter time.Duration
 	Intake     *Intake
@@ -40,10 +51,11 @@ type WebhookConfig struct {
 type Webhook struct {
 	cfg      WebhookConfig
 	requests *prometheus.CounterVec // by answer
+	memory   *semaphore.Weighted
 
 	mu      sync.Mutex
 	secrets []string  // guarded by mu
-	read    time.Time // when; guarded by mu
+	readAt  time.Time // when; guarded by mu
 	said    time.Time // when a refusal was logged last; guarded by mu
 }
 
@@ -65,13 +77,16 @@ func NewWebhook(ctx context.Context, c WebhookConfig) (*Webhook, error) {
 	if c.MaxBody == 0 {
 		c.MaxBody = MaxWebhook
 	}
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
 	if c.RetryAfter == 0 {
 		c.RetryAfter = 10 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	h := &Webhook{cfg: c, requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	h := &Webhook{cfg: c, memory: semaphore.NewWeighted(c.Memory), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "auditstream", Subsystem: "workos", Name: "webhooks_total",
 		Help: "Webhooks of WorkOS by answer: accepted, unsigned (no valid signature), stale (signed at a time too far from ours), too_large, unread (the body could not be read), unavailable (Kafka did not take the event).",
 	}, []string{"answer"})}
@@ -96,7 +111,7 @@ const secretsFor = 10 * time.Second
 func (h *Webhook) current(ctx context.Context) ([]string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.secrets != nil && time.Since(h.read) < secretsFor {
+	if h.secrets != nil && time.Since(h.readAt) < secretsFor {
 		return h.secrets, nil
 	}
 	secrets, err := h.cfg.Secrets(ctx)
@@ -106,7 +121,7 @@ func (h *Webhook) current(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.secrets, h.read = secrets, time.Now()
+	h.secrets, h.readAt = secrets, time.Now()
 	return secrets, nil
 }
 
@@ -124,11 +139,30 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnsupportedMediaType, "unsupported_content_encoding", "Webhooks are taken as WorkOS sends and signs them, without Content-Encoding.")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBody))
+	// What nobody has signed is not read: it would be memory for anybody who asks.
+	if _, _, err := parseSignature(r.Header.Get(HeaderSignature)); err != nil {
+		h.unsigned(w, err)
+		return
+	}
+	if h.cfg.Begun != nil {
+		if err := h.cfg.Begun(); err != nil {
+			h.requests.WithLabelValues(answerUnavailable).Inc()
+			h.unavailable(w)
+			return
+		}
+	}
+	body, taken, err := h.read(w, r)
+	defer h.memory.Release(taken)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		h.requests.WithLabelValues(answerTooLarge).Inc()
-		h.cfg.Log.Warn("a webhook is larger than what is taken", zap.Int64("limit", tooLarge.Limit))
+		h.complain(err)
 		answer(w, http.StatusRequestEntityTooLarge, "payload_too_large", "The webhook is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" bytes.")
+		return
+	}
+	if errors.Is(err, errNoMemory) {
+		h.requests.WithLabelValues(answerUnavailable).Inc()
+		h.complain(err)
+		h.unavailable(w)
 		return
 	}
 	if err != nil {
@@ -147,7 +181,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.unsigned(w, err)
 		return
 	}
-	if err := h.cfg.Intake.Take(r.Context(), SourceWebhook, body); err != nil {
+	if err := h.cfg.Intake.Take(context.WithoutCancel(r.Context()), SourceWebhook, body); err != nil { // it may be on its way when WorkOS no longer waits
 		h.requests.WithLabelValues(answerUnavailable).Inc()
 		h.cfg.Log.Warn("a webhook was not taken: WorkOS sends it again", zap.Error(err))
 		h.unavailable(w)
@@ -156,6 +190,40 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.requests.WithLabelValues(answerAccepted).Inc()
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"success":true}`+"\n")
+}
+
+// errNoMemory says that the bodies under way take all there is for them.
+var errNoMemory = errors.New("too many webhooks are being read at once")
+
+// chunk is what is taken of the memory at a time, so that a body which is slow to come holds
+// no more than what has come of it.
+const chunk = 64 << 10
+
+// read reads the body. What it took of the memory is the caller's to give back.
+func (h *Webhook) read(w http.ResponseWriter, r *http.Request) (body []byte, taken int64, err error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readTimeout)) // where there is none, the body is in memory
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	from := http.MaxBytesReader(w, r.Body, h.cfg.MaxBody)
+	for {
+		if len(body) == cap(body) {
+			// Twice: what is copied is there twice for a moment.
+			more := int64(max(chunk, cap(body)))
+			if !h.memory.TryAcquire(more) {
+				return nil, taken, errNoMemory
+			}
+			taken += more
+			body = slices.Grow(body, int(more))
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return body, taken, nil
+		}
+		if err != nil {
+			return nil, taken, err
+		}
+	}
 }
 
 // unsigned answers what is not WorkOS's. The log has the reason, which names no secret.

@@ -165,7 +165,7 @@ func TestWebhooksAreAnswered(t *testing.T) {
 		"packed":                             {map[string]string{workos.HeaderSignature: sig("new secret", 0), "Content-Encoding": "gzip"}, body, 415, 0},
 		"an encoding that is none":           {map[string]string{workos.HeaderSignature: sig("new secret", 0), "Content-Encoding": "identity"}, body, 200, 1},
 		"larger than what is taken":          {map[string]string{workos.HeaderSignature: sig("new secret", 0)}, make([]byte, workos.MaxWebhook+1), 413, 0},
-		"unsigned, larger than what is good": {nil, make([]byte, workos.MaxWebhook+1), 413, 0},
+		"unsigned, larger than what is good": {nil, make([]byte, workos.MaxWebhook+1), 401, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -247,6 +247,34 @@ func TestWhatCanNeverBeAnAuditEventIsADeadLetter(t *testing.T) {
 				t.Errorf("answered %d although there is no letter", w.Code)
 			}
 		})
+	}
+}
+
+// However many bodies come at once, what is held of them is bounded.
+func TestBodiesShareABoundedMemory(t *testing.T) {
+	h := newWebhook(t, &topic{}, func(c *workos.WebhookConfig) { c.Memory = 256 << 10 })
+	large, small := append(membership(t, 1), make([]byte, 300<<10)...), membership(t, 1)
+	if w := post(h, large, signed("new secret", time.Now(), large)); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("answered %d to a body that is larger than the memory", w.Code)
+	}
+	for range 10 { // what was taken is given back
+		if w := post(h, small, signed("new secret", time.Now(), small)); w.Code != http.StatusOK {
+			t.Errorf("answered %d, want 200", w.Code)
+		}
+	}
+}
+
+func TestNothingIsTakenBeforeItCanBeJudged(t *testing.T) {
+	waiting := errors.New("waiting for Kafka")
+	k := &topic{}
+	h := newWebhook(t, k, func(c *workos.WebhookConfig) { c.Begun = func() error { return waiting } })
+	body := membership(t, 1)
+	if w := post(h, body, signed("new secret", time.Now(), body)); w.Code != http.StatusServiceUnavailable || len(k.published()) != 0 {
+		t.Errorf("answered %d, %d events published", w.Code, len(k.published()))
+	}
+	waiting = nil
+	if w := post(h, body, signed("new secret", time.Now(), body)); w.Code != http.StatusOK {
+		t.Errorf("answered %d, want 200", w.Code)
 	}
 }
 
