@@ -429,7 +429,7 @@ func TestWebhookAndPollerGiveTheSameIDs(t *testing.T) {
 				p := newPolling(t)
 				in := newIntake(t, workos.IntakeConfig{Publisher: p.topic, Letters: p.topic, Once: once})
 				h := newWebhook(t, p.topic, func(c *workos.WebhookConfig) { c.Intake = in })
-				body := membership(t, 1)
+				body := membership(t)
 				if w := post(h, body, signed("new secret", time.Now(), body)); w.Code != http.StatusOK {
 					t.Fatal(w.Code)
 				}

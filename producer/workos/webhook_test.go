@@ -105,9 +105,9 @@ func newWebhook(t *testing.T, k *topic, change func(*workos.WebhookConfig)) *wor
 	return h
 }
 
-func membership(t *testing.T, n int) []byte {
+func membership(t *testing.T) []byte {
 	t.Helper()
-	body, err := json.Marshal(workostest.New(n, time.Now(), orgA))
+	body, err := json.Marshal(workostest.New(1, time.Now(), orgA))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestWebhooksAreAnswered(t *testing.T) {
 func TestAWebhookIsTakenOnlyWhenKafkaHasIt(t *testing.T) {
 	k := &topic{down: producer.ErrUnavailable}
 	h := newWebhook(t, k, nil)
-	body := membership(t, 1)
+	body := membership(t)
 	w := post(h, body, signed("new secret", time.Now(), body))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("answered %d with Retry-After %q, want 503 with one", w.Code, w.Header().Get("Retry-After"))
@@ -253,7 +253,7 @@ func TestWhatCanNeverBeAnAuditEventIsADeadLetter(t *testing.T) {
 // However many bodies come at once, what is held of them is bounded.
 func TestBodiesShareABoundedMemory(t *testing.T) {
 	h := newWebhook(t, &topic{}, func(c *workos.WebhookConfig) { c.Memory = 256 << 10 })
-	large, small := append(membership(t, 1), make([]byte, 300<<10)...), membership(t, 1)
+	large, small := append(membership(t), make([]byte, 300<<10)...), membership(t)
 	if w := post(h, large, signed("new secret", time.Now(), large)); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("answered %d to a body that is larger than the memory", w.Code)
 	}
@@ -268,7 +268,7 @@ func TestNothingIsTakenBeforeItCanBeJudged(t *testing.T) {
 	waiting := errors.New("waiting for Kafka")
 	k := &topic{}
 	h := newWebhook(t, k, func(c *workos.WebhookConfig) { c.Begun = func() error { return waiting } })
-	body := membership(t, 1)
+	body := membership(t)
 	if w := post(h, body, signed("new secret", time.Now(), body)); w.Code != http.StatusServiceUnavailable || len(k.published()) != 0 {
 		t.Errorf("answered %d, %d events published", w.Code, len(k.published()))
 	}
@@ -284,7 +284,7 @@ func TestSecretsAreReadAgain(t *testing.T) {
 		h := newWebhook(t, &topic{}, func(c *workos.WebhookConfig) {
 			c.Secrets = func(context.Context) ([]string, error) { return secrets, failure }
 		})
-		body := membership(t, 1)
+		body := membership(t)
 		try := func(secret string) int { return post(h, body, signed(secret, time.Now(), body)).Code }
 		if got := try("first"); got != http.StatusOK {
 			t.Errorf("answered %d, want 200", got)
