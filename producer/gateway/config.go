@@ -108,6 +108,8 @@ type Rates interface {
 type Once interface {
 	// Claim is that of a request on its key and content. It returns ErrConflict if the key was
 	// used with other content. An empty key stands for one that is derived from the content.
+	// While another request claims the same, it waits for what becomes of that until ctx ends,
+	// and returns another error then; with a ctx that has ended, at once.
 	Claim(ctx context.Context, organization, key string, content []byte) (Claim, error)
 }
 

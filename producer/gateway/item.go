@@ -16,8 +16,25 @@ type item struct {
 	key   string // for idempotency, as it was sent; "": none
 	claim Claim  // nil until it is made
 
+	content  []byte // that the claim is on
 	repeated bool   // it was accepted before
 	err      *Error // it was refused, or has failed
+
+	published bool // and Kafka has it
+	settled   bool // the claim is
+}
+
+// settle says of the claim what became of the item. The second time it does nothing.
+func (it *item) settle() {
+	if it.claim == nil || it.repeated || it.settled {
+		return
+	}
+	it.settled = true
+	if it.published {
+		it.claim.Accepted()
+	} else {
+		it.claim.Failed()
+	}
 }
 
 // decode reads an item: {"organization_id": …, "event": {…}}, and "idempotency_key" where keyed.

@@ -59,7 +59,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		requests: counter("requests_total", "Requests, by route (empty: none) and class of the answer's status: 2xx, 4xx, 5xx.", "route", "status"),
 		events:   counter("events_total", "Events that were sent, by outcome: accepted, repeated (accepted before, not published again), refused (by the caller's mistake, or a rate), failed (not in Kafka), uncertain (perhaps in Kafka).", "outcome"),
 		gone:     counter("abandoned_events_total", "Events whose caller has gone before the answer, by outcome; they count among events_total too.", "outcome"),
-		refusals: counter("refusals_total", "Requests that were answered with an error, by its code.", "code"),
+		refusals: counter("refusals_total", "Requests, and items of batches, that were answered with an error, by its code.", "code"),
 		bytes:    counter("received_bytes_total", "Bytes of bodies as they were sent, by Content-Encoding.", "encoding"),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "gateway", Name: "request_seconds", Help: "Time from a request's headers to the end of its answer, by route.",
@@ -99,7 +99,14 @@ func (m *metrics) ends(a *answer, took time.Duration) {
 		m.took.WithLabelValues(a.route).Observe(took.Seconds())
 	}
 	if a.err != nil {
-		m.refusals.WithLabelValues(a.err.Code).Inc()
+		m.refusal(a.err.Code)
+	}
+}
+
+// refusal counts an error, of a request or of an item of a batch.
+func (m *metrics) refusal(code string) {
+	if m != nil {
+		m.refusals.WithLabelValues(code).Inc()
 	}
 }
 

@@ -343,6 +343,7 @@ func TestARateThatIsExceeded(t *testing.T) {
 type memory struct {
 	mu      sync.Mutex
 	content map[string]string
+	pending map[string]chan struct{}
 	failed  int
 }
 
@@ -357,17 +358,43 @@ type remembered struct {
 func (m *memory) Claim(ctx context.Context, organization, key string, content []byte) (Claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for m.pending[key] != nil {
+		over := m.pending[key]
+		m.mu.Unlock()
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+		m.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 	c, _ := derived{}.Claim(ctx, organization, key, content)
 	before, known := m.content[key]
 	if known && before != string(content) {
 		return nil, ErrConflict
 	}
+	if !known {
+		if m.pending == nil {
+			m.pending = map[string]chan struct{}{}
+		}
+		m.pending[key] = make(chan struct{})
+	}
 	return &remembered{c.(derivedClaim), m, key, string(content), known}, nil
 }
 
 func (r *remembered) Done() bool { return r.done }
-func (r *remembered) Accepted()  { r.m.mu.Lock(); defer r.m.mu.Unlock(); r.m.content[r.key] = r.content }
-func (r *remembered) Failed()    { r.m.mu.Lock(); defer r.m.mu.Unlock(); r.m.failed++ }
+func (r *remembered) Accepted()  { r.over(func() { r.m.content[r.key] = r.content }) }
+func (r *remembered) Failed()    { r.over(func() { r.m.failed++ }) }
+
+func (r *remembered) over(note func()) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	note()
+	close(r.m.pending[r.key])
+	delete(r.m.pending, r.key)
+}
 
 func TestWhatWasAcceptedIsNotPublishedAgain(t *testing.T) {
 	m := &memory{content: map[string]string{}}

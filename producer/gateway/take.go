@@ -23,6 +23,7 @@ func (r *request) admit(ctx context.Context, it *item) *Error {
 	if err != nil {
 		return err
 	}
+	it.content = content
 	return r.server.claim(ctx, it, content)
 }
 
@@ -82,10 +83,9 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 		e := Errorf(http.StatusConflict, CodeConflict, "The idempotency key was used with another event.")
 		e.Remedy = "Use a key for one event only, and repeat an event as it was."
 		return e
+	case err != nil && ctx.Err() != nil: // it was not waited for to the end
+		return unavailable(CodeBusy, "The same event is being published by another request.", errUnderWay)
 	case err != nil:
-		if e, ok := errors.AsType[*Error](err); ok {
-			return e
-		}
 		return unavailable(CodeUnavailable, "Whether the event was published before cannot be found out.", fmt.Errorf("claim: %w", err))
 	}
 	it.claim = claim
@@ -96,6 +96,9 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 	return nil
 }
 
+// errUnderWay is why a claim was not made in time.
+var errUnderWay = errors.New("another request publishes the same")
+
 // publish publishes the items that were let through and not published before, in their order,
 // and says of each what became of it. That a caller has gone does not stop it: the event may
 // be on its way already, and what became of it is counted.
@@ -103,6 +106,7 @@ func (r *request) publish(items ...*item) {
 	var events []*schema.Event
 	var sent []*item
 	for _, it := range items {
+		defer it.settle() // also if something panics: nobody could claim the same any more
 		if it.err == nil && !it.repeated {
 			events, sent = append(events, it.event), append(sent, it)
 		}
@@ -121,11 +125,7 @@ func (r *request) publish(items ...*item) {
 			}
 		}
 		for _, it := range sent {
-			if it.err == nil {
-				it.claim.Accepted()
-			} else {
-				it.claim.Failed()
-			}
+			it.published = it.err == nil
 		}
 	}
 	r.server.counts.settled(items, r.Context().Err() != nil)
