@@ -45,9 +45,10 @@ func newPollMetrics(reg prometheus.Registerer) (*pollMetrics, error) {
 		states:   prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("state", "1 for the state that reading is in, of the process that reads: active, error (tried again by itself), invalid (WorkOS refuses the key or the request).")), []string{"state"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts(opts("requests_total", "Requests to the Events API by outcome: ok, limited (429), invalid (the key was refused), refused (the request was), failed.")), []string{"outcome"}),
 		latest:   prometheus.NewGauge(prometheus.GaugeOpts(opts("newest_event_timestamp_seconds", "When the newest Event was created that was read, in seconds since 1970."))),
-		caughtUp: prometheus.NewGauge(prometheus.GaugeOpts(opts("caught_up_timestamp_seconds", "When the end of what the API gives was reached last, in seconds since 1970."))),
+		caughtUp: prometheus.NewGauge(prometheus.GaugeOpts(opts("caught_up_timestamp_seconds", "When the end of what the API gives was reached last, or this process began, in seconds since 1970."))),
 		gaps:     prometheus.NewCounter(prometheus.CounterOpts(opts("gaps_total", "Times that the cursor was older than what the API still gives."))),
 	}
+	m.caughtUp.SetToCurrentTime() // who has just begun is not late
 	for _, outcome := range []string{"ok", "limited", "invalid", "refused", "failed"} {
 		m.requests.WithLabelValues(outcome)
 	}
