@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/secret"
@@ -12,7 +14,8 @@ import (
 
 // Gateway is where events are taken in over HTTP, and from whom.
 type Gateway struct {
-	Listen       string         `json:"listen"` // host:port
+	Listen       string         `json:"listen"`        // host:port
+	URL          string         `json:"url,omitempty"` // that callers reach it by; empty: as each request has it
 	Keys         []GatewayKey   `json:"keys,omitempty"`
 	Insecure     bool           `json:"insecure"`      // plain HTTP also where others can listen in
 	Requests     int            `json:"requests"`      // served at once
@@ -32,8 +35,12 @@ type GatewayKey struct {
 	Name          string     `json:"name"` // as the log says it
 	Key           secret.Ref `json:"key"`
 	Organizations []string   `json:"organizations"`     // whose events it may publish; AllOrganizations: everybody's
-	Actions       []string   `json:"actions,omitempty"` // that it may publish, as in a stream; nil: all
+	Actions       []string   `json:"actions,omitempty"` // that it is for, as in a stream; nil: all
+	Allow         []string   `json:"allow,omitempty"`   // of GatewayAllowances; nil: to publish
 }
+
+// GatewayAllowances are the values of GatewayKey.Allow.
+func GatewayAllowances() []string { return []string{"publish", "exports", "schemas", "retention"} }
 
 // defaultGateway is where the gateway listens, on this machine only.
 const defaultGateway = "127.0.0.1:8080"
@@ -49,6 +56,9 @@ func (g *Gateway) validate(organizations *regexp.Regexp, bad violation) {
 		bad("gateway.listen", "%q is not HOST:PORT, as in %s", g.Listen, defaultGateway)
 	} else if !g.Insecure && !Loopback(g.Listen) {
 		bad("gateway.listen", "%s can be reached from other machines, and without TLS whoever is in between reads the keys: set gateway.insecure: true where something in front of it does TLS", g.Listen)
+	}
+	if u, err := url.Parse(g.URL); g.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(g.URL, "/")) {
+		bad("gateway.url", "%q is no URL such as https://audit.acme.example, without a slash at its end", g.URL)
 	}
 	seen := map[string]int{}
 	for i, k := range g.Keys {
@@ -69,6 +79,12 @@ func (g *Gateway) validate(organizations *regexp.Regexp, bad violation) {
 			if id != AllOrganizations && organizations != nil && !organizations.MatchString(id) {
 				bad(fmt.Sprintf("%s.organizations[%d]", path, j), "%q does not match events.organization_pattern, so no event can have it", id)
 			}
+		}
+		for j, what := range k.Allow {
+			oneOf(bad, fmt.Sprintf("%s.allow[%d]", path, j), what, GatewayAllowances())
+		}
+		if k.Allow != nil && len(k.Allow) == 0 {
+			bad(path+".allow", "is an empty list, which allows nothing; remove it for a key that publishes")
 		}
 		if k.Actions != nil && len(k.Actions) == 0 {
 			bad(path+".actions", "is an empty list, which allows nothing; remove it for all actions")

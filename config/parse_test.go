@@ -89,7 +89,8 @@ topics: {prefix: a, partitions: 3, replication: 2, retention: 1d, dead_letter_re
 events: {organization_pattern: '^[a-z]+$', check: schema, unknown: reject, schemas: own, metadata_members: 7, metadata_name: '^m', metadata_text: 8, metadata_nested: true}
 gateway:
   listen: 0.0.0.0:9002
-  keys: [{name: billing, key: {env: BILLING}, organizations: [acme], actions: [user.*]}]
+  url: https://audit.acme.example
+  keys: [{name: billing, key: {env: BILLING}, organizations: [acme], actions: [user.*], allow: [exports]}]
   insecure: true
   requests: 5
   memory: 32MiB
@@ -163,9 +164,9 @@ streams:
 			MetadataMembers: 7, MetadataName: regexp.MustCompile(`^m`), MetadataText: 8, MetadataNested: true,
 		},
 		Gateway: config.Gateway{
-			Listen: "0.0.0.0:9002", Insecure: true, Requests: 5, Memory: 32 * units.MiB,
+			Listen: "0.0.0.0:9002", URL: "https://audit.acme.example", Insecure: true, Requests: 5, Memory: 32 * units.MiB,
 			Timeout: units.Duration(3 * time.Second), DrainTimeout: units.Duration(4 * time.Second),
-			Keys: []config.GatewayKey{{Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}}},
+			Keys: []config.GatewayKey{{Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}, Allow: []string{"exports"}}},
 			WorkOS: config.GatewayWorkOS{
 				Organization: "us", Organizations: []string{"acme", "us"},
 				Webhook: config.WorkOSWebhook{Secrets: []secret.Ref{{Env: "OLD"}, {Env: "NEW"}}, Tolerance: units.Duration(time.Minute)},

@@ -47,7 +47,7 @@ Exit codes: 0 registered, 1 refused or Kafka could not be asked, 2 wrong argumen
 			var done []registry.Registered
 			err = source.topic(cmd.Context(), func(ctx context.Context, topic *app.Schemas) error {
 				var err error
-				done, err = topic.Register(ctx, base, actions, allow)
+				done, err = topic.Register(ctx, base, actions, allow, whoami())
 				return err
 			})
 			if err != nil {

@@ -78,3 +78,25 @@ func beginning(firsts kadm.ListedOffsets, topic string, partition int32, end int
 func partitionOf(key string, partitions int) int32 {
 	return int32(kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: []byte(key)}, partitions))
 }
+
+// Check returns ErrGone if Kafka does not have all events of a ready export any more.
+func (s *Source) Check(ctx context.Context, e *Export) error {
+	admin := kadm.NewClient(s.Client)
+	ids, err := kafka.TopicIDs(ctx, admin, s.Topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && ids[s.Topic] != e.TopicID {
+		return fmt.Errorf("topic %s was made anew: %w", s.Topic, ErrGone)
+	}
+	if err != nil {
+		return err
+	}
+	starts, err := admin.ListStartOffsets(ctx, s.Topic)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return fmt.Errorf("start of %s: %w", s.Topic, err)
+	}
+	for _, r := range e.Ranges {
+		if start, ok := starts.Lookup(s.Topic, r.Partition); !ok || start.Offset > r.From {
+			return fmt.Errorf("%s[%d] begins behind offset %d: %w", s.Topic, r.Partition, r.From, ErrGone)
+		}
+	}
+	return nil
+}

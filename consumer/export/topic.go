@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// Life is how long an export is known after it was made.
+	// Life is how long an export can be downloaded after it was made.
 	Life = 7 * 24 * time.Hour
+	// Kept is how long it is known.
+	Kept = 30 * 24 * time.Hour
 	// MaxKept bounds the exports that are known of one organization: with one more the oldest
 	// is forgotten that is not being counted.
 	MaxKept = 100
@@ -100,7 +102,7 @@ func (t *Topic) Find(ctx context.Context, id string) (Export, error) {
 	switch {
 	case t.bad[id] != nil:
 		return Export{}, t.bad[id]
-	case !ok || time.Since(e.Made) > Life:
+	case !ok || time.Since(e.Made) > Kept:
 		return Export{}, ErrUnknown
 	}
 	return e, nil
@@ -171,7 +173,7 @@ func (t *Topic) superfluous(now time.Time) []*kgo.Record {
 	forget := func(key string) { gone = append(gone, &kgo.Record{Key: []byte(key)}) }
 	byOrganization := map[string][]Export{}
 	for id, e := range t.exports {
-		if now.Sub(e.Made) > Life {
+		if now.Sub(e.Made) > Kept {
 			forget(id)
 			continue
 		}

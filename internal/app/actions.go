@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,8 @@ type knownActions struct {
 
 	changed func(*catalogue.Catalogue) error // told before now is swapped, which an error prevents; nil: nobody
 
-	// Owned by read.
+	reading sync.Mutex // held by read, which has to itself what follows
+
 	registered map[string][]*catalogue.Action // by action
 	next       int64                          // first offset that was not read
 }
@@ -43,8 +45,13 @@ func (a *knownActions) Action(name string, version int) *catalogue.Action {
 	return a.now.Load().Action(name, version)
 }
 
-// actionsPause is the wait between two looks for schemas that were registered.
-const actionsPause = 10 * time.Second
+const (
+	// actionsPause is the wait between two looks for schemas that were registered: a look costs
+	// one request, and within seconds all processes go by the same schemas.
+	actionsPause = 2 * time.Second
+	// actionsFirst bounds the first look.
+	actionsFirst = 10 * time.Second
+)
 
 // follow takes over what is registered, until ctx ends. Delivery goes on whatever becomes of
 // it: an action that is not known has a form in every format.
@@ -71,6 +78,8 @@ func (a *knownActions) follow(ctx context.Context, client *kgo.Client, topic str
 
 // read reads the topic on to its end.
 func (a *knownActions) read(ctx context.Context, client *kgo.Client, topic string) error {
+	a.reading.Lock()
+	defer a.reading.Unlock()
 	reader := &kafka.Reader{Client: client}
 	changed := false
 	var bad error

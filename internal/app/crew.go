@@ -91,7 +91,7 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 	}
 	defer client.Close()
 	// The first events that are delivered go by what was registered before.
-	first, cancel := context.WithTimeout(ctx, actionsPause)
+	first, cancel := context.WithTimeout(ctx, actionsFirst)
 	if err := c.actions.read(first, client, c.topics.Schemas()); err != nil {
 		c.d.Log.Warn("registered schemas cannot be read yet, formats go by those of the binary", zap.Error(err))
 	}

@@ -267,7 +267,7 @@ secrets:
   keys: [{id: dev, key: {file: %[14]q}}]
 gateway:
   listen: %[15]q
-  keys: [{name: dev, key: {file: %[16]q}, organizations: ["*"]}]
+  keys: [{name: dev, key: {file: %[16]q}, organizations: ["*"], allow: [publish, exports, schemas, retention]}]
 delivery:
   retry: {min: 200ms, max: 10s}
   egress: {allow_api: [127.0.0.0/8]}

@@ -156,7 +156,7 @@ streams:
 		Name: "user.login", Version: 1, Title: "Login", Family: "own", Targets: []catalogue.Target{{Type: catalogue.AnyTarget}},
 		ECS: &catalogue.ECS{Category: []string{"authentication"}, Type: []string{"start"}},
 	}
-	if _, err := schemas.Register(t.Context(), known.base, []*catalogue.Action{login}, false); err != nil {
+	if _, err := schemas.Register(t.Context(), known.base, []*catalogue.Action{login}, false, "test"); err != nil {
 		t.Fatal(err)
 	}
 	client := s.client()

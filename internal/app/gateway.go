@@ -86,9 +86,15 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		return err
 	}
 	defer from.close()
+	beside, err := g.beside(opts, client, schemas, log)
+	if err != nil {
+		return err
+	}
+	defer beside.close()
 	handler, err := gateway.NewServer(gateway.Config{
 		Extra:     from.routes(),
 		Publisher: client, Keys: keys, Validator: g.validator(), Registry: schemas.registry,
+		Schemas: beside.schemas, Exports: beside.exports, Retentions: beside.retentions, URL: g.Config.Gateway.URL,
 		Begun: state.begun, Ready: state.ready,
 		Requests: g.Config.Gateway.Requests, Memory: int64(g.Config.Gateway.Memory),
 		Metrics: v.registry, Traces: traces, Log: sampledRequests(log),
@@ -116,6 +122,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		return nil
 	})
 	work.Go(func() error { return g.follow(working, opts, schemas, state, from, log) })
+	work.Go(func() error { return beside.exports.Run(working) })
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -34,7 +34,7 @@ func (g Gateway) keys(ctx context.Context) (listedKeys, error) {
 			errs = append(errs, fmt.Errorf("gateway.keys[%d]: key %q: %w", i, k.Name, err))
 			continue
 		}
-		keys = append(keys, listedKey{sha256.Sum256([]byte(value)), gateway.Caller{Name: k.Name, Organizations: k.Organizations, Actions: k.Actions}})
+		keys = append(keys, listedKey{sha256.Sum256([]byte(value)), gateway.Caller{Name: k.Name, Organizations: k.Organizations, Actions: k.Actions, Allow: k.Allow}})
 	}
 	return keys, errors.Join(errs...)
 }

@@ -16,14 +16,12 @@ import (
 
 // gatewaySchemas are what events are checked by, if the configuration says so.
 type gatewaySchemas struct {
-	registry *registry.Registry // nil: envelopes only
-	known    *knownActions
+	base     *catalogue.Catalogue // what is known without a cluster
+	registry *registry.Registry   // nil: envelopes only
+	known    *knownActions        // nil likewise
 }
 
 func newGatewaySchemas(e config.Events) (*gatewaySchemas, error) {
-	if e.Check != config.CheckSchema {
-		return &gatewaySchemas{}, nil
-	}
 	known, err := newKnownActions()
 	if err != nil {
 		return nil, err
@@ -38,6 +36,9 @@ func newGatewaySchemas(e config.Events) (*gatewaySchemas, error) {
 		}
 		known.now.Store(known.base)
 	}
+	if e.Check != config.CheckSchema {
+		return &gatewaySchemas{base: known.base}, nil
+	}
 	r, err := registry.New(registry.Config{
 		Validator: schema.Validator{OrganizationPattern: e.OrganizationPattern},
 		Unknown:   registry.Policy(e.Unknown),
@@ -47,7 +48,7 @@ func newGatewaySchemas(e config.Events) (*gatewaySchemas, error) {
 		return nil, err
 	}
 	known.changed = r.Replace
-	return &gatewaySchemas{r, known}, nil
+	return &gatewaySchemas{known.base, r, known}, nil
 }
 
 func (s *gatewaySchemas) read(ctx context.Context, client *kgo.Client, topic string) error {

@@ -35,6 +35,11 @@ type Config struct {
 	Requests int   // served at once; 0: DefaultRequests
 	Memory   int64 // bytes, for bodies and what is made of them; 0: DefaultMemory
 
+	Schemas    Schemas    // nil: no routes of schemas
+	Exports    Exports    // nil: no routes of exports
+	Retentions Retentions // nil: no routes of retention
+	URL        string     // that callers reach the gateway by, as in https://audit.acme.example; "": as each request has it
+
 	Extra []Extra // routes of others
 
 	Metrics prometheus.Registerer // nil: none
@@ -64,6 +69,7 @@ type Caller struct {
 	Name          string   // of the key, as the log says it
 	Organizations []string // whose events it may publish; "*" is every one
 	Actions       []string // that it may publish, as in user.*; empty: all
+	Allow         []string // of Allowances; empty: AllowPublish
 }
 
 // Knows says whether there is such an organization for the caller. One that is not its own is
@@ -74,7 +80,7 @@ func (c Caller) Knows(organization string) bool {
 
 // May says whether the caller may publish such an event.
 func (c Caller) May(organization, action string) bool {
-	return c.Knows(organization) && (len(c.Actions) == 0 || slices.ContainsFunc(c.Actions, func(glob string) bool { return matches(glob, action) }))
+	return c.Knows(organization) && c.Allows(AllowPublish) && c.Does(action)
 }
 
 // matches says whether action is as glob has it; a star is any run of characters.

@@ -20,6 +20,8 @@ const (
 	CodeNoOrganization = "organization_not_found"   // 404: none that the key knows
 	CodeNoMethod       = "method_not_allowed"       // 405, with Allow
 	CodeConflict       = "idempotency_key_conflict" // 409: the key came with other content
+	CodeBreaking       = "breaking_schema"          // 409: only with breaking=refuse
+	CodeGone           = "gone"                     // 410: Kafka has the events of an export no more
 	CodeTooLarge       = "too_large"                // 413
 	CodeMediaType      = "unsupported_media_type"   // 415: of the body, or its encoding
 	CodeValidation     = "validation_failed"        // 422: a member is missing, or of another type
@@ -34,7 +36,7 @@ const (
 // Codes are all of them.
 func Codes() []string {
 	return []string{
-		CodeInvalidEvent, CodeMalformed, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeNoOrganization, CodeNoMethod, CodeConflict,
+		CodeInvalidEvent, CodeMalformed, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeNoOrganization, CodeNoMethod, CodeConflict, CodeBreaking, CodeGone,
 		CodeTooLarge, CodeMediaType, CodeValidation, CodeRate, CodeInternal, CodeBusy, CodeUnavailable, CodeUncertain, CodeNotTried,
 	}
 }

@@ -31,9 +31,7 @@ func (r *request) admit(ctx context.Context, it *item) *Error {
 // not found, as with WorkOS, where a key knows those of its environment.
 func (r *request) permit(e *schema.Event) *Error {
 	if !r.server.organizations.MatchString(e.OrganizationID) || !r.caller.Knows(e.OrganizationID) {
-		err := Errorf(http.StatusNotFound, CodeNoOrganization, "Organization not found: '%s'.", cut(e.OrganizationID))
-		err.Remedy = "Send an organization_id that matches events.organization_pattern, with a key that lists it."
-		return err
+		return noOrganization(e.OrganizationID)
 	}
 	if !r.caller.May(e.OrganizationID, e.Action) {
 		return Errorf(http.StatusForbidden, CodeForbidden, "The API key does not allow this action.")

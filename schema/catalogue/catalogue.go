@@ -4,7 +4,7 @@
 //
 // The actions are data, one file a family in the folder actions. They come from four
 // places: administration of single sign-on (3 actions), the Events of WorkOS (136), a
-// typical product (31), and what a control plane of auditstream does itself (14).
+// typical product (31), and what a control plane of auditstream does itself (16).
 package catalogue
 
 import (

@@ -28,6 +28,7 @@ func TestEveryActionOfEverySource(t *testing.T) {
 			"audit_log_stream.tested", "audit_log_stream.replayed", "audit_log_stream.dead_letters_redriven", "audit_log_stream.portal_viewed",
 			"audit_log_stream.skipped", "audit_log_stream.dead_letters_discarded",
 			"audit_log_stream.job_stopped", "audit_log_stream.job_resumed", "audit_log_stream.job_forgotten",
+			"audit_log_export.created", "audit_log_retention.updated",
 		},
 		"product": {
 			"auth.login.success", "auth.login.failure", "auth.logout", "auth.impersonate",

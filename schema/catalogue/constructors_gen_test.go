@@ -30,6 +30,26 @@ func constructed(occurredAt time.Time, actor schema.Actor, context *schema.Conte
 				Reason: "example reason",
 			},
 		}),
+		"audit_log_export.created": catalogue.AuditLogExportCreated(catalogue.AuditLogExportCreatedEvent{
+			Common:         common,
+			AuditLogExport: catalogue.Ref{ID: "audit_log_export_01JEXAMPLE00000000000000BB", Name: "Example audit log export"},
+			Metadata: catalogue.AuditLogExportCreatedMetadata{
+				Actions:     "example actions",
+				ActorIDs:    "example actor ids",
+				ActorNames:  "example actor names",
+				RangeEnd:    "example range end",
+				RangeStart:  "example range start",
+				TargetTypes: "example target types",
+			},
+		}),
+		"audit_log_retention.updated": catalogue.AuditLogRetentionUpdated(catalogue.AuditLogRetentionUpdatedEvent{
+			Common:       common,
+			Organization: catalogue.Ref{ID: "organization_01JEXAMPLE00000000000000BB", Name: "Example organization"},
+			Metadata: catalogue.AuditLogRetentionUpdatedMetadata{
+				Days:       1,
+				DaysBefore: new(int64(1)),
+			},
+		}),
 		"audit_log_stream.created": catalogue.AuditLogStreamCreated(catalogue.AuditLogStreamCreatedEvent{
 			Common: common,
 			ActorMetadata: catalogue.AuditstreamActor{

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/consumer/export"
+	"github.com/auditstream/auditstream/internal/organization"
+	"github.com/auditstream/auditstream/producer/gateway"
+	"github.com/auditstream/auditstream/schema"
+)
+
+// beside is what the gateway does beside taking events.
+type beside struct {
+	schemas    *schemaDesk
+	exports    *exporter
+	retentions *retentions
+	close      func()
+}
+
+// beside connects what it needs. It does not wait for Kafka.
+func (g Gateway) beside(opts []kgo.Opt, publisher gateway.Publisher, schemas *gatewaySchemas, log *zap.Logger) (*beside, error) {
+	topics := g.Config.Topics.Kafka()
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	exports, err := export.Connect(opts, topics.Exports())
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	organizations, err := organization.Connect(opts, topics.Organizations())
+	if err != nil {
+		client.Close()
+		exports.Close()
+		return nil, err
+	}
+	tell := func(ctx context.Context, e *schema.Event) error { return publisher.Publish(ctx, e) }
+	counting := &export.Source{Client: client, Topic: topics.Events(), Valid: g.validator(), Patience: exportPatience}
+	reading := *counting
+	reading.Patience = 0
+	inForce := func(ctx context.Context) error { return schemas.read(ctx, client, topics.Schemas()) }
+	return &beside{
+		schemas:    newSchemaDesk(schemas.base, &Schemas{opts: opts, client: client, topic: topics.Schemas()}, inForce, log),
+		exports:    newExporter(exporterConfig{exports: exports, organizations: organizations, counting: counting, reading: &reading, tell: tell, log: log.Named("exports")}),
+		retentions: &retentions{topic: organizations, client: client, events: topics.Events(), tell: tell, log: log},
+		close: func() {
+			organizations.Close()
+			exports.Close()
+			client.Close()
+		},
+	}, nil
+}
