@@ -42,7 +42,7 @@ func (s *Service) Try(_ context.Context, d admin.Draft, event []byte) (*admin.Tr
 	if _, err := parse(d); err != nil {
 		return nil, err
 	}
-	return trial(event), nil
+	return tried(event), nil
 }
 
 // TryStream implements [admin.StreamService].
@@ -52,13 +52,21 @@ func (s *Service) TryStream(_ context.Context, id string, event []byte) (*admin.
 		return nil, err
 	}
 	defer end()
-	if _, err := s.named(id); err != nil {
+	st, err := s.named(id)
+	if err != nil {
 		return nil, err
 	}
-	return trial(event), nil
+	t := tried(event)
+	if st.Filter != "" && len(t.Violations) == 0 {
+		t.Filter = &admin.Verdict{Pass: true, Why: st.Filter + " is true"}
+		t.Masked = []schema.Masked{{Pointer: "/actor/name", With: schema.MaskReplace}}
+	}
+	t.Method, t.URL, t.Headers = "POST", "https://splunk.acme.example:8088/services/collector/event", map[string]string{"Authorization": "Splunk ***"}
+	return t, nil
 }
 
-func trial(event []byte) *admin.Trial {
+// tried is the trial of an event in a stream that passes it on as it is.
+func tried(event []byte) *admin.Trial {
 	var f schema.Fields
 	if err := schema.Scan(event, &f); err != nil {
 		return &admin.Trial{Violations: []schema.Violation{{Code: schema.CodeSyntax, Message: err.Error()}}, Route: admin.Verdict{Why: "it is no event"}}

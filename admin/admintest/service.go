@@ -36,6 +36,7 @@ type Service struct {
 	feed      chan struct{}      // is closed, and made anew, when there is another event
 	deeds     []string           // what was done, in words
 	testFails *sinks.Error       // what a test of a destination ends in
+	testHeld  <-chan struct{} // a test waits for it behind its first step; nil: it does not
 }
 
 // New makes one with nothing in it.
@@ -304,6 +305,9 @@ func (s *Service) TestDraft(_ context.Context, d admin.Draft, c admin.Change, st
 // test plays a test. The caller holds mu.
 func (s *Service) test(step func(sinks.Step)) (string, error) {
 	step(sinks.Step{Name: sinks.StepDNS, Detail: "splunk.acme.example is 192.0.2.10", Took: 3 * time.Millisecond})
+	if s.testHeld != nil {
+		<-s.testHeld
+	}
 	step(sinks.Step{Name: sinks.StepTCP, Detail: "connected to 192.0.2.10:8088", Took: 12 * time.Millisecond})
 	write := sinks.Step{
 		Name: sinks.StepWrite, Took: 41 * time.Millisecond,
@@ -352,6 +356,7 @@ func parse(d admin.Draft) (*draft, error) {
 			}
 		}
 	}
+	e.Problems = append(e.Problems, out.wrong()...)
 	if out.kind == "" {
 		e.Problems = append(e.Problems, admin.Problem{Message: "a destination is required: splunk, datadog, s3, https, scs or file"})
 	}
@@ -377,7 +382,7 @@ func (d *draft) apply(st *admin.Stream) {
 	}
 	st.OrganizationID, st.Actions, st.Kind = d.OrganizationID, d.Actions, d.kind
 	st.Format, st.Start = cmp.Or(d.Format, "workos"), cmp.Or(d.Start, st.Start, "now")
-	st.Filter, st.Mask = d.Filter, d.Mask
+	st.Filter, st.Mask = d.Filter, d.sealedMask()
 	st.Settings, _ = json.Marshal(settings) //nolint:errchkjson // values that were JSON before
 }
 
@@ -395,6 +400,9 @@ func (s *Service) PlanStream(_ context.Context, d admin.Draft) (*admin.Plan, err
 	var before admin.Stream
 	plan := &admin.Plan{ID: doc.ID, Action: "create", Cursor: "the stream begins with what is published from now on"}
 	if have, err := s.named(doc.ID); err == nil {
+		if err := doc.moves(have); err != nil {
+			return nil, err
+		}
 		before, plan.Action, plan.Cursor = *have, "none", "the cursor stays where it is"
 	}
 	after := before

@@ -35,6 +35,9 @@ type answered struct {
 // Unwrap is for http.ResponseController.
 func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// Flush hands on what is written so far.
+func (a *answered) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
+
 func (a *answered) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status

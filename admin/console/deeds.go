@@ -1,7 +1,7 @@
 package console
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -223,44 +223,16 @@ func (v *visit) skip() error {
 	return v.done(string(streamURL(s.ID)), outcome(s, "moved; what was passed over is on record as a gap"))
 }
 
-// trial is a test of a destination, and what came of it.
-type trial struct {
-	steps []sinks.Step
-	event string
-	err   error
-}
-
 func (v *visit) testPage() error {
 	return v.streamForm("Test", func(p *page, s admin.Stream) error { return v.show(p, testPage(p, s, nil)) })
 }
 
 func (v *visit) test() error {
 	return v.streamForm("Test", func(p *page, s admin.Stream) error {
-		t, err := v.tried(func(c admin.Change, step func(sinks.Step)) (string, error) {
-			return v.service.TestStream(v.r.Context(), s.ID, c, step)
-		})
-		if err != nil {
-			return err
-		}
-		return v.show(p, testPage(p, s, t))
+		return v.tried(func(ctx context.Context, c admin.Change, step func(sinks.Step)) (string, error) {
+			return v.service.TestStream(ctx, s.ID, c, step)
+		}, func(t *trial) error { return v.show(p, testPage(p, s, t)) })
 	})
-}
-
-// maxSteps bounds what a test shows; one has about six.
-const maxSteps = 50
-
-// tried runs a test. What the destination says is its result; an error is that there was none.
-func (v *visit) tried(test func(admin.Change, func(sinks.Step)) (string, error)) (*trial, error) {
-	t := &trial{}
-	t.event, t.err = test(v.change(), func(x sinks.Step) {
-		if len(t.steps) < maxSteps {
-			t.steps = append(t.steps, x)
-		}
-	})
-	if _, known := errors.AsType[*admin.Error](t.err); known {
-		return nil, t.err
-	}
-	return t, nil
 }
 
 func took(d time.Duration) string {

@@ -146,9 +146,9 @@ func TestRecordIsADownload(t *testing.T) {
 func TestRoles(t *testing.T) {
 	deeds := map[string]admin.Role{
 		"/streams/acme-splunk/pause": admin.RoleOperator, "/streams/acme-webhook/resume": admin.RoleOperator,
-		"/streams/acme-splunk/skip": admin.RoleOperator, "/streams/acme-splunk/test": admin.RoleOperator,
+		"/streams/acme-splunk/skip": admin.RoleOperator, "/streams/acme-splunk/test": admin.RoleOperator, "/streams/acme-splunk/try": admin.RoleOperator,
 		"/streams/acme-splunk/replay": admin.RoleOperator, "/streams/acme-splunk/delete": admin.RoleAdmin,
-		"/streams/plan": admin.RoleAdmin, "/streams/apply": admin.RoleAdmin, "/streams/test-draft": admin.RoleAdmin,
+		"/streams/plan": admin.RoleAdmin, "/streams/apply": admin.RoleAdmin, "/streams/test-draft": admin.RoleAdmin, "/streams/try-draft": admin.RoleAdmin,
 		"/dead-letters/decide": admin.RoleOperator, "/dead-letters/discard": admin.RoleOperator, "/dead-letters/redrive": admin.RoleOperator,
 		"/jobs/job_00002": admin.RoleOperator,
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
@@ -28,8 +29,11 @@ const draftTime = 10 * time.Minute
 // draft is a stream's document whose plan was shown.
 type draft struct {
 	name     string // by which the form that applies it calls it
+	id       string // of the stream
 	document admin.Draft
 	former   string // id of the stream that it changes; empty: it makes one
+
+	organization string // as the form has it; of a document empty
 	version  string // that the stream had
 	at       time.Time
 }
@@ -42,6 +46,7 @@ type edit struct {
 	document string
 
 	organization, actions, filter, format, start string
+	mask                                         []maskRule
 	settings                                     map[string]json.RawMessage
 	more                                         string // settings that the form has no field for
 }
@@ -89,7 +94,11 @@ func (v *visit) newPage() error {
 	if name == "" {
 		return v.show(p, kindPage())
 	}
-	e := &edit{format: "workos", start: "now", more: "{}"}
+	rules, err := rulesOf(nil)
+	if err != nil {
+		return err
+	}
+	e := &edit{format: "workos", start: "now", more: "{}", mask: rules}
 	k, known := kindNamed(name)
 	if e.kind = k; !known {
 		e.whole, e.kind.name = true, ""
@@ -127,8 +136,11 @@ func (v *visit) editPage() error {
 		return err
 	}
 	e.more = string(more)
+	if e.mask, err = rulesOf(s.Mask); err != nil {
+		return err
+	}
 	// A field cannot show what a document can escape.
-	e.whole = e.whole || hides(string(s.Settings), s.OrganizationID, e.actions, s.Filter, s.Format, s.Start)
+	e.whole = e.whole || hides(string(s.Settings), string(s.Mask), s.OrganizationID, e.actions, s.Filter, s.Format, s.Start)
 	p := v.page("Edit "+s.ID, "Streams")
 	return v.show(p, editor(p, e))
 }
@@ -235,8 +247,16 @@ func (v *visit) draftOf() (admin.Draft, error) {
 	if filter := strings.TrimSpace(f.Get("filter")); filter != "" {
 		list = append(list, member{"filter", filter})
 	}
-	if s != nil && len(s.Mask) > 0 { // only the whole document has its rules
-		list = append(list, member{"mask", s.Mask})
+	var formerMask admin.Document
+	if s != nil {
+		formerMask = s.Mask
+	}
+	mask, err := maskFrom(f["mask.pointer"], f["mask.with"], f["mask.key"], formerMask)
+	if err != nil {
+		return nil, err
+	}
+	if len(mask) > 0 {
+		list = append(list, member{"mask", mask})
 	}
 	list = append(list, member{"format", f.Get("format")})
 	if start := strings.TrimSpace(f.Get("start")); start != "" {
@@ -273,7 +293,7 @@ func (v *visit) plan() error {
 	fragment := v.r.Header.Get("HX-Request") != ""
 	d, plan, err := v.planned()
 	if wrong, is := errors.AsType[*admin.Error](err); is && fragment {
-		write(v.w, v.r, http.StatusOK, draftWrong(wrong)) // the form stays as it is
+		write(v.w, v.r, http.StatusOK, draftWrong(wrong, v.r.PostFormValue("kind"))) // the form stays as it is
 		return nil
 	}
 	if err != nil {
@@ -304,7 +324,9 @@ func (v *visit) planned() (*draft, *admin.Plan, error) {
 	case former != "" && plan.Action == "create":
 		return nil, nil, admin.CodeNotFound.Errorf("stream %s is there no more", former)
 	}
-	d := &draft{name: rand.Text(), document: document, former: former, version: v.r.PostFormValue("if"), at: time.Now()}
+	d := &draft{
+		name: rand.Text(), id: plan.ID, organization: v.r.PostFormValue("organization_id"), document: document, former: former, version: v.r.PostFormValue("if"), at: time.Now(),
+	}
 	v.session.mu.Lock()
 	v.session.draft = d
 	v.session.mu.Unlock()
@@ -355,14 +377,10 @@ func (v *visit) testDraft() error {
 	if err != nil {
 		return err
 	}
-	t, err := v.tried(func(c admin.Change, step func(sinks.Step)) (string, error) {
-		return v.service.TestDraft(v.r.Context(), d.document, c, step)
-	})
-	if err != nil {
-		return err
-	}
 	p := v.page("Test", "Streams")
-	return v.show(p, draftTestPage(p, t))
+	return v.tried(func(ctx context.Context, c admin.Change, step func(sinks.Step)) (string, error) {
+		return v.service.TestDraft(ctx, d.document, c, step)
+	}, func(t *trial) error { return v.show(p, draftTestPage(p, t)) })
 }
 
 // value is a setting in a plan.
@@ -371,4 +389,39 @@ func value(d admin.Document) string {
 		return ""
 	}
 	return cell(setting(json.RawMessage(d)))
+}
+
+// wholeField is the id of the field of a whole document.
+const wholeField = "document"
+
+// fieldOf is the id of the form's field that a JSON pointer into the document is about; empty
+// where there is none.
+func fieldOf(pointer, kind string) string {
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	k, known := kindNamed(kind)
+	if !known {
+		return wholeField
+	}
+	switch name := parts[0]; name {
+	case "id", "format", "start", "actions", "filter":
+		return "f-" + name
+	case "organization_id":
+		return "f-organization"
+	case "mask":
+		if len(parts) < 2 {
+			return "m-pointer-0"
+		}
+		if len(parts) < 3 {
+			return "m-pointer-" + parts[1]
+		}
+		return "m-" + parts[2] + "-" + parts[1]
+	case kind:
+		for _, f := range k.fields {
+			if len(parts) > 1 && f.name == parts[1] {
+				return "s-" + f.name
+			}
+		}
+		return "more"
+	}
+	return ""
 }

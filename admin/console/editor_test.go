@@ -94,7 +94,7 @@ func TestWhatIsWrongWithADraftStandsBesideTheForm(t *testing.T) {
 	form.Set("csrf", b.csrf())
 	req := b.request(http.MethodPost, "/streams/plan", strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded", "HX-Request", "true")
 	got := b.do(req)
-	got.says(t, http.StatusOK, "line 1, column 1 (/id): required")
+	got.says(t, http.StatusOK, `href="#f-id"`, `data-field="f-id"`, "/id</a>: required")
 	got.saysNothing(t, "<html", secretValue)
 	form.Set("more", "{")
 	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "More settings")
@@ -107,4 +107,49 @@ func TestDraftIsTestedBeforeItIsApplied(t *testing.T) {
 	b.post("/streams/test-draft", url.Values{"draft": {name}}).says(t, http.StatusOK, "The destination has taken the event", "Nothing was changed")
 	r.did(t, "new-splunk: tested as a draft by the-admin")
 	b.follow(b.post("/streams/apply", url.Values{"draft": {name}})).says(t, http.StatusOK, "created")
+}
+
+func TestMaskIsEditedRuleByRule(t *testing.T) {
+	r := newRig(t, admintest.World())
+	b := r.as(t, adminToken)
+	form := newStreamForm()
+	form.Set("filter", `event.actor.type == "user"`)
+	form["mask.pointer"] = []string{"/actor/name", "", "/metadata/email"}
+	form["mask.with"] = []string{"drop", "mask", "hmac"}
+	form["mask.key"] = []string{"", "", secretValue}
+	plan := b.post("/streams/plan", form)
+	plan.says(t, http.StatusOK, "Plan: create new-splunk", "/mask", "/filter")
+	plan.saysNothing(t, secretValue)
+	b.follow(b.post("/streams/apply", url.Values{"draft": {draftOf(t, plan)}})).saysNothing(t, secretValue)
+
+	page := b.get("/streams/new-splunk/edit")
+	page.says(t, http.StatusOK, `value="/actor/name"`, `value="/metadata/email"`, `event.actor.type == &#34;user&#34;`, "there is one; empty keeps it")
+	page.saysNothing(t, secretValue)
+	if n := strings.Count(page.text, `name="mask.pointer"`); n != 4 {
+		t.Errorf("%d lines for rules, want the two and two more", n)
+	}
+	// A key that is not given again stays, and a rule whose place is emptied goes.
+	form = newStreamForm()
+	form.Set("former", "new-splunk")
+	form.Set("filter", `event.actor.type == "user"`)
+	form.Del("secret.token")
+	form["mask.pointer"] = []string{" ", "/metadata/email", "", ""}
+	form["mask.with"] = []string{"drop", "hmac", "mask", "mask"}
+	form["mask.key"] = []string{"", "", "", ""}
+	plan = b.post("/streams/plan", form)
+	plan.says(t, http.StatusOK, "Plan: update new-splunk", "/mask")
+	b.follow(b.post("/streams/apply", url.Values{"draft": {draftOf(t, plan)}})).says(t, http.StatusOK, "changed")
+	page = b.get("/streams/new-splunk/edit")
+	page.says(t, http.StatusOK, `value="/metadata/email"`, "there is one; empty keeps it")
+	page.saysNothing(t, `value="/actor/name"`)
+}
+
+// What was sealed for one destination does not follow the stream to another.
+func TestAnotherURLNeedsTheSecretAgain(t *testing.T) {
+	b := newRig(t, admintest.World()).as(t, adminToken)
+	form := newStreamForm()
+	form.Set("former", "acme-splunk")
+	form.Set("id", "acme-splunk")
+	form.Del("secret.token")
+	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "sealed for another destination")
 }

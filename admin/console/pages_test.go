@@ -13,11 +13,16 @@ func pages() []string {
 	return []string{
 		"/", "/login", "/streams", "/streams?q=nothing-like-it", "/streams/acme-splunk", "/streams/everyone-archive", "/nowhere",
 		"/streams/acme-splunk/pause", "/streams/acme-webhook/resume", "/streams/acme-splunk/skip", "/streams/acme-splunk/skip?to=now",
-		"/streams/acme-splunk/test", "/streams/acme-splunk/replay", "/streams/acme-splunk/replay?count=yes", "/streams/acme-splunk/delete",
+		"/streams/acme-splunk/test", "/streams/acme-splunk/try", "/streams/acme-splunk/replay", "/streams/acme-splunk/replay?count=yes", "/streams/acme-splunk/delete",
 		"/streams/new", "/streams/new?kind=splunk", "/streams/new?kind=document", "/streams/acme-splunk/edit", "/streams/acme-splunk/edit?whole=yes", "/streams/globex-files/edit",
 		"/dead-letters", "/dead-letters?state=any", "/dead-letters/0:43", "/dead-letters/1:41", "/jobs", "/jobs/job_00002", "/jobs/job_00003",
 		"/tail", "/explain", "/explain?id=audit_event_01JZZZZZZZZZZZZZZZZZZ00004", "/schemas", "/schemas/user.invite", "/topics",
 	}
+}
+
+func TestTopicsNameWhoHoldsThemBack(t *testing.T) {
+	b := newRig(t, admintest.World()).as(t, viewerToken)
+	b.get("/topics").says(t, http.StatusOK, "1,200 offsets are held back from all streams", "billing-importer-3", "of producer 4711", "kafka-transactions.sh")
 }
 
 func TestOverviewSaysWhatIsWrongFirst(t *testing.T) {

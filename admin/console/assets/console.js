@@ -202,6 +202,11 @@
 			field.blur();
 			return;
 		}
+		const back = e.key === "Escape" && !byID("help")?.open && document.querySelector("main [data-cancel]");
+		if (back) {
+			back.click();
+			return;
+		}
 		if (field || e.ctrlKey || e.metaKey || e.altKey || byID("help")?.open) return;
 		if (Date.now() - went < 1500) {
 			went = 0;
@@ -310,6 +315,41 @@
 		const name = e.target.dataset?.all;
 		if (name) for (const box of e.target.form.querySelectorAll(`input[name="${name}"]`)) box.checked = e.target.checked;
 	});
+
+	// ----- What is wrong with a draft is said at its fields too. The focus goes where there is
+	// something to do: a button that is disabled while a request is under way loses it.
+	document.addEventListener("htmx:beforeRequest", (e) => {
+		if (e.detail.elt.id !== "editor") return;
+		for (const old of document.querySelectorAll(".problem")) old.remove();
+		for (const f of document.querySelectorAll("[aria-invalid]")) {
+			f.removeAttribute("aria-invalid");
+			const named = (f.getAttribute("aria-describedby") ?? "").split(" ").filter((n) => n && !n.startsWith("problem-"));
+			if (named.length) f.setAttribute("aria-describedby", named.join(" "));
+			else f.removeAttribute("aria-describedby");
+		}
+	});
+	document.addEventListener("htmx:afterSwap", (e) => {
+		if (e.detail.target.id !== "plan") return;
+		let first = null;
+		for (const p of document.querySelectorAll("#plan [data-field]")) {
+			const field = byID(p.dataset.field);
+			if (!field) continue;
+			const said = document.createElement("p");
+			said.className = "problem";
+			said.id = "problem-" + field.id;
+			said.textContent = p.dataset.problem;
+			if (byID(said.id)) {
+				byID(said.id).textContent += "; " + p.dataset.problem;
+				continue;
+			}
+			field.after(said);
+			field.setAttribute("aria-invalid", "true");
+			field.setAttribute("aria-describedby", [said.id, field.getAttribute("aria-describedby")].filter(Boolean).join(" "));
+			if (!first || field.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING) first = field;
+		}
+		(first ?? byID("planned") ?? document.querySelector("#editor button"))?.focus();
+	});
+	document.addEventListener("htmx:sendError", (e) => e.detail.elt.querySelector("button")?.focus());
 
 	// ----- A form that is sent says so, and is sent once.
 	document.addEventListener("submit", (e) => {
