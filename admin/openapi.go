@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -10,9 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/internal/openapi"
 )
 
 // parameter is one of a query.
@@ -117,8 +115,8 @@ var inPath = regexp.MustCompile(`\{(\w+)\}`)
 
 // describe is the description of the API (OpenAPI 3.1).
 func describe() map[string]any {
-	all := &schemas{named: object{}}
-	problem := object{"description": "An error (RFC 9457); code says which.", "content": object{"application/problem+json": object{"schema": all.of(reflect.TypeFor[ProblemDocument]())}}}
+	all := newSchemas()
+	problem := object{"description": "An error (RFC 9457); code says which.", "content": object{"application/problem+json": object{"schema": all.Of(reflect.TypeFor[ProblemDocument]())}}}
 	about := description()
 	paths := object{}
 	for _, r := range (&server{}).routes() {
@@ -140,14 +138,14 @@ func describe() map[string]any {
 		"security": []object{{"token": []string{}}},
 		"paths":    paths,
 		"components": object{
-			"schemas":         all.named,
+			"schemas":         all.Named,
 			"responses":       object{"Problem": problem},
 			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "A token of admin.tokens, in the header Authorization and nowhere else."}},
 		},
 	}
 }
 
-func operation(all *schemas, r route, d described) object {
+func operation(all *openapi.Schemas, r route, d described) object {
 	name := r.method + strings.NewReplacer("/v1/", "/", "{", "", "}", "", "-", "_", ".", "_").Replace(r.path)
 	out := object{"operationId": strings.ToLower(strings.ReplaceAll(name, "/", "_")), "summary": d.about}
 	if r.open {
@@ -177,9 +175,9 @@ func operation(all *schemas, r route, d described) object {
 		document := object{"schema": object{"type": "object", "description": "A stream as a configuration file has it; secrets are {value: …}, or {sealed: true} for the one that the stream has."}}
 		out["requestBody"] = object{"required": true, "content": object{typeYAML: document, typeJSON: document}}
 	case d.body != nil:
-		schema := all.of(d.body)
+		schema := all.Of(d.body)
 		if d.body == reflect.TypeFor[ReplayRequest]() || d.body == reflect.TypeFor[RedriveRequest]() { // the path names the stream, or the letters do
-			named, _ := all.named[d.body.Name()].(object)
+			named, _ := all.Named[d.body.Name()].(object)
 			delete(named, "required")
 		}
 		out["requestBody"] = object{"content": object{typeJSON: object{"schema": schema}}}
@@ -193,9 +191,9 @@ func operation(all *schemas, r route, d described) object {
 		}
 		switch {
 		case t != nil:
-			answer["content"] = object{kind: object{"schema": all.of(t)}}
+			answer["content"] = object{kind: object{"schema": all.Of(t)}}
 		case status == http.StatusOK && strings.HasSuffix(r.path, "/skip"):
-			answer["content"] = object{kind: object{"schema": object{"oneOf": []object{all.of(reflect.TypeFor[Stream]()), all.of(reflect.TypeFor[PassageList]())}}}}
+			answer["content"] = object{kind: object{"schema": object{"oneOf": []object{all.Of(reflect.TypeFor[Stream]()), all.Of(reflect.TypeFor[PassageList]())}}}}
 		case status == http.StatusOK:
 			answer["content"] = object{kind: object{"schema": object{"type": "object"}}}
 		}
@@ -229,28 +227,7 @@ func codesOf(r route, d described) []Code {
 }
 
 // OpenAPI is the description as YAML.
-func OpenAPI() ([]byte, error) {
-	var b bytes.Buffer
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(plainDocument()); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), e.Close()
-}
-
-// plainDocument is the description in the types of JSON alone.
-func plainDocument() any {
-	var out any
-	b, err := json.Marshal(describe())
-	if err == nil {
-		err = json.Unmarshal(b, &out)
-	}
-	if err != nil {
-		return nil // it is made of maps and texts: a test would fail
-	}
-	return out
-}
+func OpenAPI() ([]byte, error) { return openapi.YAML(describe()) }
 
 // openAPI serves the description of the API. It is the same in every installation, so that
 // nobody has to log in for it.

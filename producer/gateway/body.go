@@ -26,6 +26,7 @@ const (
 // Types of content.
 const (
 	typeJSON = "application/json"
+	typeYAML = "application/yaml"
 )
 
 // Encodings of bodies.

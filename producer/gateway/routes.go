@@ -1,8 +1,10 @@
 package gateway
 
-// routes are all operations.
+// routes are all operations. A test holds them against their description.
 func (s *server) routes() []route {
 	routes := []route{
+		{method: "GET", path: "/openapi.json", open: true, handle: s.openAPI(typeJSON)},
+		{method: "GET", path: "/openapi.yaml", open: true, handle: s.openAPI(typeYAML)},
 		{method: "POST", path: "/audit_logs/events", handle: (*request).createEvent},
 		{method: "POST", path: "/audit_logs/events/batch", handle: (*request).createEvents},
 	}

@@ -118,7 +118,7 @@ func newDesk(t *testing.T, change ...func(*Config)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(asDescribed(t, handler))
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d
