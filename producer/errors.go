@@ -35,6 +35,10 @@ func Uncertain(err error) bool { return errors.Is(err, errUncertain) }
 
 func uncertain(err error) error { return fmt.Errorf("%w; %w", err, errUncertain) }
 
+// MarkUncertain makes err one of which Uncertain is true, for publishers that are not a
+// Client.
+func MarkUncertain(err error) error { return uncertain(err) }
+
 // TooLargeError says that an event does not fit into the topic. Nothing was sent.
 type TooLargeError struct {
 	Size  int // bytes of the record with its overhead, uncompressed; 0 where only the broker knows
