@@ -127,7 +127,7 @@ func (c *Client) PublishAsync(ctx context.Context, event *schema.Event, done fun
 	if err == nil {
 		err = c.reserve(ctx, e)
 	}
-	if err == nil && !c.enqueue(e) {
+	if err == nil && !c.enqueue(e) { //nolint:contextcheck // it is sent also when the caller has given up
 		c.memory.Release(e.size)
 		err = producer.ErrClosed
 	}
@@ -180,7 +180,7 @@ func (c *Client) reserve(ctx context.Context, e *entry) error {
 	}
 	wait, cancel := context.WithDeadline(ctx, e.deadline)
 	defer cancel()
-	defer context.AfterFunc(c.stop, cancel)()
+	defer context.AfterFunc(c.stop, cancel)() //nolint:contextcheck // Close ends the wait as well
 	switch err := c.memory.Acquire(wait, e.size); {
 	case err == nil:
 		return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -106,9 +107,7 @@ func (c *Client) attempt(ctx context.Context, e *entry) (asked time.Duration, er
 	if err != nil {
 		return 0, err
 	}
-	for name, values := range e.trace {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, http.Header(e.trace))
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", e.id)
