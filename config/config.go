@@ -198,7 +198,7 @@ func Defaults() *Config {
 			MetadataName: regexp.MustCompile(metadataName),
 		},
 		Gateway: Gateway{
-			Listen: defaultGateway, Requests: 256, Memory: 128 * units.MiB, Timeout: seconds(10), DrainTimeout: seconds(15),
+			Listen: defaultGateway, Connections: 4096, Requests: 256, Memory: 128 * units.MiB, Timeout: seconds(10), DrainTimeout: seconds(15),
 			WorkOS: GatewayWorkOS{
 				Webhook: WorkOSWebhook{Tolerance: seconds(180)},
 				Poll:    WorkOSPoll{URL: "https://api.workos.com", Backfill: units.Duration(maxBackfill), Interval: seconds(10)},

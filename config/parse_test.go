@@ -90,7 +90,12 @@ events: {organization_pattern: '^[a-z]+$', check: schema, unknown: reject, schem
 gateway:
   listen: 0.0.0.0:9002
   url: https://audit.acme.example
-  keys: [{name: billing, key: {env: BILLING}, organizations: [acme], actions: [user.*], allow: [exports]}]
+  keys:
+    - {name: billing, key: {env: BILLING}, organizations: [acme], actions: [user.*], allow: [exports], expires: 2027-01-31T00:00:00Z, certificates: [a, b], limit: {per_second: 5, burst: 6}}
+    - {name: web, hash: "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", organizations: [acme]}
+  limits: {key: {per_second: 1, burst: 2}, organization: {per_second: 3, burst: 4}}
+  tls: {cert_file: cert.pem, key_file: key.pem, client_ca_file: ca.pem, client_optional: true}
+  connections: 6
   insecure: true
   requests: 5
   memory: 32MiB
@@ -164,9 +169,17 @@ streams:
 			MetadataMembers: 7, MetadataName: regexp.MustCompile(`^m`), MetadataText: 8, MetadataNested: true,
 		},
 		Gateway: config.Gateway{
-			Listen: "0.0.0.0:9002", URL: "https://audit.acme.example", Insecure: true, Requests: 5, Memory: 32 * units.MiB,
+			Listen: "0.0.0.0:9002", URL: "https://audit.acme.example", Insecure: true, Connections: 6, Requests: 5, Memory: 32 * units.MiB,
 			Timeout: units.Duration(3 * time.Second), DrainTimeout: units.Duration(4 * time.Second),
-			Keys: []config.GatewayKey{{Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}, Allow: []string{"exports"}}},
+			Keys: []config.GatewayKey{
+				{
+					Name: "billing", Key: secret.Ref{Env: "BILLING"}, Organizations: []string{"acme"}, Actions: []string{"user.*"}, Allow: []string{"exports"},
+					Expires: time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC), Certificates: []string{"a", "b"}, Limit: &config.Rate{PerSecond: 5, Burst: 6},
+				},
+				{Name: "web", Hash: "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", Organizations: []string{"acme"}},
+			},
+			Limits: config.GatewayLimits{Key: config.Rate{PerSecond: 1, Burst: 2}, Organization: config.Rate{PerSecond: 3, Burst: 4}},
+			TLS:    &config.ServerTLS{CertFile: "cert.pem", KeyFile: "key.pem", ClientCAFile: "ca.pem", ClientOptional: true},
 			WorkOS: config.GatewayWorkOS{
 				Organization: "us", Organizations: []string{"acme", "us"},
 				Webhook: config.WorkOSWebhook{Secrets: []secret.Ref{{Env: "OLD"}, {Env: "NEW"}}, Tolerance: units.Duration(time.Minute)},

@@ -53,6 +53,7 @@ func TestReferenceIsReadableInFull(t *testing.T) {
 	want := []string{
 		"kafka.embedded",                            // beside brokers
 		"topics.replication",                        // beside embedded
+		"gateway.keys[0].hash",                      // beside key
 		"streams[0].splunk.ca_file",                 // beside pin_sha256
 		"streams[1].format", "streams[1].s3.prefix", // beside security_lake
 		"streams[2].datadog.url",     // beside site

@@ -30,6 +30,7 @@ func newRoot() *cobra.Command {
 		newDev(),
 		newDoctor(),
 		newExplain(),
+		newGateway(),
 		newJob(),
 		newPublish(),
 		newServe(),

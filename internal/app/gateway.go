@@ -34,8 +34,7 @@ const (
 	gatewayHeaders = 5 * time.Second // for the headers of a request
 	gatewayIdle    = 2 * time.Minute
 	gatewayHead    = 16 << 10 // bytes of headers
-
-	gatewayConnections = 4096 // open at once
+	gatewayStreams = 128      // requests at once of one connection, over HTTP/2
 )
 
 // Run takes events until ctx ends. It listens at once, and is ready when Kafka takes events.
@@ -62,7 +61,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	state := &gatewayState{}
 	v.part(state.ready)
 	opts = v.counted(opts)
-	keys, err := g.keys(ctx)
+	keys, err := g.keys(ctx, v.registry, log)
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	defer beside.close()
 	handler, err := gateway.NewServer(gateway.Config{
 		Extra:     from.routes(),
-		Publisher: client, Keys: keys, Validator: g.validator(), Registry: schemas.registry,
+		Publisher: client, Keys: keys, Rates: g.rates(), Validator: g.validator(), Registry: schemas.registry,
 		Schemas: beside.schemas, Exports: beside.exports, Retentions: beside.retentions, URL: g.Config.Gateway.URL,
 		Begun: state.begun, Ready: state.ready,
 		Requests: g.Config.Gateway.Requests, Memory: int64(g.Config.Gateway.Memory),
@@ -102,11 +101,15 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	if err != nil {
 		return err
 	}
+	figures, err := connectionFigures(v.registry)
+	if err != nil {
+		return err
+	}
 	server, err := httpserver.Open(ctx, httpserver.Config{
-		Address: g.Config.Gateway.Listen, Handler: handler, Log: log,
+		Address: g.Config.Gateway.Listen, TLS: serverTLS(g.Config.Gateway.TLS), Handler: handler, Log: log, Figures: figures,
 		Bounds: httpserver.Bounds{
-			Connections: gatewayConnections, Headers: gatewayHeaders, Head: gatewayHead, Idle: gatewayIdle,
-			Shutdown: g.Config.Gateway.DrainTimeout.Std(),
+			Connections: g.Config.Gateway.Connections, Headers: gatewayHeaders, Head: gatewayHead, Idle: gatewayIdle,
+			Shutdown: g.Config.Gateway.DrainTimeout.Std(), Streams: gatewayStreams,
 		},
 	})
 	if err != nil {
@@ -119,6 +122,10 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		if err := server.Serve(working); err != nil {
 			return fmt.Errorf("gateway: %w", err)
 		}
+		return nil
+	})
+	work.Go(func() error {
+		keys.Watch(working)
 		return nil
 	})
 	work.Go(func() error { return g.follow(working, opts, schemas, state, from, log) })

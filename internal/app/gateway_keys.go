@@ -2,58 +2,61 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
-	"github.com/auditstream/auditstream/admin"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/producer/gateway"
+	"github.com/auditstream/auditstream/producer/gateway/access"
 )
 
-// listedKeys are the keys of the configuration. In memory are their hashes alone.
-type listedKeys []listedKey
-
-type listedKey struct {
-	hash   [sha256.Size]byte
-	caller gateway.Caller
-}
-
-// keys reads the keys of the configuration.
-func (g Gateway) keys(ctx context.Context) (listedKeys, error) {
-	var keys listedKeys
-	var errs []error
+// keys are the API keys of the configuration.
+func (g Gateway) keys(ctx context.Context, figures prometheus.Registerer, log *zap.Logger) (*access.Keys, error) {
+	var keys []access.Key
 	for i, k := range g.Config.Gateway.Keys {
-		value, err := k.Key.Resolve(ctx)
-		if err == nil {
-			err = admin.CheckToken(value)
+		key := access.Key{
+			Caller: gateway.Caller{Name: k.Name, Organizations: k.Organizations, Actions: k.Actions, Allow: k.Allow},
+			Place:  fmt.Sprintf("gateway.keys[%d]", i), Expires: k.Expires, Certificates: k.Certificates, Read: k.Key.Resolve,
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("gateway.keys[%d]: key %q: %w", i, k.Name, err))
-			continue
+		if k.Hash != "" {
+			key.Read = func(context.Context) (string, error) { return k.Hash, nil }
 		}
-		keys = append(keys, listedKey{sha256.Sum256([]byte(value)), gateway.Caller{Name: k.Name, Organizations: k.Organizations, Actions: k.Actions, Allow: k.Allow}})
+		keys = append(keys, key)
 	}
-	return keys, errors.Join(errs...)
+	return access.New(ctx, access.Config{Keys: keys, Metrics: figures, Log: log})
 }
 
-// Authenticate is whose key the request has. All hashes are compared, each as a whole.
-func (k listedKeys) Authenticate(r *http.Request) (gateway.Caller, error) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return gateway.Caller{}, gateway.Unauthorized("Send the API key in the header Authorization: Bearer KEY.")
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(key)))
-	found := -1
-	for i := range k {
-		if subtle.ConstantTimeCompare(k[i].hash[:], hash[:]) == 1 {
-			found = i
+// rates are the bounds of keys and organizations; nil: there are none.
+func (g Gateway) rates() gateway.Rates {
+	limits := g.Config.Gateway.Limits
+	c := access.RatesConfig{Key: rate(limits.Key), Organization: rate(limits.Organization), Keys: map[string]access.Rate{}}
+	for _, k := range g.Config.Gateway.Keys {
+		if k.Limit != nil {
+			c.Keys[k.Name] = rate(*k.Limit)
 		}
 	}
-	if found < 0 {
-		return gateway.Caller{}, gateway.Unauthorized("The API key is not valid.")
+	if r := access.NewRates(c); r != nil {
+		return r
 	}
-	return k[found].caller, nil
+	return nil
+}
+
+func rate(r config.Rate) access.Rate { return access.Rate{PerSecond: r.PerSecond, Burst: r.Burst} }
+
+// connectionFigures are about the connections of the gateway.
+func connectionFigures(figures prometheus.Registerer) (httpserver.Figures, error) {
+	f := httpserver.Figures{
+		Open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "auditstream", Subsystem: "gateway", Name: "connections", Help: "Connections that are open; gateway.connections bounds them.",
+		}),
+		Evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "auditstream", Subsystem: "gateway", Name: "connections_evicted_total",
+			Help: "Connections that were closed because gateway.connections were open.",
+		}),
+	}
+	return f, errors.Join(figures.Register(f.Open), figures.Register(f.Evicted))
 }

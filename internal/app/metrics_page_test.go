@@ -18,6 +18,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer/gateway"
+	"github.com/auditstream/auditstream/producer/gateway/access"
 	"github.com/auditstream/auditstream/producer/workos"
 )
 
@@ -111,6 +112,14 @@ func allMetrics(t *testing.T) []metric {
 		t.Fatal(err)
 	}
 	if _, err := workos.NewPoller(workos.PollConfig{Metrics: reg}); err != nil {
+		t.Fatal(err)
+	}
+	keyed := config.Defaults()
+	keyed.Gateway.Keys = []config.GatewayKey{{Name: "one", Hash: access.HashOf(access.NewKey())}}
+	if _, err := (Gateway{Config: keyed}).keys(t.Context(), reg, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connectionFigures(reg); err != nil {
 		t.Fatal(err)
 	}
 	var out []metric

@@ -16,11 +16,11 @@ import (
 type connections struct {
 	net.Listener
 	most int // 0: no bound
+	note Figures
 
 	mu      sync.Mutex
 	open    int        // guarded by mu
 	waiting *list.List // of *connection on which nothing is under way, the longest first; guarded by mu
-	evicted uint64     // guarded by mu
 }
 
 // connection is one that is open.
@@ -33,8 +33,8 @@ type connection struct {
 	closed   bool          // guarded by all.mu
 }
 
-func bounded(l net.Listener, most int) *connections {
-	return &connections{Listener: l, most: most, waiting: list.New()}
+func bounded(l net.Listener, most int, note Figures) *connections {
+	return &connections{Listener: l, most: most, note: note, waiting: list.New()}
 }
 
 // Accept waits for a connection that may stay.
@@ -56,7 +56,9 @@ func (c *connections) take(conn net.Conn) net.Conn {
 	c.mu.Lock()
 	var victim *connection
 	if c.most > 0 && c.open >= c.most {
-		c.evicted++
+		if c.note.Evicted != nil {
+			c.note.Evicted.Inc()
+		}
 		front := c.waiting.Front()
 		if front == nil {
 			c.mu.Unlock()
@@ -67,7 +69,7 @@ func (c *connections) take(conn net.Conn) net.Conn {
 	}
 	taken := &connection{Conn: conn, all: c}
 	taken.place = c.waiting.PushBack(taken)
-	c.open++
+	c.opened(1)
 	c.mu.Unlock()
 	if victim != nil {
 		_ = victim.Conn.Close()
@@ -75,11 +77,19 @@ func (c *connections) take(conn net.Conn) net.Conn {
 	return taken
 }
 
-// counts says how many are open, and how many were closed for want of room.
-func (c *connections) counts() (open int, evicted uint64) {
+// opened counts one in, or out. mu is held.
+func (c *connections) opened(change int) {
+	c.open += change
+	if c.note.Open != nil {
+		c.note.Open.Set(float64(c.open))
+	}
+}
+
+// count says how many are open.
+func (c *connections) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open, c.evicted
+	return c.open
 }
 
 // leave counts the connection out, once. all.mu is held.
@@ -88,7 +98,7 @@ func (c *connection) leave() {
 		return
 	}
 	c.closed = true
-	c.all.open--
+	c.all.opened(-1)
 	if c.place != nil {
 		c.all.waiting.Remove(c.place)
 		c.place = nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,11 +21,18 @@ type Config struct {
 	TLS     *TLS   // nil: plain HTTP
 	Handler http.Handler
 	Bounds  Bounds
+	Figures Figures
 	Log     *zap.Logger
 
 	// Endless says that requests may last as long as their callers like: their contexts end
 	// when the server is told to, and not only when it gives up waiting for them.
 	Endless bool
+}
+
+// Figures are about connections; one that is nil is not kept.
+type Figures struct {
+	Open    prometheus.Gauge   // that are open
+	Evicted prometheus.Counter // that were closed for want of room
 }
 
 // Bounds of what callers may draw out. What a time bounds that is not here, as the body of a
@@ -88,7 +96,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, &SettingError{"listen", err}
 	}
-	s.connections = bounded(l, b.Connections)
+	s.connections = bounded(l, b.Connections, c.Figures)
 	s.listener = s.connections
 	return s, nil
 }
@@ -110,9 +118,6 @@ func (e *SettingError) Unwrap() error { return e.err }
 
 // URL is where the server is.
 func (s *Server) URL() string { return s.scheme + "://" + s.listener.Addr().String() }
-
-// Connections says how many are open, and how many were closed for want of room.
-func (s *Server) Connections() (open int, evicted uint64) { return s.connections.counts() }
 
 // Close ends the server at once. It is for one that is not served after all.
 func (s *Server) Close() error { return s.listener.Close() }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 )
 
@@ -124,7 +126,7 @@ func TestHeadersHaveABound(t *testing.T) {
 func within(t *testing.T, s *Server, n int) int {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
-		open, _ := s.Connections()
+		open := s.connections.count()
 		if open <= n || time.Now().After(deadline) {
 			return open
 		}
@@ -134,7 +136,8 @@ func within(t *testing.T, s *Server, n int) int {
 
 func TestAtTheBoundTheLongestWaitingConnectionMakesRoom(t *testing.T) {
 	begun, finish := make(chan struct{}, 1), make(chan struct{})
-	s := serve(t, Config{Bounds: Bounds{Connections: 3, Shutdown: time.Minute}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	figures := Figures{Open: prometheus.NewGauge(prometheus.GaugeOpts{}), Evicted: prometheus.NewCounter(prometheus.CounterOpts{})}
+	s := serve(t, Config{Figures: figures, Bounds: Bounds{Connections: 3, Shutdown: time.Minute}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			begun <- struct{}{}
 			<-finish
@@ -159,16 +162,26 @@ func TestAtTheBoundTheLongestWaitingConnectionMakesRoom(t *testing.T) {
 	if status := answered(t, slow); status != http.StatusOK {
 		t.Errorf("a request under way was ended for another: %d", status)
 	}
-	open, evicted := s.Connections()
+	open, evicted := valueOf(t, figures.Open), valueOf(t, figures.Evicted)
 	if open > 3 || evicted < 20 {
-		t.Errorf("%d are open, %d made room", open, evicted)
+		t.Errorf("%v are open, %v made room", open, evicted)
 	}
+}
+
+// valueOf is what a figure says.
+func valueOf(t *testing.T, figure prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := figure.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 }
 
 func waitOpen(t *testing.T, s *Server, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(time.Millisecond) {
-		if open, _ := s.Connections(); open == n {
+		if s.connections.count() == n {
 			return
 		}
 	}
