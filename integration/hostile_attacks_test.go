@@ -24,37 +24,37 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// attackers is how many connections attack at once, beside those that are only slow.
-const attackers = 24
-
-// Shares of the ways to attack: of each attacker's rounds, so many in all.
+// The armies: some send as much as they can, some take their time.
 const (
-	rounds        = 200
-	rawRounds     = 40 // a connection with what is no HTTP
-	slowRounds    = 2  // connections that are slow
-	largeRounds   = 1  // bodies of 100 MB
-	unreadRounds  = 1  // answers that nobody reads
+	attackers     = 24
+	besiegers     = 4
+	rawEvery      = 5  // of so many connections one has what is no HTTP
 	pipelined     = 60 // requests of a connection
-	slowAtOnce    = 16 // connections of one round
+	slowAtOnce    = 16 // connections of one besieger
 	oneConnection = time.Minute
 )
 
-// fight attacks until there were enough requests. The dear ways come up in every army, and the
-// cheap ones make the number.
+// fight sends as much as it can until there were enough requests.
 func (w *war) fight(t *testing.T, r *rand.Rand) {
-	h := newHostility(t, r, w.key)
-	for w.sent.Load() < w.total {
-		switch n := r.IntN(rounds); {
-		case n < slowRounds:
-			w.slow(t, h)
-		case n < slowRounds+largeRounds:
-			w.large(t, h)
-		case n < slowRounds+largeRounds+unreadRounds:
-			w.unread(t, h)
-		case n < slowRounds+largeRounds+unreadRounds+rawRounds:
+	for h := newHostility(t, r, w.key); w.sent.Load() < w.total; {
+		if r.IntN(rawEvery) == 0 {
 			w.raw(t, h)
-		default:
+		} else {
 			w.pipeline(t, h)
+		}
+	}
+}
+
+// besiege holds connections, bodies and answers up for as long as the others fight, and once
+// in any case.
+func (w *war) besiege(t *testing.T, r *rand.Rand) {
+	h := newHostility(t, r, w.key)
+	for {
+		w.slow(t, h)
+		w.large(t, h)
+		w.unread(t, h)
+		if w.sent.Load() >= w.total {
+			return
 		}
 	}
 }

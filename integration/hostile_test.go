@@ -80,6 +80,10 @@ func TestHostileInput(t *testing.T) {
 		random := rand.New(rand.NewPCG(r.Uint64(), uint64(i)))
 		armies.Go(func() { w.fight(t, random) })
 	}
+	for i := range besiegers {
+		random := rand.New(rand.NewPCG(r.Uint64(), uint64(i)))
+		armies.Go(func() { w.besiege(t, random) })
+	}
 	armies.Wait()
 	took := time.Since(began)
 	g.Running(t)
