@@ -42,7 +42,7 @@ const (
 )
 
 // keyHash is what a hash of a key looks like.
-var keyHash = regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`) //nolint:gochecknoglobals // a constant
+var keyHash = regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`)
 
 func (l *GatewayLimits) validate(bad violation) {
 	l.Key.validate("gateway.limits.key", bad)

@@ -36,6 +36,7 @@ const (
 
 // fight sends as much as it can until there were enough requests.
 func (w *war) fight(t *testing.T, r *rand.Rand) {
+	t.Helper()
 	for h := newHostility(t, r, w.key); w.sent.Load() < w.total; {
 		if r.IntN(rawEvery) == 0 {
 			w.raw(t, h)
@@ -48,11 +49,12 @@ func (w *war) fight(t *testing.T, r *rand.Rand) {
 // besiege holds connections, bodies and answers up for as long as the others fight, and once
 // in any case.
 func (w *war) besiege(t *testing.T, r *rand.Rand) {
+	t.Helper()
 	h := newHostility(t, r, w.key)
 	for {
 		w.slow(t, h)
 		w.large(t, h)
-		w.unread(t, h)
+		w.unread(t)
 		if w.sent.Load() >= w.total {
 			return
 		}
@@ -60,6 +62,7 @@ func (w *war) besiege(t *testing.T, r *rand.Rand) {
 }
 
 func (w *war) dial(t *testing.T) net.Conn {
+	t.Helper()
 	conn, err := (&net.Dialer{Timeout: oneConnection}).DialContext(t.Context(), "tcp", w.address)
 	if err != nil {
 		t.Errorf("the gateway takes no connection any more: %v", err)
@@ -71,6 +74,7 @@ func (w *war) dial(t *testing.T) net.Conn {
 
 // pipeline sends requests over one connection without waiting for answers.
 func (w *war) pipeline(t *testing.T, h *hostility) {
+	t.Helper()
 	conn := w.dial(t)
 	if conn == nil {
 		return
@@ -117,6 +121,7 @@ func answerOf(from *bufio.Reader) (status int, id string) {
 
 // raw sends what a client never sends.
 func (w *war) raw(t *testing.T, h *hostility) {
+	t.Helper()
 	conn := w.dial(t)
 	if conn == nil {
 		return
@@ -145,6 +150,7 @@ func (w *war) raw(t *testing.T, h *hostility) {
 // slow opens connections that do not come to the point, in headers and in bodies, and leaves
 // before the gateway has to.
 func (w *war) slow(t *testing.T, h *hostility) {
+	t.Helper()
 	var all sync.WaitGroup
 	for i := range slowAtOnce {
 		body := i%4 == 0
@@ -178,6 +184,7 @@ func (w *war) slow(t *testing.T, h *hostility) {
 
 // large sends a body of 100 MB, which it says beforehand or does not.
 func (w *war) large(t *testing.T, h *hostility) {
+	t.Helper()
 	const size, piece = 100 << 20, 64 << 10
 	for _, chunked := range []bool{false, true} {
 		conn := w.dial(t)
@@ -208,7 +215,8 @@ func (w *war) large(t *testing.T, h *hostility) {
 }
 
 // unread asks much and reads nothing of the answers.
-func (w *war) unread(t *testing.T, h *hostility) {
+func (w *war) unread(t *testing.T) {
+	t.Helper()
 	conn := w.dial(t)
 	if conn == nil {
 		return
@@ -239,12 +247,14 @@ type hostility struct {
 type bomb struct{ packed, good []byte }
 
 func newHostility(t *testing.T, r *rand.Rand, key string) *hostility {
+	t.Helper()
 	h := &hostility{r: r, key: key}
 	h.seed = [][]byte{
 		eventBody(hostileOrganization, "document.shared", 1),
 		[]byte(`{"organization_id":"` + hostileOrganization + `","event":{"action":"document.read","occurred_at":"2026-11-22T10:00:00Z","actor":{"type":"user","id":"u"},"targets":[]}}`),
 		[]byte(`{"metadata":{"a":"\ud800","b":"\u0000","c":1e400,"d":-0,"e":9007199254740993}}`),
-		[]byte(`[{},{},null,true,"a",1]`), []byte("{}\n{}\n\n\n{"), []byte("\xef\xbb\xbf{}"), {},
+		[]byte(`[{},{},null,true,"a",1]`), []byte("{}\n{}\n\n\n{"), []byte("\xef\xbb\xbf{}"),
+		{},
 	}
 	// What fuzzing has found of interest.
 	corpus, err := filepath.Glob("../*/testdata/fuzz/*/*")

@@ -277,6 +277,7 @@ func (c *goodCaller) count() int {
 const goodPatience = 3 * time.Minute
 
 func (c *goodCaller) run(ctx context.Context, t *testing.T) {
+	t.Helper()
 	client := &http.Client{Timeout: 30 * time.Second}
 	for n := 0; ctx.Err() == nil; n++ {
 		key := fmt.Sprint("good-", n)
