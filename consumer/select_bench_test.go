@@ -119,4 +119,3 @@ func BenchmarkSelect(b *testing.B) {
 		})
 	}
 }
-
