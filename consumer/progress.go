@@ -122,7 +122,7 @@ func (t table) add(r *kgo.Record) error {
 		return nil
 	}
 	var p progress
-	if err := decodeVersioned(r.Value, progressVersion, &p); err != nil {
+	if err := decodeTolerantly(r.Value, progressVersion, &p); err != nil {
 		return fmt.Errorf("progress %s: %w", key, err)
 	}
 	if p.key() != key {

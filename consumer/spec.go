@@ -245,6 +245,22 @@ var errNewer = errors.New("written by a newer version of auditstream: upgrade be
 // decodeVersioned decodes a persisted JSON record strictly. The version is looked at
 // first, so that a newer record is refused for what it is.
 func decodeVersioned(data []byte, version int, into any) error {
+	if err := checkVersion(data, version); err != nil {
+		return err
+	}
+	return decodeStrictly(data, into)
+}
+
+// decodeTolerantly does the same, and passes over members that it does not know: a newer
+// binary adds some to a format whose version says that who does not know them may do without.
+func decodeTolerantly(data []byte, version int, into any) error {
+	if err := checkVersion(data, version); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+func checkVersion(data []byte, version int) error {
 	var v struct {
 		V int `json:"v"`
 	}
@@ -257,7 +273,7 @@ func decodeVersioned(data []byte, version int, into any) error {
 	if v.V < 1 {
 		return errors.New("format version missing")
 	}
-	return decodeStrictly(data, into)
+	return nil
 }
 
 func decodeStrictly(data []byte, into any) error {

@@ -38,8 +38,16 @@ func usageError(err error) error { return &exitError{exitUsage, err} }
 
 func main() { os.Exit(run()) }
 
-func run() int {
+// untilTold is a context that ends when the process is told to stop. From then on a signal
+// does what it does to any program: who sends a second one does not want to wait.
+func untilTold() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func run() int {
+	ctx, stop := untilTold()
 	defer stop()
 	err := newRoot().ExecuteContext(ctx)
 	if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -11,7 +12,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"auditstream": main})
+	testscript.Main(m, map[string]func(){"auditstream": main, "stubborn": stubborn})
+}
+
+// stubborn is told to stop as auditstream is, and does not end.
+func stubborn() {
+	ctx, stop := untilTold()
+	defer stop()
+	fmt.Println("begun")
+	<-ctx.Done()
+	fmt.Println("told")
+	select {}
 }
 
 // TestScripts runs the command as its users do: each file of testdata is a story.
