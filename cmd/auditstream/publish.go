@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/config"
-	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/feed"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer"
@@ -29,6 +27,7 @@ type publishFlags struct {
 	timeout      time.Duration
 	state        string
 	follow       bool
+	gateway      gatewayFlags
 }
 
 func newPublish() *cobra.Command {
@@ -42,6 +41,10 @@ A line is an audit event, with names in snake_case or camelCase, or a WorkOS Eve
 webhooks and the Events API carry it. Events without an id get a new one. A bad line is
 told as "line N: /pointer: what is wrong"; the others are published all the same. When
 Kafka takes no events any more, reading stops and the lines that were not accepted are named.
+
+With --gateway the events go through a gateway, in batches, with an API key: what the gateway
+does not take now is sent again, after the time that it asks for, and as each event has its id
+for an idempotency key, that publishes nothing twice.
 
 With --state the command keeps how far it is: up to which line everything was accepted, or
 refused and told. The same command goes on there. Events without an id get one that their
@@ -58,6 +61,7 @@ Exit codes: 0 every event was accepted, with --follow until it was told to stop;
 one, or interrupted; 2 nothing was attempted.`,
 		Example: `  auditstream publish --brokers 127.0.0.1:9092 events.ndjson
   auditstream publish --config auditstream.yaml --state audit.state --follow /var/log/app/audit.log
+  auditstream publish --gateway https://audit.example --key-file key events.ndjson
   jq -c '.events[]' export.json | auditstream publish --config auditstream.yaml --organization org_01JAAAAAAAAAAAAAAAAAAAAAAA -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -74,12 +78,16 @@ one, or interrupted; 2 nothing was attempted.`,
 	flags.StringVar(&f.prefix, "prefix", kafka.DefaultPrefix, "`PREFIX` of the topics' names")
 	flags.StringVar(&f.state, "state", "", "`FILE` that keeps how far the command is, to go on there")
 	flags.BoolVar(&f.follow, "follow", false, "read the file as it grows, until the command is stopped")
+	f.gateway.add(flags)
 	flags.StringVar(&f.organization, "organization", "", "`ID` that events without an organization get")
 	flags.DurationVar(&f.timeout, "timeout", producer.DefaultDeliveryTimeout, "how long to try to publish an event, at least 1s")
 	return cmd
 }
 
 func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
+	if err := f.gateway.check(f); err != nil {
+		return usageError(err)
+	}
 	conf, err := f.producer(cmd.Flags().Changed("prefix"))
 	if err != nil {
 		return usageError(err)
@@ -100,21 +108,11 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 			return result.Violations
 		}
 	}
-	log, err := newLogger(config.Log{Level: "warn", Format: "console"}, cmd.ErrOrStderr())
+	client, err := f.client(cmd, conf, screen)
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}
-	traces, exported, err := app.Traces(cmd.Context(), versionString(), log)
-	if err != nil {
-		return usageError(errors.Join(err, in.Close()))
-	}
-	defer exported()
-	conf.Traces = traces
-	client, err := producer.New(conf)
-	if err != nil {
-		return usageError(errors.Join(err, in.Close()))
-	}
-	waiting := screen.after(patience, "waiting for Kafka at "+strings.Join(conf.Brokers, ", "))
+	waiting := screen.after(patience, "waiting for "+client.where)
 	p := &publishing{name: name, follow: f.follow, state: in.state, screen: screen, config: feed.Config{
 		Client: client, Validator: conf.Validator, Organization: f.organization,
 		Refused: screen.refused,
@@ -128,7 +126,7 @@ func runPublish(cmd *cobra.Command, f publishFlags, name string) error {
 	waiting.Stop()
 	screen.done()
 	// Everything is settled by now: there is nothing to wait for.
-	err = errors.Join(err, client.Close(context.WithoutCancel(cmd.Context())))
+	err = errors.Join(err, client.close(context.WithoutCancel(cmd.Context())))
 	return p.ended(cmd, err)
 }
 
@@ -190,13 +188,16 @@ func (f publishFlags) producer(prefixGiven bool) (producer.Config, error) {
 		if len(p.Brokers) == 0 {
 			p.Brokers = c.Kafka.Brokers
 		}
-		if len(p.Brokers) == 0 && c.Kafka.Embedded != nil {
+		if len(p.Brokers) == 0 && c.Kafka.Embedded != nil && f.gateway.url == "" {
 			return p, fmt.Errorf("the Kafka of %s runs inside another process: give its address with --brokers", f.config)
 		}
 		if !prefixGiven {
 			prefix = c.Topics.Prefix
 		}
 		p.Validator.OrganizationPattern = c.Events.OrganizationPattern
+	}
+	if f.gateway.url != "" {
+		return p, nil
 	}
 	if len(p.Brokers) == 0 {
 		return p, errors.New("where is Kafka? give --brokers HOST:PORT or --config FILE")
