@@ -91,7 +91,7 @@ func (g *gatewayFlags) client(ctx context.Context, timeout time.Duration, check 
 		return nil, usageError(fmt.Errorf("the gateway's API key: %w", err))
 	}
 	said := time.Time{}
-	client, err := feed.NewGateway(feed.GatewayConfig{
+	client, err := feed.NewGateway(feed.GatewayConfig{ //nolint:contextcheck // what is under way is finished when the command is told to stop
 		URL: g.url, Key: ref.Resolve, Gzip: g.gzip, Timeout: timeout, Stopping: ctx,
 		Waiting: func(why string, pause time.Duration) {
 			if time.Since(said) > patience {
