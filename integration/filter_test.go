@@ -239,7 +239,7 @@ streams:
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for changing.Err() == nil {
-			if err := l.publish(t.Context(), client, 1, 20); err != nil {
+			if err := l.publish(context.WithoutCancel(changing), client, 1, 20); err != nil {
 				ended <- err
 				return
 			}

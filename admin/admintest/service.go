@@ -36,7 +36,7 @@ type Service struct {
 	feed      chan struct{}      // is closed, and made anew, when there is another event
 	deeds     []string           // what was done, in words
 	testFails *sinks.Error       // what a test of a destination ends in
-	testHeld  <-chan struct{} // a test waits for it behind its first step; nil: it does not
+	testHeld  <-chan struct{}    // a test waits for it behind its first step; nil: it does not
 }
 
 // New makes one with nothing in it.

@@ -34,8 +34,8 @@ type draft struct {
 	former   string // id of the stream that it changes; empty: it makes one
 
 	organization string // as the form has it; of a document empty
-	version  string // that the stream had
-	at       time.Time
+	version      string // that the stream had
+	at           time.Time
 }
 
 // edit is what the form of a stream's settings shows.

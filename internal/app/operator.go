@@ -31,6 +31,7 @@ type Operator struct {
 	valid    schema.Validator
 	tell     *announcer
 	progress consumer.Following // what surveys have read of the progress
+	streams  specsRead
 	log      *zap.Logger
 }
 
@@ -92,7 +93,7 @@ func (o *Operator) look(ctx context.Context) error {
 
 // Streams are the streams that are not deleted, in the order of their ids.
 func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
+	specs, err := o.readOn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
 
 // List says where all streams stand, the worst first.
 func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
+	specs, err := o.readOn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
 
 // Get says where one stream stands. A *[NoStreamError] says that there is none.
 func (o *Operator) Get(ctx context.Context, id string) (consumer.Status, error) {
-	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
+	specs, err := o.readOn(ctx)
 	if err != nil {
 		return consumer.Status{}, err
 	}

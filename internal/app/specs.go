@@ -7,7 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditstream/auditstream/consumer"
@@ -101,6 +103,56 @@ func readSpecs(ctx context.Context, reader *kafka.Reader, topics kafka.Topics, k
 		return consumer.Specs{}, fmt.Errorf("read %s: %w", topics.Streams(), err)
 	}
 	return l.specs(end, ""), nil
+}
+
+// specsRead is what looking at the streams again and again has read of their topic: each look
+// goes on where the one before it has stopped. A console that is open asks every few seconds,
+// and the topic may hold ten thousand streams.
+type specsRead struct {
+	mu   sync.Mutex
+	log  *specLog // nil: nothing was read; guarded by mu
+	next int64    // first offset that was not read; guarded by mu
+}
+
+// readOn are the streams as they are now. Whoever gets them changes nothing in them.
+func (o *Operator) readOn(ctx context.Context) (consumer.Specs, error) {
+	r := &o.streams
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	topic := o.topics.Streams()
+	reader := &kafka.Reader{Client: o.client}
+	if o.ids.Streams != "" {
+		reader.IDs = map[string]string{topic: o.ids.Streams}
+	}
+	add := func(rec *kgo.Record) {
+		r.log.add(rec)
+		r.next = rec.Offset + 1 // a record that is taken in twice would pass for a copy
+	}
+	read := func() error {
+		if r.log == nil {
+			r.log, r.next = newSpecLog(o.keys, consumer.Specs{}), 0
+			end, err := reader.ReadToEnd(ctx, topic, 0, add)
+			r.next = max(r.next, end)
+			return err
+		}
+		end, err := reader.ReadOn(ctx, topic, 0, r.next, add)
+		r.next = max(r.next, end)
+		return err
+	}
+	err := read()
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		r.log = nil // it was cut off
+		err = read()
+	}
+	if errors.Is(err, kafka.ErrRemade) {
+		r.log = nil // until somebody notes the new one's id
+		return readSpecs(ctx, o.reader, o.topics, o.keys)
+	}
+	if err != nil {
+		r.log = nil
+		return consumer.Specs{}, fmt.Errorf("read %s: %w", topic, err)
+	}
+	return r.log.specs(r.next, ""), nil
 }
 
 // specRecords are the records of specs as they are to be written: each numbered behind what

@@ -230,3 +230,33 @@ func TestTheSignatureIsTheFirstOfItsHeader(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Who looks at the streams again and again reads on where the look before has stopped, sees
+// every change at once, and begins anew when the topic is another one.
+func TestLookingAgainReadsOn(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	cfg := s.config(oneStream)
+	p := run(t, Delivery{Config: cfg})
+	p.logged("partition taken")
+	o, other := s.operator(cfg), s.operator(cfg)
+	first := s.stands(o)
+	read := o.streams.next
+	if read == 0 || o.streams.log == nil {
+		t.Fatalf("nothing is remembered: %d", read)
+	}
+	known := o.streams.log
+	if s.stands(o); o.streams.log != known || o.streams.next != read {
+		t.Error("a look at what has not changed has begun anew")
+	}
+	if _, err := other.Pause(t.Context(), first.Spec.ID, Deed{By: "somebody"}); err != nil {
+		t.Fatal(err)
+	}
+	if now := s.stands(o); now.Spec.Hold == nil || o.streams.log != known || o.streams.next <= read {
+		t.Errorf("what somebody else has changed is not seen, or all was read again: %+v", now.Spec.Hold)
+	}
+	o.streams.next += 1000 // as if the log had been cut off
+	if now := s.stands(o); now.Spec.Hold == nil || o.streams.next >= read+1000 {
+		t.Errorf("what was cut off is not read anew: %d", o.streams.next)
+	}
+}

@@ -192,6 +192,17 @@ func (r *Reader) ReadRecord(ctx context.Context, topic string, partition int32, 
 // ReadToEnd hands every committed record of a partition to f, from the first that is
 // kept to the last that is stable now, and returns the offset after it.
 func (r *Reader) ReadToEnd(ctx context.Context, topic string, partition int32, f func(*kgo.Record)) (int64, error) {
+	return r.readOn(ctx, topic, partition, -1, f)
+}
+
+// ReadOn is ReadToEnd from an offset on, where an earlier reading has stopped. An offset that
+// the partition does not reach, or has forgotten, is kerr.OffsetOutOfRange.
+func (r *Reader) ReadOn(ctx context.Context, topic string, partition int32, from int64, f func(*kgo.Record)) (int64, error) {
+	return r.readOn(ctx, topic, partition, from, f)
+}
+
+// readOn reads from an offset on; a negative one is the first that is kept.
+func (r *Reader) readOn(ctx context.Context, topic string, partition int32, from int64, f func(*kgo.Record)) (int64, error) {
 	admin := kadm.NewClient(r.Client)
 	starts, err := admin.ListStartOffsets(ctx, topic)
 	if err = errors.Join(err, starts.Error()); err != nil {
@@ -206,7 +217,13 @@ func (r *Reader) ReadToEnd(ctx context.Context, topic string, partition int32, f
 	if !ok || !ok2 {
 		return 0, fmt.Errorf("%s[%d]: %w", topic, partition, kerr.UnknownTopicOrPartition)
 	}
-	for at := start.Offset; at < end.Offset; {
+	switch {
+	case from < 0:
+		from = start.Offset
+	case from < start.Offset, from > end.Offset:
+		return 0, fmt.Errorf("read %s[%d] at %d: %w", topic, partition, from, kerr.OffsetOutOfRange)
+	}
+	for at := from; at < end.Offset; {
 		span, err := r.Read(ctx, topic, partition, at, 4<<20)
 		if err != nil {
 			return 0, fmt.Errorf("read %s[%d] at %d: %w", topic, partition, at, err)

@@ -62,9 +62,16 @@
 			},
 		});
 	}
+	// What had the focus may be gone, with its row: the focus stays near.
+	let focused = null;
+	document.addEventListener("htmx:beforeSwap", () => {
+		const now = document.activeElement;
+		focused = now && now !== document.body ? now : null;
+	});
 	document.addEventListener("htmx:afterSwap", () => {
 		times();
 		draw();
+		if (focused && !focused.isConnected && (!document.activeElement || document.activeElement === document.body)) byID("main").focus({ preventScroll: true });
 	});
 
 	// ----- Times: as seen from now, or exact.
