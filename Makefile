@@ -91,7 +91,7 @@ tidy-check: ## fail if "go generate" or "go mod tidy" would change something
 	[ "$$before" = "$$(git diff | cksum)" ] || { git --no-pager diff --stat; echo 'make: "go generate" changed these files: commit them'; exit 1; }
 
 .PHONY: integration
-integration: kafka-jars postgres $(TOOLS)/versitygw ## run the tests on real Kafka, S3 and PostgreSQL servers; needs Java 17, Maven, PostgreSQL, and Python 3 with venv (RUN=…)
+integration: kafka-jars postgres $(TOOLS)/versitygw ## run the tests on real Kafka, S3 and PostgreSQL servers; needs Java 17, Maven, PostgreSQL, Python 3 with venv, Node and npm (RUN=…)
 	go test -tags integration -count=1 -v -timeout 45m -run '$(RUN)' ./integration/...
 
 .PHONY: deploy-check
