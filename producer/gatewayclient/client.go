@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,9 +21,10 @@ import (
 // Client publishes events through the gateway. It may be used by many goroutines at once;
 // one a process is enough.
 type Client struct {
-	conf     Config
-	endpoint string
-	memory   *semaphore.Weighted // bytes of events that are not answered
+	conf   Config
+	single string              // URL of the route for one event
+	batch  string              // and of that for several
+	memory *semaphore.Weighted // bytes of events that are not answered
 
 	stop    context.Context // ends when Close has given up waiting
 	stopNow context.CancelFunc
@@ -38,6 +40,19 @@ type Client struct {
 	result error // of Close
 }
 
+// Bounds of a batch, of which the gateway publishes each in one piece.
+const (
+	maxBatch      = 256
+	maxBatchBytes = 1 << 20 // an event may be larger
+)
+
+// Pauses between attempts: each twice the one before, up to the longest, half of it at
+// random; or what the gateway asks for.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
 // lane is what waits for one request at a time: the events of some organizations.
 type lane struct {
 	waiting []*entry
@@ -52,6 +67,9 @@ type entry struct {
 	deadline         time.Time
 	size             int64
 	done             func(error)
+
+	last       error // of the attempts so far; owned by the lane's goroutine, as mayBeThere
+	mayBeThere bool  // one of them may have been taken
 }
 
 // New makes a client. It does not need the gateway to be up.
@@ -60,8 +78,9 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	single := strings.TrimSuffix(c.URL, "/") + "/audit_logs/events"
 	client := &Client{
-		conf: c, endpoint: strings.TrimSuffix(c.URL, "/") + "/audit_logs/events",
+		conf: c, single: single, batch: single + "/batch",
 		memory: semaphore.NewWeighted(c.MaxBufferedBytes), lanes: make([]lane, c.Requests),
 	}
 	client.stop, client.stopNow = context.WithCancel(context.Background())
@@ -211,23 +230,64 @@ func (c *Client) enqueue(e *entry) bool {
 	return true
 }
 
-// run sends what waits in a lane, one after another, until nothing does.
+// run sends what waits in a lane until nothing does: in batches, one after another. What has
+// to be sent again comes first in the next, so that nothing overtakes it.
 func (c *Client) run(l *lane) {
+	var batch []*entry
+	pause := firstPause
 	for {
-		c.mu.Lock()
-		if len(l.waiting) == 0 {
-			l.waiting, l.busy = nil, false
-			c.mu.Unlock()
+		if batch = c.fill(l, batch); len(batch) == 0 {
 			return
 		}
-		e := l.waiting[0]
-		l.waiting[0] = nil
-		l.waiting = l.waiting[1:]
-		c.mu.Unlock()
-		e.done(c.deliver(e))
-		c.memory.Release(e.size)
-		c.settled()
+		left, asked := c.deliver(batch)
+		if len(left) < len(batch) {
+			pause = firstPause
+		}
+		if batch = left; len(batch) > 0 {
+			c.rest(max(pause/2+rand.N(pause/2+1), asked), batch[0].deadline)
+			pause = min(2*pause, longestPause)
+		}
 	}
+}
+
+// rest waits for d, or until Close gives up or the time of whoever has waited longest is up.
+func (c *Client) rest(d time.Duration, until time.Time) {
+	timer := time.NewTimer(min(d, time.Until(until)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.stop.Done():
+	}
+}
+
+// fill adds to a batch what waits in the lane, and ends the lane when there is nothing.
+func (c *Client) fill(l *lane, batch []*entry) []*entry {
+	size := 0
+	for _, e := range batch {
+		size += len(e.event)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, e := range l.waiting {
+		if len(batch) == maxBatch || len(batch) > 0 && size+len(e.event) > maxBatchBytes {
+			break
+		}
+		batch, size, n = append(batch, e), size+len(e.event), n+1
+	}
+	clear(l.waiting[:n]) // or they stay in memory as long as what is behind them
+	l.waiting = l.waiting[n:]
+	if len(batch) == 0 {
+		l.waiting, l.busy = nil, false
+	}
+	return batch
+}
+
+// finish gives an event its outcome.
+func (c *Client) finish(e *entry, err error) {
+	e.done(err)
+	c.memory.Release(e.size)
+	c.settled()
 }
 
 // settled notes that an event has its outcome.

@@ -42,6 +42,28 @@ func (keys) Authenticate(r *http.Request) (gateway.Caller, error) {
 // fault answers a request in the gateway's place, or says that it did not.
 type fault func(w http.ResponseWriter, r *http.Request, n int64) bool
 
+// shaky is a Kafka that now and then stops to take events in the midst of a call.
+type shaky struct {
+	*audittest.Recorder
+	calls atomic.Int64
+}
+
+func (s *shaky) Publish(ctx context.Context, events ...*schema.Event) error {
+	n := s.calls.Add(1)
+	if n%3 != 0 {
+		return s.Recorder.Publish(ctx, events...)
+	}
+	takes := int(n) % (len(events) + 1)
+	failed := &producer.PublishError{Total: len(events)}
+	for i := takes; i < len(events); i++ {
+		failed.Failed = append(failed.Failed, producer.EventError{Index: i, ID: events[i].ID, Err: producer.ErrUnavailable})
+	}
+	if err := s.Recorder.Publish(ctx, events[:takes]...); err != nil || len(failed.Failed) == 0 {
+		return err
+	}
+	return failed
+}
+
 // rig is a gateway, what it has published, and a client of it.
 type rig struct {
 	*gatewayclient.Client
@@ -51,8 +73,14 @@ type rig struct {
 
 func newRig(t *testing.T, fails fault, change func(*gatewayclient.Config)) *rig {
 	t.Helper()
+	return newRigOn(t, func(r *rig) gateway.Publisher { return &r.events }, fails, change)
+}
+
+// newRigOn is newRig with another Kafka.
+func newRigOn(t *testing.T, kafka func(*rig) gateway.Publisher, fails fault, change func(*gatewayclient.Config)) *rig {
+	t.Helper()
 	r := new(rig)
-	server, err := gateway.NewServer(gateway.Config{Publisher: &r.events, Keys: keys{}})
+	server, err := gateway.NewServer(gateway.Config{Publisher: kafka(r), Keys: keys{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +145,8 @@ func TestEventsArriveInOrderWhateverFailsOnTheWay(t *testing.T) {
 		}
 		return true
 	}
-	r := newRig(t, faults, func(c *gatewayclient.Config) { c.DeliveryTimeout = 5 * time.Minute })
+	unsteady := func(r *rig) gateway.Publisher { return &shaky{Recorder: &r.events} }
+	r := newRigOn(t, unsteady, faults, func(c *gatewayclient.Config) { c.DeliveryTimeout = 5 * time.Minute })
 	var sent []*schema.Event
 	var failures atomic.Int64
 	for n := range each {
@@ -142,6 +171,79 @@ func TestEventsArriveInOrderWhateverFailsOnTheWay(t *testing.T) {
 		if diff := cmp.Diff(audittest.OfOrganization(sent, name), audittest.OfOrganization(r.events.Events(), name)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
+	}
+}
+
+// What has come together while a request is under way goes together.
+func TestEventsThatWaitGoInOneRequest(t *testing.T) {
+	t.Parallel()
+	hold, begun, release := held()
+	defer release()
+	r := newRig(t, hold, nil)
+	outcomes := make(chan error, 103)
+	done := func(err error) { outcomes <- err }
+	r.PublishAsync(t.Context(), event(1, 0), done)
+	<-begun
+	for n := range 102 {
+		e := event(1, n+1)
+		if n == 50 {
+			e.Action = "b.refused"
+		}
+		r.PublishAsync(t.Context(), e, done)
+	}
+	release()
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var refused, failed int
+	for range 103 {
+		err := <-outcomes
+		if _, ok := errors.AsType[*gatewayclient.RefusedError](err); ok {
+			refused++
+		} else if err != nil {
+			failed++
+		}
+	}
+	if got := len(r.events.Events()); got != 102 || refused != 1 || failed != 0 {
+		t.Errorf("%d events published, %d refused, %d failed", got, refused, failed)
+	}
+	if n := r.requests.Load(); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
+func TestAnAnswerThatIsBrokenOffIsUncertain(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"no JSON":         `{"results":[{"status":200},`,
+		"too few results": `{"results":[]}`,
+		"too many":        `{"results":[{"status":200},{"status":200},{"status":200},{"status":200}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			told, free := make(chan struct{}, 100), make(chan struct{})
+			r := newRig(t, func(w http.ResponseWriter, r *http.Request, _ int64) bool {
+				if !strings.HasSuffix(r.URL.Path, "/batch") {
+					told <- struct{}{}
+					<-free
+					return false
+				}
+				answer(w, http.StatusOK, text)
+				return true
+			}, func(c *gatewayclient.Config) { c.DeliveryTimeout = 2 * time.Second })
+			outcomes := make(chan error, 2)
+			r.PublishAsync(t.Context(), event(1, 0), nil)
+			<-told
+			for n := range 2 {
+				r.PublishAsync(t.Context(), event(1, n+1), func(err error) { outcomes <- err })
+			}
+			close(free)
+			for range 2 {
+				if err := <-outcomes; !errors.Is(err, producer.ErrUnavailable) || !producer.Uncertain(err) {
+					t.Errorf("got %v, want an uncertain producer.ErrUnavailable", err)
+				}
+			}
+		})
 	}
 }
 
@@ -184,8 +286,8 @@ func TestWhatIsRefusedIsNotTriedAgain(t *testing.T) {
 		t.Errorf("got %v", failed.Failed[1].Err)
 	}
 	r.events.Published(t, "a.0", "a.3")
-	if n := r.requests.Load(); n != 3 {
-		t.Errorf("%d requests, want 3: one each, and none for what is not valid", n)
+	if n := r.requests.Load(); n > 3 { // fewer where they went together
+		t.Errorf("%d requests, want at most 3: one each, and none for what is not valid", n)
 	}
 }
 
@@ -318,10 +420,9 @@ func TestCloseWithoutTime(t *testing.T) {
 	defer release()                                                                    // before the server is closed, which waits for it
 	r := newRig(t, fails, func(c *gatewayclient.Config) { c.MaxBufferedBytes = 2000 }) // room for two
 	outcome := [3]chan error{make(chan error, 1), make(chan error, 1), make(chan error, 1)}
-	for n := range 2 {
-		r.PublishAsync(t.Context(), event(1, n), func(err error) { outcome[n] <- err })
-	}
+	r.PublishAsync(t.Context(), event(1, 0), func(err error) { outcome[0] <- err })
 	<-begun
+	r.PublishAsync(t.Context(), event(1, 1), func(err error) { outcome[1] <- err })
 	go r.PublishAsync(t.Context(), event(1, 2), func(err error) { outcome[2] <- err })
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -7,7 +7,8 @@
 // waits is bounded; and of what failed it is said whether it may have arrived all the same
 // ([producer.Uncertain]).
 //
-// A request that fails is repeated until [Config].DeliveryTimeout: each event has its id
-// before it is sent, and goes with that as Idempotency-Key, so that the gateway and every
+// One request is under way for an organization at a time; what comes meanwhile goes together
+// in the next. A request that fails is repeated until [Config].DeliveryTimeout: each event has its
+// id before it is sent, and goes with that as idempotency key, so that the gateway and every
 // receiver knows the repetition.
 package gatewayclient
