@@ -7,9 +7,11 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -293,7 +295,7 @@ func (v *visit) plan() error {
 	fragment := v.r.Header.Get("HX-Request") != ""
 	d, plan, err := v.planned()
 	if wrong, is := errors.AsType[*admin.Error](err); is && fragment {
-		write(v.w, v.r, http.StatusOK, draftWrong(wrong, v.r.PostFormValue("kind"))) // the form stays as it is
+		write(v.w, v.r, http.StatusOK, draftWrong(wrong, v.fields())) // the form stays as it is
 		return nil
 	}
 	if err != nil {
@@ -394,11 +396,27 @@ func value(d admin.Document) string {
 // wholeField is the id of the field of a whole document.
 const wholeField = "document"
 
-// fieldOf is the id of the form's field that a JSON pointer into the document is about; empty
+// fields are those of the form that was sent.
+type fields struct {
+	kind  string
+	rules []int // the line of each rule of the mask: empty ones are no rules
+}
+
+func (v *visit) fields() fields {
+	f := fields{kind: v.r.PostFormValue("kind")}
+	for i, pointer := range v.r.PostForm["mask.pointer"] {
+		if strings.TrimSpace(pointer) != "" {
+			f.rules = append(f.rules, i)
+		}
+	}
+	return f
+}
+
+// of is the id of the form's field that a JSON pointer into the document is about; empty
 // where there is none.
-func fieldOf(pointer, kind string) string {
+func (f fields) of(pointer string) string {
 	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
-	k, known := kindNamed(kind)
+	k, known := kindNamed(f.kind)
 	if !known {
 		return wholeField
 	}
@@ -408,17 +426,20 @@ func fieldOf(pointer, kind string) string {
 	case "organization_id":
 		return "f-organization"
 	case "mask":
-		if len(parts) < 2 {
-			return "m-pointer-0"
+		line, field := 0, "pointer"
+		if len(parts) > 1 {
+			if n, err := strconv.Atoi(parts[1]); err == nil && 0 <= n && n < len(f.rules) {
+				line = f.rules[n]
+			}
 		}
-		if len(parts) < 3 {
-			return "m-pointer-" + parts[1]
+		if len(parts) > 2 {
+			field = parts[2]
 		}
-		return "m-" + parts[2] + "-" + parts[1]
-	case kind:
-		for _, f := range k.fields {
-			if len(parts) > 1 && f.name == parts[1] {
-				return "s-" + f.name
+		return fmt.Sprintf("m-%s-%d", field, line)
+	case f.kind:
+		for _, setting := range k.fields {
+			if len(parts) > 1 && setting.name == parts[1] {
+				return "s-" + setting.name
 			}
 		}
 		return "more"

@@ -925,7 +925,7 @@ func truthChoice(name, value string) templ.Component {
 
 // draftWrong says what is wrong with a draft. Each problem names its field, so that the script
 // says it there too.
-func draftWrong(e *admin.Error, kind string) templ.Component {
+func draftWrong(e *admin.Error, form fields) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -994,7 +994,7 @@ func draftWrong(e *admin.Error, kind string) templ.Component {
 			}
 			for i, x := range e.Problems {
 				if i < maxProblems {
-					if at := fieldOf(x.Pointer, kind); at == wholeField {
+					if at := form.of(x.Pointer); at == wholeField {
 						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 91, "<li class=\"said\" data-field=\"")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err

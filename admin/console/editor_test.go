@@ -96,6 +96,9 @@ func TestWhatIsWrongWithADraftStandsBesideTheForm(t *testing.T) {
 	got := b.do(req)
 	got.says(t, http.StatusOK, `href="#f-id"`, `data-field="f-id"`, "/id</a>: required")
 	got.saysNothing(t, "<html", secretValue)
+	form["mask.pointer"] = []string{"", "actor"} // the first line is empty: the rule is the second line's
+	got = b.do(b.request(http.MethodPost, "/streams/plan", strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded", "HX-Request", "true"))
+	got.says(t, http.StatusOK, `data-field="m-pointer-1"`)
 	form.Set("more", "{")
 	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "More settings")
 }

@@ -74,6 +74,9 @@ func visible(document string) string {
 	return b.String()
 }
 
+// lines are those of a text of HTTP, whose line ends are of two characters.
+func lines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+
 // cell is a text for a table.
 func cell(s string) string {
 	return plain(strings.Join(strings.Fields(s), " "), maxCell)
