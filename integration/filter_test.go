@@ -190,7 +190,7 @@ streams:
 	chosen, globs := newWatched(t, "token-one"), newWatched(t, "token-one")
 	with := func(teams ...string) string {
 		return fmt.Sprintf(`{id: chosen, organization_id: "*", start: beginning, filter: "event.?metadata.?team.orValue('') in ['%s']", `+
-			`mask: [{pointer: /actor/name, with: mask}, {pointer: /targets, with: drop}, {pointer: /metadata/email, with: hmac, key: {value: 0123456789abcdef-of-the-api}}, {pointer: /metadata/phone, with: drop}], `+
+			`mask: [{pointer: /actor/name, with: mask}, {pointer: /targets, with: drop}, {pointer: /metadata/email, with: hmac, key: {env: MASK_KEY}}, {pointer: /metadata/phone, with: drop}], `+
 			`splunk: {url: %q, token: {env: TOKEN}, max_events: 50, linger: 50ms}}`+"\n", strings.Join(teams, "', '"), chosen.url)
 	}
 	client := newProducer(t, producer.Config{Brokers: broker.Addrs})

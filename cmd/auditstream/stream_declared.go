@@ -66,7 +66,7 @@ func readStreams(cmd *cobra.Command, path string) ([]declared, error) {
 // resolved is a stream's document with the secrets themselves in the places of those that are
 // kept on this machine.
 func resolved(ctx context.Context, s config.Declared) (admin.Draft, error) {
-	if err := s.Stream.Refs(func(pointer string, r *secret.Ref) error {
+	replace := func(pointer string, r *secret.Ref) error {
 		if !r.Named() {
 			return nil
 		}
@@ -78,7 +78,12 @@ func resolved(ctx context.Context, s config.Declared) (admin.Draft, error) {
 			return fmt.Errorf("%s: is not in the document", pointer)
 		}
 		return nil
-	}); err != nil {
+	}
+	err := s.Stream.Refs(replace)
+	for i := range s.Stream.Mask { // keys of masks are no settings of the destination
+		err = errors.Join(err, replace(fmt.Sprintf("/mask/%d/key", i), &s.Stream.Mask[i].Key))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(s.Document)
