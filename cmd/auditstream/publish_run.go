@@ -30,6 +30,9 @@ type publishing struct {
 // gateway, took no events.
 const followPause = 5 * time.Second
 
+// errNotTaken ends the reading of a file that is followed.
+var errNotTaken = errors.New("an event was not accepted")
+
 // stream publishes what cannot be read twice.
 func (p *publishing) stream(ctx context.Context, input io.Reader) error {
 	counts, err := feed.Publish(ctx, p.screen.count(input, 0), p.config)
@@ -57,7 +60,8 @@ func (p *publishing) files(ctx context.Context, file *os.File, at feed.Position)
 			}
 			at = feed.Position{}
 		case p.follow && isStopped(err):
-			p.screen.print("warning: " + err.Error() + "; trying again in " + followPause.String())
+			stopped, _ := errors.AsType[*feed.StoppedError](err)
+			p.screen.print("warning: " + stopped.Error() + "; trying again in " + followPause.String())
 			select {
 			case <-time.After(followPause):
 			case <-ctx.Done():
@@ -92,7 +96,10 @@ func (p *publishing) file(ctx context.Context, file *os.File, at feed.Position) 
 	}
 	var input io.Reader
 	if p.follow {
-		input = feed.NewFollow(ctx, p.name, file, at.Offset)
+		reading, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		c.Failed = func() { stop(errNotTaken) } // nobody may write to the file for a long time
+		input = feed.NewFollow(reading, p.name, file, at.Offset)
 	} else {
 		input = io.NewSectionReader(file, at.Offset, 1<<62)
 	}

@@ -26,6 +26,9 @@ type Refused struct {
 	Received   time.Time
 }
 
+// IDHeader is the index of the header with the letter's id.
+const IDHeader = 1
+
 // maxListed bounds the violations of a letter, as delivery's letters have it.
 const maxListed = 50
 

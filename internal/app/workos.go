@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ func newWorkOS(ctx context.Context, c workosConfig) (_ *workosIn, err error) {
 		return nil, nil //nolint:nilnil // there is nothing to do
 	}
 	w := &workosIn{cfg: c.cfg, opts: c.opts, metrics: c.metrics, log: c.log.Named("workos")}
-	if w.client, err = kgo.NewClient(append(slices.Clip(c.opts), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(letterTimeout))...); err != nil {
+	if w.client, err = kgo.NewClient(append(slices.Clip(c.opts), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(letterTimeout), kgo.RecordPartitioner(byLetter{kgo.StickyKeyPartitioner(nil)}))...); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -210,6 +211,27 @@ func (l letters) Refuse(ctx context.Context, refused ...workos.Refusal) error {
 	ctx, cancel := context.WithTimeout(ctx, letterTimeout)
 	defer cancel()
 	return l.client.ProduceSync(ctx, records...).FirstErr()
+}
+
+// byLetter puts letters without a key by their ids: one that is written twice counts once, if
+// both stand in one partition.
+type byLetter struct{ keyed kgo.Partitioner }
+
+func (p byLetter) ForTopic(topic string) kgo.TopicPartitioner {
+	return byLetterOf{p.keyed.ForTopic(topic)}
+}
+
+type byLetterOf struct{ kgo.TopicPartitioner }
+
+func (byLetterOf) RequiresConsistency(*kgo.Record) bool { return true }
+
+func (p byLetterOf) Partition(r *kgo.Record, n int) int {
+	if r.Key != nil {
+		return p.TopicPartitioner.Partition(r, n)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(r.Headers[deadletter.IDHeader].Value) // it never fails
+	return int(h.Sum32() % uint32(n))
 }
 
 // maxReasonLogged bounds what a line of the log says of what is wrong with an Event.

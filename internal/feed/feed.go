@@ -50,6 +50,10 @@ type Config struct {
 	// Refused is told of each line that is no valid event, one call at a time. A violation
 	// without a pointer is about the whole line.
 	Refused func(line int, violations schema.Violations)
+	// Failed is told, once, that an event was not accepted, and that nothing more is to be read:
+	// a reader that waits for lines has to end. It is called from any goroutine and must return
+	// at once. May be nil.
+	Failed func()
 	// Accepted is told how many events Kafka has acknowledged so far; it is called from any
 	// goroutine and must return at once. May be nil.
 	Accepted func(total int)
@@ -222,6 +226,9 @@ func (p *publishing) publish(ctx context.Context, l *reading, event *schema.Even
 			p.counts.Failed++
 			if p.failed == nil {
 				p.failed = map[int]error{}
+				if p.Failed != nil {
+					p.Failed()
+				}
 			}
 			p.failed[l.end.Line] = err
 			return
