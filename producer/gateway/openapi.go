@@ -67,6 +67,92 @@ func description() map[string]described {
 			answers: map[int]any{200: typeOf[batchResult](), 207: typeOf[batchResult]()},
 			codes:   []string{CodeMalformed, CodeTooLarge, CodeMediaType, CodeUnavailable},
 		},
+		"GET /audit_logs/actions": {
+			about: "The actions that have schemas", query: pages(), answers: map[int]any{200: listOf[actionAnswer]()},
+			codes: []string{CodeMalformed, CodeForbidden, CodeValidation, CodeUnavailable},
+		},
+		"GET /audit_logs/actions/{name}/schemas": {
+			about: "The versions of an action's schema", query: pages(), answers: map[int]any{200: listOf[schemaAnswer]()},
+			codes: []string{CodeMalformed, CodeForbidden, CodeNotFound, CodeValidation, CodeUnavailable},
+		},
+		"POST /audit_logs/actions/{name}/schemas": {
+			about: "Register a schema", more: "Needs a key that allows schemas. The same schema again is the latest version, another one makes the next.",
+			query: []object{parameter("query", "breaking", "refuse answers 409 to a schema that breaks what the version before allows.", object{"type": "string", "enum": []string{"allow", "refuse"}})},
+			body: map[string]any{typeJSON: object{
+				"type": "object", "required": []string{"targets"}, "additionalProperties": false,
+				"properties": object{
+					"targets": object{"type": "array", "items": object{
+						"type": "object", "required": []string{"type"}, "properties": object{
+							"type": object{"type": "string"}, "metadata": object{"type": "object"}, "required": object{"type": "boolean"}, "named": object{"type": "boolean"},
+						},
+					}},
+					"actor":    object{"type": "object", "properties": object{"metadata": object{"type": "object"}}},
+					"metadata": object{"type": "object", "description": "A JSON Schema."},
+				},
+			}}, packed: true, answers: map[int]any{201: typeOf[schemaAnswer]()},
+			codes: []string{CodeMalformed, CodeForbidden, CodeBreaking, CodeTooLarge, CodeMediaType, CodeValidation, CodeUnavailable},
+		},
+		"POST /audit_logs/exports": {
+			about: "Ask for a CSV file of an organization's events", more: "Needs a key that allows exports.",
+			body: map[string]any{typeJSON: object{
+				"type": "object", "required": []string{"organization_id", "range_start", "range_end"},
+				"properties": object{
+					"organization_id": object{"type": "string"}, "range_start": instant(), "range_end": instant(),
+					"actions": texts(), "actors": texts(), "actor_names": texts(), "actor_ids": texts(), "targets": texts(),
+				},
+			}}, packed: true, answers: map[int]any{201: typeOf[exportAnswer]()},
+			codes: []string{CodeMalformed, CodeForbidden, CodeNoOrganization, CodeTooLarge, CodeMediaType, CodeValidation, CodeUnavailable},
+		},
+		"GET /audit_logs/exports/{id}": {
+			about: "An export as it stands", more: "When it is ready, url is a link to the file that needs no key.", answers: map[int]any{200: typeOf[exportAnswer]()},
+			codes: []string{CodeForbidden, CodeNotFound, CodeUnavailable},
+		},
+		"GET /audit_logs/exports/{id}/download": {
+			about: "The file of an export", query: []object{parameter("query", "token", "That of the link.", object{"type": "string"})},
+			answers: map[int]any{200: object{"type": "string"}, 206: object{"type": "string"}}, kind: "text/csv",
+			codes: []string{CodeNotFound, CodeGone, CodeUnavailable},
+		},
+		"GET /organizations/{id}/audit_logs_retention": {
+			about: "How far back an organization's events may be seen", answers: map[int]any{200: typeOf[retentionAnswer]()},
+			codes: []string{CodeForbidden, CodeNoOrganization, CodeUnavailable},
+		},
+		"PUT /organizations/{id}/audit_logs_retention": {
+			about: "Set how far back an organization's events may be seen", more: "Needs a key that allows retention.",
+			body: map[string]any{typeJSON: object{
+				"type": "object", "properties": object{
+					"retention_period_in_days": object{"type": "integer", "minimum": 1, "maximum": maxRetention},
+					"retention_period":         object{"type": "string", "description": "1_MONTH to 11_MONTHS, or 1_YEAR to 10_YEARS."},
+				},
+			}}, packed: true, answers: map[int]any{200: typeOf[retentionAnswer]()},
+			codes: []string{CodeMalformed, CodeForbidden, CodeNoOrganization, CodeTooLarge, CodeMediaType, CodeValidation, CodeUnavailable},
+		},
+	}
+}
+
+func instant() object { return object{"type": "string", "format": "date-time"} }
+
+func texts() object { return object{"type": "array", "items": object{"type": "string"}} }
+
+// pages are the parameters of a list.
+func pages() []object {
+	return []object{
+		parameter("query", "limit", "At most so many.", object{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}),
+		parameter("query", "before", "What lies before this cursor.", object{"type": "string"}),
+		parameter("query", "after", "What lies behind this cursor.", object{"type": "string"}),
+		parameter("query", "order", "By the time of creation.", object{"type": "string", "enum": []string{"asc", "desc"}, "default": "desc"}),
+	}
+}
+
+// listOf is the schema of a part of a list.
+func listOf[T any]() func(*openapi.Schemas) object {
+	return func(types *openapi.Schemas) object {
+		return object{
+			"type": "object", "required": []string{"object", "data", "list_metadata"}, "additionalProperties": false,
+			"properties": object{
+				"object": object{"type": "string", "const": "list"}, "data": object{"type": "array", "items": types.Of(reflect.TypeFor[T]())},
+				"list_metadata": types.Of(reflect.TypeFor[listMetadata]()),
+			},
+		}
 	}
 }
 
@@ -83,8 +169,10 @@ func status(code string) int {
 		return http.StatusNotFound
 	case CodeNoMethod:
 		return http.StatusMethodNotAllowed
-	case CodeConflict:
+	case CodeConflict, CodeBreaking:
 		return http.StatusConflict
+	case CodeGone:
+		return http.StatusGone
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case CodeMediaType:
@@ -206,11 +294,15 @@ func operation(types *openapi.Schemas, r route, d described) object {
 }
 
 func schemaOf(types *openapi.Schemas, s any) object {
-	if t, ok := s.(reflect.Type); ok {
-		return types.Of(t)
+	switch s := s.(type) {
+	case reflect.Type:
+		return types.Of(s)
+	case func(*openapi.Schemas) object:
+		return s(types)
+	case object:
+		return s
 	}
-	o, _ := s.(object)
-	return o
+	return nil
 }
 
 // codesOf are the errors that a route may answer with.
