@@ -339,6 +339,10 @@ func (h *hostility) request(to *bytes.Buffer) string {
 	return name
 }
 
+// size is a number below most, mostly a small one: what is large is dear for both sides, and
+// the gateway has to see many requests as well as large ones.
+func (h *hostility) size(most int) int { return h.r.IntN(1 + most>>h.r.IntN(12)) }
+
 func (h *hostility) pick(list ...string) string { return list[h.r.IntN(len(list))] }
 
 // mutated changes a few bytes of a body, or takes or doubles a part.
@@ -368,7 +372,7 @@ func (h *hostility) mutated(s *sent) string {
 }
 
 func (h *hostility) noise(s *sent) string {
-	s.body = make([]byte, h.r.IntN(2000))
+	s.body = make([]byte, h.size(4000))
 	for i := range s.body {
 		s.body[i] = byte(h.r.Uint32())
 	}
@@ -399,7 +403,7 @@ func (h *hostility) truncated(s *sent) string {
 
 // unpacks to far more than it is. It is dear to send, so it comes seldom.
 func (h *hostility) unpacks(s *sent) string {
-	switch h.r.IntN(20) {
+	switch h.r.IntN(50) {
 	case 0:
 		s.headers, s.body = append(s.headers, "Content-Encoding: gzip"), h.gz.packed
 		return "bomb of gzip"
@@ -434,7 +438,7 @@ func (h *hostility) invalidText(s *sent) string {
 }
 
 func (h *hostility) deep(s *sent) string {
-	n := 1 + h.r.IntN(20_000)
+	n := 1 + h.size(20_000)
 	s.body = []byte(strings.Repeat(h.pick("[", `{"a":`, `[{"a":[`), n))
 	if h.r.IntN(2) == 0 {
 		s.body = bytes.Replace(h.seed[0], []byte(`{"n":1}`), []byte(strings.Repeat("[", n)+strings.Repeat("]", n)), 1)
@@ -450,7 +454,7 @@ func (h *hostility) number(s *sent) string {
 
 func (h *hostility) members(s *sent) string {
 	var b strings.Builder
-	for i := range 1 + h.r.IntN(2000) {
+	for i := range 1 + h.size(2000) {
 		fmt.Fprintf(&b, `"%d":1,`, i%(1+h.r.IntN(2000)))
 	}
 	s.body = bytes.Replace(h.seed[0], []byte(`"n":1`), []byte(b.String()+`"n":1`), 1)
@@ -504,7 +508,7 @@ func (h *hostility) lost(s *sent) string {
 
 func (h *hostility) headed(s *sent) string {
 	s.body = h.seed[0]
-	for range h.r.IntN(200) {
+	for range h.size(200) {
 		s.headers = append(s.headers, h.pick("X-Forwarded-For: 127.0.0.1", "X-A: b", "Cookie: a=b", "Accept-Encoding: gzip", "Content-Type: text/plain", "traceparent: 00-xx-xx-01",
 			"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate: "+strings.Repeat("a=b,", 10), "X-Request-Id: \x80"))
 	}
@@ -521,11 +525,11 @@ func (h *hostility) lines(s *sent) string {
 	s.headers[1] = "Content-Type: " + h.pick("application/x-ndjson", "application/json")
 	switch h.r.IntN(4) {
 	case 0:
-		s.body = bytes.Repeat([]byte("\n"), h.r.IntN(20_000))
+		s.body = bytes.Repeat([]byte("\n"), h.size(20_000))
 	case 1:
-		s.body = []byte("[" + strings.Repeat("{},", h.r.IntN(5000)) + "{}]")
+		s.body = []byte("[" + strings.Repeat("{},", h.size(5000)) + "{}]")
 	case 2:
-		s.body = bytes.Repeat([]byte("{}\n"), h.r.IntN(5000))
+		s.body = bytes.Repeat([]byte("{}\n"), h.size(5000))
 	case 3:
 		s.body = append(append(bytes.Clone(h.seed[1]), '\n'), eventBody(goodOrganization, forbiddenAction, h.n)...)
 	}
