@@ -21,6 +21,7 @@ import (
 //
 //	kafka [PREFIX]    starts one with its topics and sets $KAFKA to its address
 //	kafka-topic NAME  prints each record of a topic on a line: key, tab, value; sorted
+//	kafka-dump        prints each record of every topic, headers included
 //	kafka-await NAME  waits until a topic has a record
 //	kafka-put NAME FILE  writes records, each a line {"key","value","headers":[[name,value]…]}
 func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
@@ -35,7 +36,16 @@ func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			if neg || len(args) != 1 {
 				ts.Fatalf("usage: kafka-topic NAME")
 			}
-			lines, err := readTopic(ts.Getenv("KAFKA"), args[0], 0)
+			lines, err := readTopic(ts.Getenv("KAFKA"), args[0], 0, false)
+			ts.Check(err)
+			_, err = fmt.Fprint(ts.Stdout(), strings.Join(lines, ""))
+			ts.Check(err)
+		},
+		"kafka-dump": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) > 0 {
+				ts.Fatalf("usage: kafka-dump")
+			}
+			lines, err := dumpTopics(ts.Getenv("KAFKA"))
 			ts.Check(err)
 			_, err = fmt.Fprint(ts.Stdout(), strings.Join(lines, ""))
 			ts.Check(err)
@@ -56,7 +66,7 @@ func kafkaCommands() map[string]func(*testscript.TestScript, bool, []string) {
 				records, err = strconv.ParseInt(args[1], 10, 64)
 				ts.Check(err)
 			}
-			_, err := readTopic(ts.Getenv("KAFKA"), args[0], records)
+			_, err := readTopic(ts.Getenv("KAFKA"), args[0], records, false)
 			ts.Check(err)
 		},
 	}
@@ -118,11 +128,38 @@ func putRecords(addr, topic, lines string) error {
 	return nil
 }
 
-// readTopic reads what the topic holds, and waits until that are at least n records.
-func readTopic(addr, topic string, n int64) ([]string, error) {
+// dumpTopics reads everything that all topics hold, with headers.
+func dumpTopics(addr string) ([]string, error) {
+	client, err := scriptClient(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), scriptKafka)
 	defer cancel()
-	client, err := scriptClient(addr, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	topics, err := kadm.NewClient(client).ListTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, topic := range topics.Names() {
+		lines, err := readTopic(addr, topic, 0, true)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", topic, err)
+		}
+		for _, line := range lines {
+			all = append(all, topic+"\t"+line)
+		}
+	}
+	return all, nil
+}
+
+// readTopic reads what the topic holds, and waits until that are at least n records.
+func readTopic(addr, topic string, n int64, headers bool) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), scriptKafka)
+	defer cancel()
+	// The ends of transactions are records too, of which offsets tell.
+	client, err := scriptClient(addr, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +171,24 @@ func readTopic(addr, topic string, n int64) ([]string, error) {
 	held := int64(0)
 	ends.Each(func(o kadm.ListedOffset) { held += o.Offset })
 	var lines []string
-	for int64(len(lines)) < max(held, n) {
+	for read := int64(0); read < held || int64(len(lines)) < n; {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			return nil, err
 		}
 		for r := range fetches.RecordsAll() {
-			lines = append(lines, fmt.Sprintf("%s\t%s\n", r.Key, r.Value))
+			read++
+			if r.Attrs.IsControl() {
+				continue
+			}
+			line := fmt.Sprintf("%s\t%s", r.Key, r.Value)
+			for _, h := range r.Headers {
+				if !headers {
+					break
+				}
+				line += fmt.Sprintf("\t%s=%s", h.Key, h.Value)
+			}
+			lines = append(lines, line+"\n")
 		}
 	}
 	slices.Sort(lines)

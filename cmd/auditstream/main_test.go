@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 	hecCommands(commands)
 	commands["datadog"] = datadog
 	bothCommands(commands)
+	pageCommands(commands)
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		RequireUniqueNames: true,

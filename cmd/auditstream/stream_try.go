@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
@@ -142,8 +143,11 @@ func streamsIn(name string, data []byte, t *app.StreamTrial) ([]config.Stream, e
 		t.Config = whole
 		return whole.Streams, nil
 	}
-	if problems, ok := errors.AsType[*config.Error](err); ok && bytes.Contains(data, []byte("kafka:")) {
-		return nil, problems
+	// What was meant as a whole configuration is one with Kafka in it; whatever is wrong with
+	// that is told.
+	var members map[string]any
+	if yaml.Unmarshal(data, &members) == nil && members["kafka"] != nil {
+		return nil, err
 	}
 	declared, err := config.ParseDeclared(name, data, all.Kinds(), t.Config.Events.OrganizationPattern)
 	var streams []config.Stream

@@ -100,6 +100,15 @@ func (o *Operator) Streams(ctx context.Context) ([]consumer.Spec, error) {
 	return slices.DeleteFunc(specs.Streams, func(s consumer.Spec) bool { return s.State == consumer.SpecDeleted }), nil
 }
 
+// Records are the streams that are not deleted, and the records that have no effect.
+func (o *Operator) Records(ctx context.Context) ([]consumer.Spec, []consumer.BadSpec, error) {
+	specs, err := readSpecs(ctx, o.reader, o.topics, o.keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	return slices.DeleteFunc(specs.Streams, func(s consumer.Spec) bool { return s.State == consumer.SpecDeleted }), specs.Bad, nil
+}
+
 // List says where all streams stand, the worst first.
 func (o *Operator) List(ctx context.Context) ([]consumer.Status, error) {
 	specs, err := o.readOn(ctx)

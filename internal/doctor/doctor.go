@@ -72,6 +72,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) error {
 	defer e.close()
 	e.ok("config", "%s is valid: %s, topics %s.*", c.File, count(len(c.Config.Streams), "stream"), e.topics.Prefix)
 	e.secrets(ctx)
+	e.listeners()
 	e.host()
 	e.kafka(ctx)
 	if ctx.Err() == nil {
@@ -97,7 +98,7 @@ func (e *examiner) kafka(ctx context.Context) {
 		{"disks", e.disks},
 	}
 	delivery := []step{
-		{"groups", e.groups}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters},
+		{"groups", e.groups}, {"records", e.records}, {"keys", e.keys}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters},
 	}
 	skip := func(why string, steps ...step) {
 		for _, s := range steps {
