@@ -39,10 +39,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.admin.enabled -}}
 {{- $_ := set $own "admin" (dict "listen" (printf "0.0.0.0:%d" (int .Values.admin.service.port))) -}}
 {{- end -}}
+{{- if .Values.gateway.enabled -}}
+{{- $_ := set $own "gateway" (dict "listen" (printf "0.0.0.0:%d" (int .Values.gateway.service.port))) -}}
+{{- end -}}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
-{{/* What all pods have in common. Takes root, component, args, port (of the admin API, or 0), resources. */}}
+{{/* What all pods have in common. Takes root, component, args, port (of what the component serves beside metrics, or 0; it has the component's name), resources. */}}
 {{- define "auditstream.pod" -}}
 {{- $v := .root.Values -}}
 metadata:
@@ -92,16 +95,16 @@ spec:
       {{- end }}
       ports:
         {{- if .port }}
-        - {name: admin, containerPort: {{ .port }}}
+        - {name: {{ .component }}, containerPort: {{ .port }}}
         {{- end }}
         - {name: metrics, containerPort: 8081}
       # Sound as long as the process answers; a Kafka that is away is no reason to restart.
       livenessProbe:
-        httpGet: {path: /healthz, port: {{ ternary "admin" "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig "admin" dict $v.config) "tls")) }}}
+        httpGet: {path: /healthz, port: {{ ternary .component "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig .component dict $v.config) "tls")) }}}
         periodSeconds: 10
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /readyz, port: {{ ternary "admin" "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig "admin" dict $v.config) "tls")) }}}
+        httpGet: {path: /readyz, port: {{ ternary .component "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig .component dict $v.config) "tls")) }}}
         periodSeconds: 5
       resources: {{ toYaml .resources | nindent 8 }}
       securityContext:
