@@ -110,7 +110,11 @@ func TestConfigurationIsValidAndItsSecretsAreHandedIn(t *testing.T) {
 	}
 	service := readCompose(t).Services["auditstream"]
 	for _, s := range c.Secrets() {
-		if _, ok := service.Environment[s.Ref.Env]; !ok {
+		of := service
+		if strings.HasPrefix(s.Path, "gateway.") {
+			of = readCompose(t).Services["gateway"]
+		}
+		if _, ok := of.Environment[s.Ref.Env]; !ok {
 			t.Errorf("%s is in %q, which compose does not hand in", s.Path, s.Ref.Env)
 		}
 	}
