@@ -203,6 +203,7 @@ func Defaults() *Config {
 				Webhook: WorkOSWebhook{Tolerance: seconds(180)},
 				Poll:    WorkOSPoll{URL: "https://api.workos.com", Backfill: units.Duration(maxBackfill), Interval: seconds(10)},
 			},
+			Idempotency: Idempotency{Memory: 128 * units.MiB}, Spool: Spool{Max: units.GiB, After: seconds(2)},
 		},
 		Delivery: Delivery{
 			Memory:            256 * units.MiB,

@@ -23,6 +23,8 @@ type Gateway struct {
 	Memory       units.Bytes    `json:"memory"`        // for bodies, of all requests together
 	Timeout      units.Duration `json:"timeout"`       // for Kafka to take an event
 	DrainTimeout units.Duration `json:"drain_timeout"` // for requests under way at shutdown
+	Idempotency  Idempotency    `json:"idempotency"`
+	Spool        Spool          `json:"spool"`
 	WorkOS       GatewayWorkOS  `json:"workos"`
 }
 
@@ -34,6 +36,18 @@ func (g *Gateway) TakesEvents() bool {
 // GatewayAllowances are the values of GatewayKey.Allow.
 func GatewayAllowances() []string { return []string{"publish", "exports", "schemas", "retention"} }
 
+// Idempotency is what the gateway remembers of accepted events, to know a repeat again.
+type Idempotency struct {
+	Memory units.Bytes `json:"memory"`
+}
+
+// Spool is where the gateway keeps accepted events while Kafka is away.
+type Spool struct {
+	Dir   string         `json:"dir,omitempty"` // empty: there is none
+	Max   units.Bytes    `json:"max"`           // on disk
+	After units.Duration `json:"after"`         // how long Kafka has for an event
+}
+
 // defaultGateway is where the gateway listens, on this machine only.
 const defaultGateway = "127.0.0.1:8080"
 
@@ -42,6 +56,8 @@ const (
 	maxRequests      = 100_000
 	maxConnections   = 1_000_000
 	minGatewayMemory = 16 * units.MiB // a few bodies, each with what is made of it
+	minIdempotency   = units.MiB      // some twenty thousand events
+	minSpool         = 16 * units.MiB // segments, and a few requests
 )
 
 func (g *Gateway) validate(organizations *regexp.Regexp, bad violation) {
@@ -71,4 +87,17 @@ func (g *Gateway) validate(organizations *regexp.Regexp, bad violation) {
 		bad("gateway.drain_timeout", "is negative")
 	}
 	g.WorkOS.validate(organizations, bad)
+	if g.Idempotency.Memory < minIdempotency {
+		bad("gateway.idempotency.memory", "is less than %v", minIdempotency)
+	}
+	g.Spool.validate(g.Timeout, bad)
+}
+
+func (s Spool) validate(timeout units.Duration, bad violation) {
+	if s.Max < minSpool {
+		bad("gateway.spool.max", "is less than %v", minSpool)
+	}
+	if s.Dir != "" && (s.After <= 0 || s.After > timeout) {
+		bad("gateway.spool.after", "is not above 0 and at most gateway.timeout, %s: by then Kafka has been given up", timeout.Std())
+	}
 }

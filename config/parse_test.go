@@ -106,6 +106,8 @@ gateway:
     organizations: [acme, us]
     webhook: {secrets: [{env: OLD}, {env: NEW}], tolerance: 1m}
     poll: {api_key: {file: key}, url: "https://workos.example", events: [user.created], backfill: 7d, interval: 30s}
+  idempotency: {memory: 64MiB}
+  spool: {dir: ./spool, max: 2GiB, after: 500ms}
 delivery:
   instance_id: one
   memory: 1GiB
@@ -178,8 +180,10 @@ streams:
 				},
 				{Name: "web", Hash: "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", Organizations: []string{"acme"}},
 			},
-			Limits: config.GatewayLimits{Key: config.Rate{PerSecond: 1, Burst: 2}, Organization: config.Rate{PerSecond: 3, Burst: 4}},
-			TLS:    &config.ServerTLS{CertFile: "cert.pem", KeyFile: "key.pem", ClientCAFile: "ca.pem", ClientOptional: true},
+			Limits:      config.GatewayLimits{Key: config.Rate{PerSecond: 1, Burst: 2}, Organization: config.Rate{PerSecond: 3, Burst: 4}},
+			TLS:         &config.ServerTLS{CertFile: "cert.pem", KeyFile: "key.pem", ClientCAFile: "ca.pem", ClientOptional: true},
+			Idempotency: config.Idempotency{Memory: 64 * units.MiB},
+			Spool:       config.Spool{Dir: "./spool", Max: 2 * units.GiB, After: units.Duration(500 * time.Millisecond)},
 			WorkOS: config.GatewayWorkOS{
 				Organization: "us", Organizations: []string{"acme", "us"},
 				Webhook: config.WorkOSWebhook{Secrets: []secret.Ref{{Env: "OLD"}, {Env: "NEW"}}, Tolerance: units.Duration(time.Minute)},

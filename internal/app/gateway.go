@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/producer"
 	"github.com/auditstream/auditstream/producer/gateway"
+	"github.com/auditstream/auditstream/producer/spool"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -58,7 +60,7 @@ func (g Gateway) part(opts []kgo.Opt) func(context.Context, *vitals) error {
 
 func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err error) {
 	log := g.Log.Named("gateway")
-	state := &gatewayState{}
+	state := &gatewayState{early: g.withoutKafka()}
 	v.part(state.ready)
 	opts = v.counted(opts)
 	keys, err := g.keys(ctx, v.registry, log)
@@ -78,8 +80,23 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, g.closeProducer(ctx, client)) }()
+	var publisher gateway.Publisher = client
+	disk, err := g.opened(client, v.registry, log)
+	if err != nil {
+		return err
+	}
+	if disk != nil {
+		defer func() { err = errors.Join(err, disk.Close()) }()
+		publisher = disk
+	}
+	once, err := g.accepted(opts, v.registry, log)
+	if err != nil {
+		return err
+	}
+	defer once.end(ctx, log)
+	state.watch(once, disk)
 	from, err := newWorkOS(ctx, workosConfig{
-		cfg: g.Config, opts: opts, publisher: client, check: schemas.check(), begun: state.begun, metrics: v.registry, log: log,
+		cfg: g.Config, opts: opts, publisher: publisher, check: schemas.check(), begun: state.begun, metrics: v.registry, log: log,
 	})
 	if err != nil {
 		return err
@@ -92,7 +109,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	defer beside.close()
 	handler, err := gateway.NewServer(gateway.Config{
 		Extra:     from.routes(),
-		Publisher: client, Keys: keys, Rates: g.rates(), Validator: g.validator(), Registry: schemas.registry,
+		Publisher: publisher, Keys: keys, Once: once, Rates: g.rates(), Validator: g.validator(), Registry: schemas.registry,
 		Schemas: beside.schemas, Exports: beside.exports, Retentions: beside.retentions, URL: g.Config.Gateway.URL,
 		Begun: state.begun, Ready: state.ready,
 		Requests: g.Config.Gateway.Requests, Memory: int64(g.Config.Gateway.Memory),
@@ -128,6 +145,10 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 		keys.Watch(working)
 		return nil
 	})
+	work.Go(func() error { return once.Run(working) })
+	if disk != nil {
+		work.Go(func() error { return disk.Run(working) })
+	}
 	work.Go(func() error { return g.follow(working, opts, schemas, state, from, log) })
 	work.Go(func() error { return beside.exports.Run(working) })
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -179,13 +200,25 @@ func sampledRequests(log *zap.Logger) *zap.Logger {
 
 // gatewayState says whether events can be taken.
 type gatewayState struct {
+	early    bool // events are taken before Kafka has answered
 	kafka    pulse
 	prepared atomic.Bool // the topics are there, and registered schemas are known
 	stopping atomic.Bool
+
+	mu       sync.Mutex
+	accepted *accepted    // nil until it is there; guarded by mu
+	spool    *spool.Spool // nil: there is none; guarded by mu
+}
+
+// watch has what is remembered, and the spool if there is one, say whether they are ready.
+func (s *gatewayState) watch(once accepted, disk *spool.Spool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted, s.spool = &once, disk
 }
 
 func (s *gatewayState) begun() error {
-	if !s.prepared.Load() {
+	if !s.early && !s.prepared.Load() {
 		return errors.New("waiting for Kafka")
 	}
 	return nil
@@ -198,7 +231,19 @@ func (s *gatewayState) ready() error {
 	if err := s.begun(); err != nil {
 		return err
 	}
-	return s.kafka.gone()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accepted == nil {
+		return errors.New("starting")
+	}
+	if err := s.accepted.Ready(); err != nil {
+		return err
+	}
+	gone := s.kafka.gone()
+	if s.spool != nil && (gone != nil || !s.prepared.Load()) {
+		return s.spool.Ready() // what Kafka does not take goes there
+	}
+	return gone
 }
 
 func (s *gatewayState) stop() { s.stopping.Store(true) }

@@ -221,7 +221,7 @@ func (b *batch) read(text []byte) *item {
 		it.err = notTried("An event of its organization before it has come to a rate.")
 	default:
 		it.err = b.admit(b.holding(), it)
-		if it.claim == nil && it.err != nil && errors.Is(it.err, errUnderWay) {
+		if it.claim == nil && it.err != nil && errors.Is(it.err, ErrBusy) {
 			// Somebody publishes the same at this moment, perhaps this window. Who waits for
 			// others holds no claim himself, or two could wait for each other.
 			b.flush()

@@ -115,12 +115,16 @@ type Once interface {
 	// Claim is that of a request on its key and content. It returns ErrConflict if the key was
 	// used with other content. An empty key stands for one that is derived from the content.
 	// While another request claims the same, it waits for what becomes of that until ctx ends,
-	// and returns another error then; with a ctx that has ended, at once.
+	// or for a while, and returns ErrBusy then; with a ctx that has ended, at once.
 	Claim(ctx context.Context, organization, key string, content []byte) (Claim, error)
 }
 
 // ErrConflict says that the idempotency key was used with other content.
 var ErrConflict = errors.New("the idempotency key was used with other content")
+
+// ErrBusy says that another request publishes the same, and what became of it was not waited
+// for to the end.
+var ErrBusy = errors.New("another request publishes the same")
 
 // Claim is a request's claim on a key and content. Unless it is Done, exactly one of Accepted
 // and Failed is called.

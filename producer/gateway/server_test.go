@@ -367,7 +367,7 @@ func (m *memory) Claim(ctx context.Context, organization, key string, content []
 		}
 		m.mu.Lock()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, ErrBusy
 		}
 	}
 	c, _ := derived{}.Claim(ctx, organization, key, content)

@@ -81,8 +81,8 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 		e := Errorf(http.StatusConflict, CodeConflict, "The idempotency key was used with another event.")
 		e.Remedy = "Use a key for one event only, and repeat an event as it was."
 		return e
-	case err != nil && ctx.Err() != nil: // it was not waited for to the end
-		return unavailable(CodeBusy, "The same event is being published by another request.", errUnderWay)
+	case errors.Is(err, ErrBusy):
+		return unavailable(CodeBusy, "The same event is being published by another request.", err)
 	case err != nil:
 		return unavailable(CodeUnavailable, "Whether the event was published before cannot be found out.", fmt.Errorf("claim: %w", err))
 	}
@@ -93,9 +93,6 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 	it.repeated = claim.Done()
 	return nil
 }
-
-// errUnderWay is why a claim was not made in time.
-var errUnderWay = errors.New("another request publishes the same")
 
 // publish publishes the items that were let through and not published before, in their order,
 // and says of each what became of it. That a caller has gone does not stop it: the event may
