@@ -19,6 +19,8 @@ import (
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/producer/gateway"
 	"github.com/auditstream/auditstream/producer/gateway/access"
+	"github.com/auditstream/auditstream/producer/idempotency"
+	"github.com/auditstream/auditstream/producer/spool"
 	"github.com/auditstream/auditstream/producer/workos"
 )
 
@@ -71,6 +73,9 @@ func metricsOf(t *testing.T, c prometheus.Collector) []metric {
 		}
 		slices.Sort(labels)
 		kind := "gauge"
+		if strings.HasSuffix(m[1], "_total") {
+			kind = "counter"
+		}
 		switch c.(type) {
 		case *prometheus.CounterVec, prometheus.Counter:
 			kind = "counter"
@@ -122,6 +127,14 @@ func allMetrics(t *testing.T) []metric {
 	if _, err := connectionFigures(reg); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := idempotency.New(idempotency.Config{Metrics: reg}); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := spool.Open(spool.Config{Dir: t.TempDir(), Kafka: struct{ spool.Producer }{}, Metrics: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close() //nolint:errcheck // nothing is in it
 	var out []metric
 	for _, c := range reg.all {
 		out = append(out, metricsOf(t, c)...)
