@@ -59,7 +59,8 @@ func (a Administration) Run(ctx context.Context) (err error) {
 
 // Times of the server.
 const (
-	adminHeaders  = 5 * time.Second // for the headers of a request
+	adminHeaders  = 5 * time.Second  // for the headers of a request
+	adminBody     = 30 * time.Second // for the body of a request
 	adminIdle     = 2 * time.Minute
 	adminShutdown = 5 * time.Second // for requests under way
 	adminHead     = 16 << 10        // bytes of headers
@@ -100,7 +101,7 @@ func (a Administration) serve(ctx context.Context, opts []kgo.Opt, v *vitals) er
 	}
 	server, err := httpserver.Open(ctx, httpserver.Config{
 		Address: a.Config.Admin.Listen, TLS: serverTLS(a.Config.Admin.TLS), Handler: now, Log: log,
-		Bounds: httpserver.Bounds{Connections: adminConnections, Headers: adminHeaders, Head: adminHead, Idle: adminIdle, Shutdown: adminShutdown},
+		Bounds: httpserver.Bounds{Connections: adminConnections, Headers: adminHeaders, Head: adminHead, Body: adminBody, Idle: adminIdle, Shutdown: adminShutdown},
 		// A request that follows events lasts for as long as its caller likes: it is told here
 		// that the process ends.
 		Endless: true,

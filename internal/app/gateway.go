@@ -33,7 +33,8 @@ type Gateway struct {
 
 // Times and bounds of the server.
 const (
-	gatewayHeaders = 5 * time.Second // for the headers of a request
+	gatewayHeaders = 5 * time.Second  // for the headers of a request
+	gatewayBody    = 30 * time.Second // for the body of a request, unless its route says otherwise
 	gatewayIdle    = 2 * time.Minute
 	gatewayHead    = 16 << 10 // bytes of headers
 	gatewayStreams = 128      // requests at once of one connection, over HTTP/2
@@ -125,7 +126,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	server, err := httpserver.Open(ctx, httpserver.Config{
 		Address: g.Config.Gateway.Listen, TLS: serverTLS(g.Config.Gateway.TLS), Handler: handler, Log: log, Figures: figures,
 		Bounds: httpserver.Bounds{
-			Connections: g.Config.Gateway.Connections, Headers: gatewayHeaders, Head: gatewayHead, Idle: gatewayIdle,
+			Connections: g.Config.Gateway.Connections, Headers: gatewayHeaders, Head: gatewayHead, Idle: gatewayIdle, Body: gatewayBody,
 			Shutdown: g.Config.Gateway.DrainTimeout.Std(), Streams: gatewayStreams,
 		},
 	})

@@ -35,12 +35,13 @@ type Figures struct {
 	Evicted prometheus.Counter // that were closed for want of room
 }
 
-// Bounds of what callers may draw out. What a time bounds that is not here, as the body of a
-// request and its answer, the handler has to: it knows what is long for which request.
+// Bounds of what callers may draw out. How long an answer may take to be read, the handler has
+// to bound: it knows what is long for which request.
 type Bounds struct {
 	Connections int           // open at once; 0: any number
 	Headers     time.Duration // for the handshake of TLS, and for the headers of a request
 	Head        int           // bytes of headers
+	Body        time.Duration // for the body of a request, where its handler says nothing else; 0: any time
 	Idle        time.Duration // between two requests of a connection
 	Shutdown    time.Duration // for requests under way when the server ends
 	Streams     int           // requests at once of one connection, over HTTP/2; 0: HTTP/2 is not spoken
@@ -69,7 +70,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	s.server = &http.Server{
-		Handler: noted(c.Handler), ReadHeaderTimeout: b.Headers, IdleTimeout: b.Idle, MaxHeaderBytes: b.Head,
+		Handler: noted(timely(c.Handler, b.Body)), ReadHeaderTimeout: b.Headers, IdleTimeout: b.Idle, MaxHeaderBytes: b.Head,
 		Protocols: protocols, ConnContext: connContext, ErrorLog: zap.NewStdLog(c.Log),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: b.Streams, SendPingTimeout: pingAfter, PingTimeout: pongIn, WriteByteTimeout: writeIn,

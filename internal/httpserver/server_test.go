@@ -89,6 +89,50 @@ func TestHeadersHaveToComeInTime(t *testing.T) {
 	}
 }
 
+// TestABodyThatNobodyReadsHasToComeInTime is about callers who promise a body and send none, to
+// handlers that answer without it: whoever they are, they hold nothing up.
+func TestABodyThatNobodyReadsHasToComeInTime(t *testing.T) {
+	left := make(chan struct{}, 8)
+	s := serve(t, Config{Bounds: Bounds{Body: 50 * time.Millisecond}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { left <- struct{}{} }()
+		if r.URL.Path == "/own" { // as one does that has read what it wanted
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, 1<<20)) // the server reads on before the first of it goes out
+		}
+	})})
+	for name, text := range map[string]string{
+		"a small answer":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{",
+		"a large answer":          "GET /large HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n",
+		"in chunks":               "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na",
+		"a deadline that is gone": "POST /own HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ended(t, dial(t, s, text))
+			<-left
+		})
+	}
+}
+
+func TestABodyThatHasComeBoundsNothing(t *testing.T) {
+	s := serve(t, Config{Bounds: Bounds{Body: 20 * time.Millisecond, Shutdown: time.Minute}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b, err := io.ReadAll(r.Body); err != nil || len(b) != 2 {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		select {
+		case <-r.Context().Done(): // as if the caller had gone
+			w.WriteHeader(http.StatusGone)
+		case <-time.After(200 * time.Millisecond):
+		}
+	})})
+	conn := dial(t, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab")
+	if status := answered(t, conn); status != http.StatusOK {
+		t.Error(status)
+	}
+}
+
 func TestHandshakesHaveToComeInTime(t *testing.T) {
 	p := newPapers(t)
 	s := serve(t, Config{TLS: &p.tls, Handler: http.HandlerFunc(said), Bounds: Bounds{Headers: 50 * time.Millisecond}})
