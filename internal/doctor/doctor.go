@@ -98,7 +98,7 @@ func (e *examiner) kafka(ctx context.Context) {
 		{"disks", e.disks},
 	}
 	delivery := []step{
-		{"groups", e.groups}, {"records", e.records}, {"keys", e.keys}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters},
+		{"groups", e.groups}, {"records", e.records}, {"keys", e.keys}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters}, {"exports", e.exports},
 	}
 	skip := func(why string, steps ...step) {
 		for _, s := range steps {
