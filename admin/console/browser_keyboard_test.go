@@ -58,7 +58,6 @@ func saying(selector, text string) string {
 // headed waits for a page with this heading.
 func (b *tab) headed(text string) {
 	b.t.Helper()
-	b.run(chromedp.WaitReady("main h1"))
 	b.until(fmt.Sprintf(`document.readyState === "complete" && document.querySelector("main h1")?.textContent.trim() === %q`, text))
 }
 

@@ -176,10 +176,30 @@ func (b *tab) open(path string) {
 	b.until(`[...document.querySelectorAll(".plot .canvas")].every((c) => c.querySelector("canvas"))`)
 }
 
-// until waits for a condition in the page.
+// until waits for a condition in the page, also while another page takes its place.
 func (b *tab) until(condition string) {
 	b.t.Helper()
-	b.run(chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingTimeout(patience)))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingTimeout(patience)))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || !leaves(err) {
+			b.t.Fatalf("%s: %v; the focus is on %s", condition, err, b.eval(`document.activeElement?.outerHTML.slice(0, 120) ?? ""`))
+		}
+	}
+}
+
+// leaves says whether an error is about a page that another one has just replaced.
+func leaves(err error) bool {
+	for _, text := range []string{"Cannot find context", "Execution context was destroyed", "Inspected target navigated", "uniqueContextId not found"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *tab) eval(expression string) string {

@@ -326,7 +326,7 @@
 	// ----- What is wrong with a draft is said at its fields too. The focus goes where there is
 	// something to do: a button that is disabled while a request is under way loses it.
 	document.addEventListener("htmx:beforeRequest", (e) => {
-		if (e.detail.elt.id !== "editor") return;
+		if (!e.detail.elt.matches("#editor")) return; // its field "id" stands in the place of its own id
 		for (const old of document.querySelectorAll(".problem")) old.remove();
 		for (const f of document.querySelectorAll("[aria-invalid]")) {
 			f.removeAttribute("aria-invalid");
