@@ -87,8 +87,8 @@ gateway:
 				}
 			}
 			export, _ := got["export"].(map[string]any)
-			if lines, _ := export["lines"].(float64); export["state"] != "ready" || lines < 2 {
-				t.Errorf("export: %v, want a head and what was published", got["export"])
+			if lines, _ := export["lines"].(float64); export["state"] != "ready" || lines != 2 {
+				t.Errorf("export: %v, want a head, and once what was sent twice", got["export"])
 			}
 			if name == "Python" {
 				for call, want := range map[string]any{"schemas": []any{1.0}, "actions": 1.0, "retention": 30.0, "retention read": 30.0} {
