@@ -41,7 +41,7 @@ func (v *visit) tryPage() error {
 }
 
 func (v *visit) try() error {
-	a := &attempt{stream: v.r.PathValue("id"), event: v.r.PostFormValue("event")}
+	a := &attempt{stream: v.r.PathValue("id"), event: lines(v.r.PostFormValue("event"))}
 	return v.attempted(a, func() (*admin.Trial, error) {
 		return v.service.TryStream(v.r.Context(), a.stream, []byte(a.event))
 	})
@@ -53,7 +53,7 @@ func (v *visit) tryDraft() error {
 	if err != nil {
 		return err
 	}
-	a := &attempt{stream: d.id, draft: d.name, event: v.r.PostFormValue("event")}
+	a := &attempt{stream: d.id, draft: d.name, event: lines(v.r.PostFormValue("event"))}
 	if a.event == "" { // the plan's button: there is nothing to try yet
 		a.event = exampleFor(d.organization, nil)
 		p := v.page("Try "+a.stream, "Streams")
