@@ -153,7 +153,7 @@ func (w *war) slow(t *testing.T, h *hostility) {
 	t.Helper()
 	var all sync.WaitGroup
 	for i := range slowAtOnce {
-		body := i%4 == 0
+		body, open := i%4 == 0, i%4 == 1
 		all.Go(func() {
 			conn := w.dial(t)
 			if conn == nil {
@@ -161,6 +161,9 @@ func (w *war) slow(t *testing.T, h *hostility) {
 			}
 			defer conn.Close() //nolint:errcheck // nobody else's
 			name, text := "slow headers", "POST /audit_logs/events HTTP/1.1\r\nHost: a\r\nX-A: "
+			if open { // a body that nobody reads, and an answer that does not fit beside it
+				name, text = "slow body, without a key", "GET /openapi.json HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{"
+			}
 			if body {
 				name = "slow body"
 				text = "POST /audit_logs/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + h.key + "\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"

@@ -33,7 +33,7 @@ const hostileRequests = 50_000
 // hostileMemory bounds what the process may take while it is attacked, in bytes: the binary
 // and its connection to Kafka, twice gateway.memory (what is given back is not collected at
 // once), and what 1,024 connections and 128 requests take beside their bodies.
-const hostileMemory = 384 << 20
+const hostileMemory = 256 << 20
 
 // The organizations of the test: the key of the attackers is confined to theirs.
 const (
