@@ -97,7 +97,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	defer once.end(ctx, log)
 	state.watch(once, disk)
 	from, err := newWorkOS(ctx, workosConfig{
-		cfg: g.Config, opts: opts, publisher: publisher, check: schemas.check(), begun: state.begun, metrics: v.registry, log: log,
+		cfg: g.Config, opts: opts, publisher: publisher, once: once, check: schemas.check(), begun: state.begun, metrics: v.registry, log: log,
 	})
 	if err != nil {
 		return err

@@ -190,6 +190,7 @@ func TestOneProcessReadsTheEventsAPIAndAnotherGoesOn(t *testing.T) {
 	}
 }
 
+// What is read once more has the same ids, so that what is remembered is not published again.
 func TestALostGroupRepeatsTheBackfillWithTheSameIDs(t *testing.T) {
 	s := newSite(t)
 	s.there()
@@ -205,8 +206,31 @@ func TestALostGroupRepeatsTheBackfillWithTheSameIDs(t *testing.T) {
 	}
 	two := s.gateway(settings)
 	two.ready()
-	eventually(t, "the past once more", func() bool { return len(s.published()) >= 60 })
+	later := happened(31, 31)
+	world.Happen(later...)
+	events = append(events, later...)
+	eventually(t, "what came behind the past", func() bool { return slices.Contains(s.ids(), foreign(later...)[0]) })
+	two.logged("no cursor of the Events API is on record")
 	if diff := cmp.Diff(foreign(events...), slices.Compact(s.ids())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// What comes by both doors is published by whichever it comes through first.
+func TestAnEventThatComesByBothDoorsIsPublishedOnce(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	world, settings := s.workOS(true)
+	d := s.gateway(settings)
+	d.ready()
+	event := workostest.New(1, time.Now(), workosOrg)
+	if status := d.hook(asBody(t, event)); status != http.StatusOK {
+		t.Fatalf("answered %d", status)
+	}
+	later := workostest.New(2, time.Now(), workosOrg)
+	world.Happen(event, later)
+	eventually(t, "what came from the API", func() bool { return slices.Contains(s.ids(), foreign(later)[0]) })
+	if diff := cmp.Diff(foreign(event, later), s.ids()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
