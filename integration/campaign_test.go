@@ -16,30 +16,32 @@ import (
 	"github.com/auditstream/auditstream/producer"
 )
 
-// campaign is delivery in a world in which things break, one or two at a time.
+// campaign is processes in a world in which things break, one or two at a time.
 type campaign struct {
 	r         *rand.Rand // of the test's own goroutine: what is drawn does not depend on timing
 	cluster   *servers.Kafka
-	admin     *kadm.Client // past the proxies, as is everything of the judge
-	to        *destinations
-	run       delivery
-	kafka     [][]*servers.Proxy        // of each deliverer, before each node
+	admin     *kadm.Client              // past the proxies, as is everything of the judge
+	to        *destinations             // of deliverers, else nil
+	run       delivery                  // likewise
+	kafka     [][]*servers.Proxy        // of each process, before each node
 	network   map[string]*servers.Proxy // before each destination
-	deliverer []deliverer
+	processes []member
+	faults    []fault        // all ways in which this world breaks
 	counts    map[string]int // faults so far
 	deck      []fault        // those of this round that are still to come
+	arrived   func() int     // how far the world has come, for the log
 }
 
-// deliverer is a delivering process that is started again under its name.
-type deliverer struct {
+// member is a process of a campaign, with proxies of its own, that is started again as it was.
+type member struct {
 	process
 
-	run      delivery // past the proxies of its own
-	instance string   // "": none
+	name  string
+	start func(*testing.T) process
 }
 
-// maxDeliverers bounds the processes that deliver at once.
-const maxDeliverers = 3
+// maxMembers bounds the processes of a campaign.
+const maxMembers = 3
 
 // fault is one way in which the world breaks. It begins at a random moment, is held for a
 // random time, and ends.
@@ -63,17 +65,16 @@ const (
 	atAnswers   place = "answers"
 )
 
-func newCampaign(t *testing.T, r *rand.Rand) *campaign {
+// newCampaign chooses the addresses of a world that breaks in these ways. Nothing runs yet.
+func newCampaign(t *testing.T, r *rand.Rand, faults []fault) *campaign {
 	t.Helper()
-	// Delivery logs in, so that ACLs can deny it something. Everyone else is anonymous and
+	// Processes log in, so that ACLs can deny them something. Everyone else is anonymous and
 	// may do everything, the brokers among themselves too.
-	cluster := servers.NewKafka(t, servers.KafkaConfig{Brokers: 3, Proxied: maxDeliverers, Properties: []string{
+	cluster := servers.NewKafka(t, servers.KafkaConfig{Brokers: 3, Proxied: maxMembers, Properties: []string{
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"allow.everyone.if.no.acl.found=true", "super.users=User:ANONYMOUS",
 	}})
-	cluster.Start(t)
-	to := startRefusingDestinations(t)
-	c := &campaign{r: r, cluster: cluster, admin: newAdmin(t, cluster.Addrs), to: to, counts: map[string]int{}}
+	c := &campaign{r: r, cluster: cluster, faults: faults, counts: map[string]int{}}
 	for i, listeners := range cluster.ProxyAddrs {
 		var proxies []*servers.Proxy
 		for node, listen := range listeners {
@@ -81,6 +82,17 @@ func newCampaign(t *testing.T, r *rand.Rand) *campaign {
 		}
 		c.kafka = append(c.kafka, proxies)
 	}
+	return c
+}
+
+// campaignOfDelivery is a campaign with a cluster, and destinations for delivery.
+func campaignOfDelivery(t *testing.T, r *rand.Rand) *campaign {
+	t.Helper()
+	c := newCampaign(t, r, faultsOfDelivery())
+	c.cluster.Start(t)
+	c.admin = newAdmin(t, c.cluster.Addrs)
+	to := startRefusingDestinations(t)
+	c.to, c.arrived = to, to.arrived
 	c.network = map[string]*servers.Proxy{}
 	for destination, url := range map[string]*string{inSplunk: &to.splunkURL, inDatadog: &to.datadogURL, inS3: &to.s3URL} {
 		proxy := servers.StartProxyTo(t, strings.TrimPrefix(*url, "http://"))
@@ -93,30 +105,39 @@ func newCampaign(t *testing.T, r *rand.Rand) *campaign {
 	return c
 }
 
-// start starts a delivering process for each name, and returns when all are ready.
-func (c *campaign) start(t *testing.T, instances ...string) {
+// deliver starts a delivering process for each name, and returns when all are ready.
+func (c *campaign) deliver(t *testing.T, instances ...string) {
 	t.Helper()
-	c.deliverer = nil
+	c.processes = nil
 	for i, instance := range instances {
 		run := c.run
 		run.brokers = c.cluster.ProxyAddrs[i]
-		c.deliverer = append(c.deliverer, deliverer{run.start(t, instance), run, instance})
+		c.launch(t, instance, func(t *testing.T) process {
+			t.Helper()
+			return run.start(t, instance)
+		})
 	}
 	c.awaitReady(t)
 }
 
+// launch starts a process that has Kafka behind the next proxies.
+func (c *campaign) launch(t *testing.T, name string, start func(*testing.T) process) {
+	t.Helper()
+	c.processes = append(c.processes, member{start(t), name, start})
+}
+
 func (c *campaign) awaitReady(t *testing.T) {
 	t.Helper()
-	for _, d := range c.deliverer {
-		servers.Await(t, 2*time.Minute, d.instance+" delivers", func() bool { d.Running(t); return d.ready(t) })
+	for _, p := range c.processes {
+		servers.Await(t, 2*time.Minute, p.name+" is ready", func() bool { p.Running(t); return p.ready(t) })
 	}
 }
 
-// end ends all delivering processes as an operator does.
+// end ends all processes as an operator does.
 func (c *campaign) end(t *testing.T) {
 	t.Helper()
-	for _, d := range c.deliverer {
-		d.end(t)
+	for _, p := range c.processes {
+		p.end(t)
 	}
 }
 
@@ -125,6 +146,16 @@ func (c *campaign) end(t *testing.T) {
 func (c *campaign) breakThings(t *testing.T, f *feed, client *producer.Client, d time.Duration, rate int) {
 	t.Helper()
 	published := f.publishSteadily(t.Context(), client, rate)
+	c.breakFor(t, d)
+	if err := published(); err != nil {
+		t.Errorf("publishing: %v", err)
+	}
+}
+
+// breakFor breaks one thing after another, often two at a time, and returns when everything is
+// whole again.
+func (c *campaign) breakFor(t *testing.T, d time.Duration) {
+	t.Helper()
 	for until := time.Now().Add(d); time.Now().Before(until); {
 		first := c.draw()
 		endFirst, left := c.strike(t, first)
@@ -139,13 +170,10 @@ func (c *campaign) breakThings(t *testing.T, f *feed, client *producer.Client, d
 		}
 		c.pause(t, left)
 		endFirst()
-		for _, p := range c.deliverer {
+		for _, p := range c.processes {
 			p.Running(t)
 		}
 		c.pause(t, time.Duration(c.r.IntN(1500))*time.Millisecond)
-	}
-	if err := published(); err != nil {
-		t.Errorf("publishing: %v", err)
 	}
 }
 
@@ -153,7 +181,7 @@ func (c *campaign) breakThings(t *testing.T, f *feed, client *producer.Client, d
 func (c *campaign) strike(t *testing.T, f fault) (end func(), hold time.Duration) {
 	t.Helper()
 	hold = f.least + time.Duration(c.r.Int64N(int64(f.most-f.least)))
-	t.Logf("%s for %s after %d arrivals", f.name, hold.Round(time.Millisecond), c.to.arrived())
+	t.Logf("%s for %s after %d arrivals", f.name, hold.Round(time.Millisecond), c.arrived())
 	c.counts[f.name]++
 	return f.begin(t, c), hold
 }
@@ -161,7 +189,7 @@ func (c *campaign) strike(t *testing.T, f fault) (end func(), hold time.Duration
 // draw takes the next fault of the round. A round has every fault, in random order.
 func (c *campaign) draw() fault {
 	if len(c.deck) == 0 {
-		for _, f := range faultsOfCampaigns() {
+		for _, f := range c.faults {
 			c.deck = append(c.deck, slices.Repeat([]fault{f}, f.copies)...)
 		}
 		c.r.Shuffle(len(c.deck), func(i, j int) { c.deck[i], c.deck[j] = c.deck[j], c.deck[i] })

@@ -19,14 +19,12 @@ import (
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 )
 
-// faultsOfCampaigns are all the ways in which the world breaks.
-func faultsOfCampaigns() []fault {
+// faultsOfKafka are the ways in which Kafka, the way to it, and our processes break.
+func faultsOfKafka() []fault {
 	const ms, s = time.Millisecond, time.Second
 	return []fault{
-		{"SIGKILL of a deliverer", 14, []place{atProcesses}, 1 * ms, 3 * s, killDeliverer},
-		{"SIGSTOP of a deliverer", 3, []place{atProcesses, atNetwork}, 500 * ms, 14 * s, stopDeliverer},
-		{"rebalance storm", 1, []place{atGroups}, 4 * s, 10 * s, storm},
-		{"progress denied by an ACL", 2, []place{atProgress}, 1 * s, 8 * s, denyProgress},
+		{"SIGKILL of a process", 14, []place{atProcesses}, 1 * ms, 3 * s, killProcess},
+		{"SIGSTOP of a process", 3, []place{atProcesses, atNetwork}, 500 * ms, 14 * s, stopProcess},
 
 		{"SIGKILL of a broker", 2, []place{atBrokers}, 1 * ms, 8 * s, killBroker},
 		{"rolling restart of the brokers", 1, []place{atBrokers}, 1 * ms, 2 * s, rollBrokers},
@@ -36,7 +34,16 @@ func faultsOfCampaigns() []fault {
 		{"Kafka: resets", 1, []place{atNetwork}, 1 * s, 5 * s, kafkaToxic("reset_peer", 500)},
 		{"Kafka: silence", 1, []place{atNetwork}, 1 * s, 8 * s, kafkaToxic("timeout", 0)},
 		{"Kafka: one broker refuses connections", 1, []place{atNetwork}, 1 * s, 8 * s, cutBroker},
-		{"Kafka: refuses one deliverer", 2, []place{atNetwork}, 1 * s, 14 * s, cutDeliverer},
+		{"Kafka: refuses one process", 2, []place{atNetwork}, 1 * s, 14 * s, cutProcess},
+	}
+}
+
+// faultsOfDelivery are all the ways in which the world of delivery breaks.
+func faultsOfDelivery() []fault {
+	const ms, s = time.Millisecond, time.Second
+	return append(faultsOfKafka(), []fault{
+		{"rebalance storm", 1, []place{atGroups}, 4 * s, 10 * s, storm},
+		{"progress denied by an ACL", 2, []place{atProgress}, 1 * s, 8 * s, denyProgress},
 
 		{"destination: latency", 1, []place{atNetwork}, 1 * s, 5 * s, destinationToxic("latency", 1000)},
 		{"destination: resets", 1, []place{atNetwork}, 1 * s, 5 * s, destinationToxic("reset_peer", 50)},
@@ -55,22 +62,22 @@ func faultsOfCampaigns() []fault {
 			Store: true, Status: http.StatusInternalServerError,
 		})},
 		{"answers: cut after it was taken", 1, []place{atAnswers}, 1 * s, 6 * s, answers(faults.Answer{Store: true, Cut: faults.CutInAnswer})},
-	}
+	}...)
 }
 
-// killDeliverer kills a process at once, and starts it again at the end.
-func killDeliverer(t *testing.T, c *campaign) func() {
+// killProcess kills a process at once, and starts it again at the end.
+func killProcess(t *testing.T, c *campaign) func() {
 	t.Helper()
-	i := c.r.IntN(len(c.deliverer))
-	c.deliverer[i].Kill(t)
-	return func() { c.deliverer[i].process = c.deliverer[i].run.start(t, c.deliverer[i].instance) }
+	p := &c.processes[c.r.IntN(len(c.processes))]
+	p.Kill(t)
+	return func() { p.process = p.start(t) }
 }
 
-// stopDeliverer makes a process that knows nothing of the time that passes. After the
-// session time-out others have its partitions, and it comes back as a zombie.
-func stopDeliverer(t *testing.T, c *campaign) func() {
+// stopProcess makes a process that knows nothing of the time that passes. After the session
+// time-out others have a deliverer's partitions, and it comes back as a zombie.
+func stopProcess(t *testing.T, c *campaign) func() {
 	t.Helper()
-	p := c.deliverer[c.r.IntN(len(c.deliverer))]
+	p := c.processes[c.r.IntN(len(c.processes))]
 	p.Stop(t)
 	return func() { p.Continue(t) }
 }
@@ -97,23 +104,23 @@ func rollBrokers(t *testing.T, c *campaign) func() {
 	return func() {}
 }
 
-// kafkaToxic spoils the network between all deliverers, or one, and all brokers, or one.
+// kafkaToxic spoils the network between all processes, or one, and all brokers, or one.
 func kafkaToxic(kind string, ms int64) func(*testing.T, *campaign) func() {
 	return func(t *testing.T, c *campaign) func() {
 		t.Helper()
-		return spoil(t, c.ways(c.someOrAll(len(c.deliverer)), c.someOrAll(3)), toxic(kind, ms))
+		return spoil(t, c.ways(c.someOrAll(len(c.processes)), c.someOrAll(3)), toxic(kind, ms))
 	}
 }
 
 // someOrAll is -1, for all of n, or one of them, as often as not.
 func (c *campaign) someOrAll(n int) int { return max(-1, c.r.IntN(2*n)-n) }
 
-// ways are the proxies between a deliverer and a broker; -1: every one.
-func (c *campaign) ways(deliverer, broker int) []*servers.Proxy {
+// ways are the proxies between a process and a broker; -1: every one.
+func (c *campaign) ways(process, broker int) []*servers.Proxy {
 	var out []*servers.Proxy
-	for i, proxies := range c.kafka[:len(c.deliverer)] {
+	for i, proxies := range c.kafka[:len(c.processes)] {
 		for j, p := range proxies {
-			if (deliverer < 0 || deliverer == i) && (broker < 0 || broker == j) {
+			if (process < 0 || process == i) && (broker < 0 || broker == j) {
 				out = append(out, p)
 			}
 		}
@@ -151,11 +158,11 @@ func cutBroker(t *testing.T, c *campaign) func() {
 	return cut(t, c.ways(-1, c.r.IntN(3))...)
 }
 
-// cutDeliverer takes Kafka from one deliverer alone: others get its partitions while it
+// cutProcess takes Kafka from one process alone: others get a deliverer's partitions while it
 // still delivers what it has.
-func cutDeliverer(t *testing.T, c *campaign) func() {
+func cutProcess(t *testing.T, c *campaign) func() {
 	t.Helper()
-	return cut(t, c.ways(c.r.IntN(len(c.deliverer)), -1)...)
+	return cut(t, c.ways(c.r.IntN(len(c.processes)), -1)...)
 }
 
 func cutDestination(t *testing.T, c *campaign) func() {

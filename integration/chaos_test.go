@@ -31,20 +31,20 @@ func TestCampaignLosesNothing(t *testing.T) {
 		}
 	}
 	r := newRand(t)
-	c := newCampaign(t, r)
+	c := campaignOfDelivery(t, r)
 	// A round of faults may well begin just before the end, and then takes a minute or two.
 	f := newFeed(r, rate*int((length+5*time.Minute)/time.Second), organizations)
 	f.poison(r, inSplunk, poisons*len(f.events)/(rate*int(length/time.Second)))
 	f.poison(r, inDatadog, poisons*len(f.events)/(rate*int(length/time.Second)))
 
-	c.start(t, "a", "b", "c")
+	c.deliver(t, "a", "b", "c")
 	client := newProducer(t, producer.Config{Brokers: c.cluster.Addrs, DeliveryTimeout: 5 * time.Minute})
 	c.breakThings(t, f, client, length*2/3, rate)
 	c.to.awaitAll(t, f)
 	c.end(t)
 	t.Logf("%d events published; now without static membership", f.published)
 
-	c.start(t, "", "")
+	c.deliver(t, "", "")
 	c.breakThings(t, f, client, length/3, rate)
 	c.to.awaitAll(t, f)
 	c.end(t)
