@@ -112,6 +112,25 @@ func (p *Process) ExitCode(t *testing.T, limit time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// PeakMemory is the most that the process has had of memory, in bytes; 0 of one that has ended.
+func (p *Process) PeakMemory(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
+}
+
 // Running fails the test if the process has ended.
 func (p *Process) Running(t *testing.T) {
 	t.Helper()
