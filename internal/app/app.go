@@ -78,7 +78,7 @@ func prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.
 		return consumer.IDs{}, err
 	}
 	admin := kadm.NewClient(client)
-	if err := kafka.EnsureTopics(ctx, admin, topics, log); err != nil {
+	if err := gathered(ctx, log, waiting, func() error { return kafka.EnsureTopics(ctx, admin, topics, log) }); err != nil {
 		return consumer.IDs{}, err
 	}
 	cluster, err := kafka.ClusterID(ctx, admin)
@@ -92,4 +92,35 @@ func prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, log *zap.
 	return consumer.IDs{
 		Cluster: cluster, Events: ids[topics.Events()], Progress: ids[topics.Progress()], Streams: ids[topics.Streams()],
 	}, nil
+}
+
+// Times for a cluster that is starting to get its brokers together.
+const (
+	gatherTime = 30 * time.Second
+	gatherStep = time.Second
+)
+
+// gathered makes the topics with ensure, and lets it try again for gatherTime while there are
+// too few brokers: of a cluster that is just starting some are there before others.
+func gathered(ctx context.Context, log *zap.Logger, waiting func(why string), ensure func() error) error {
+	for began, told := time.Now(), false; ; {
+		err := ensure()
+		if _, few := errors.AsType[*kafka.TooFewBrokers](err); !few || time.Since(began) >= gatherTime {
+			return err
+		}
+		if waiting != nil {
+			waiting("waiting for more of Kafka's brokers: " + err.Error())
+		}
+		if !told {
+			told = true
+			log.Warn("waiting for more of Kafka's brokers", zap.Error(err), zap.Duration("at_most", gatherTime))
+		}
+		again := time.NewTimer(gatherStep)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return context.Cause(ctx)
+		}
+	}
 }

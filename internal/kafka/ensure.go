@@ -48,6 +48,18 @@ func EnsureTopics(ctx context.Context, adm *kadm.Client, topics Topics, log *zap
 	return check(ctx, adm, topics, md, log)
 }
 
+// TooFewBrokers says that topics cannot have as many replicas as they are to have. It may pass:
+// a cluster that is just starting has few brokers at first.
+type TooFewBrokers struct {
+	Topics               []string // that are missing
+	Replication, Brokers int
+}
+
+func (e *TooFewBrokers) Error() string {
+	return fmt.Sprintf("cannot create %s with %d replicas: the cluster has %s; set topics.replication to %d or less, or start more brokers",
+		strings.Join(e.Topics, ", "), e.Replication, plural(e.Brokers, "broker"), e.Brokers)
+}
+
 func describe(ctx context.Context, adm *kadm.Client, topics Topics) (kadm.Metadata, error) {
 	md, err := adm.Metadata(ctx, topics.Names()...)
 	if err != nil {
@@ -77,8 +89,7 @@ func create(ctx context.Context, adm *kadm.Client, topics Topics, missing []topi
 		for i, spec := range missing {
 			names[i] = spec.name
 		}
-		return fmt.Errorf("cannot create %s with %d replicas: the cluster has %s; set topics.replication to %d or less, or start more brokers",
-			strings.Join(names, ", "), topics.Replication, plural(n, "broker"), n)
+		return &TooFewBrokers{Topics: names, Replication: int(topics.Replication), Brokers: n}
 	}
 	var errs []error
 	for _, spec := range missing {
