@@ -83,7 +83,7 @@ Exit codes: 0 it was measured, 1 it could not be, 2 wrong arguments.`,
 	flags.DurationVar(&c.Duration, "duration", c.Duration, "longest time for each of the two measurements")
 	flags.StringVar(&c.Profile, "cpu-profile", "", "write what delivery costs to `FILE`, for go tool pprof")
 	flags.StringVarP(&output, "output", "o", output, "table or json")
-	cmd.AddCommand(newBenchSuite(), newBenchFloor(), newBenchHEC())
+	cmd.AddCommand(newBenchSuite(), newBenchFloor(), newBenchHEC(), newBenchIngest(), newBenchProduce())
 	return cmd
 }
 

@@ -88,6 +88,29 @@ func (c *child) cpu() time.Duration {
 	return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
 }
 
+// ticks is how many there are in a second in Linux's account of a process's time, whatever the
+// kernel counts in itself (USER_HZ).
+const ticks = 100
+
+// cpuSoFar is what the process has used by now, from Linux's account; 0 where it cannot be told.
+func (c *child) cpuSoFar() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may have spaces. Behind it utime and stime are fields 12 and 13.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return time.Duration(user+system) * time.Second / ticks
+}
+
 // peakRSS is the most memory that the process has had in RAM so far, in bytes; 0 where it
 // cannot be told. It is read from Linux's own account of the process while it runs: what
 // is left to the parent at its end (ru_maxrss) counts the parent's memory at the time

@@ -26,6 +26,7 @@ type Report struct {
 	Cores      []Result        `json:"cores"`
 	Age        []AgeResult     `json:"age"`
 	Backlog    []BacklogResult `json:"backlog"`
+	Ingest     []IngestResult  `json:"ingest"`
 }
 
 // Machine is where it was measured.
@@ -131,7 +132,7 @@ func (r *Report) tables() map[string]string {
 		"streams":    growthTable("Streams", r.Streams, func(x Result) int { return x.Streams }),
 		"partitions": growthTable("Partitions", r.Partitions, func(x Result) int { return x.Partitions }),
 		"cores":      growthTable("Processors", r.Cores, func(x Result) int { return x.Cores }),
-		"age":        r.ageTable(), "backlog": r.backlogTable(),
+		"age":        r.ageTable(), "backlog": r.backlogTable(), "ingest": r.ingestTable(),
 	}
 }
 
@@ -254,6 +255,46 @@ func (r *Report) backlogTable() string {
 	for _, b := range r.Backlog {
 		t.row(number(float64(b.Lanes)), fmt.Sprintf("%s of %s", number(float64(b.Recovered)), number(float64(b.Wanted))), fmt.Sprintf("%.0f", b.Seconds),
 			thousands(b.EventsPerSecond), fmt.Sprintf("%.2f", b.CPUSecondsPerMillion), fmt.Sprint(b.PeakRSSBytes>>20))
+	}
+	return t.String()
+}
+
+// ingestTable has the median of each figure of equal measurements.
+func (r *Report) ingestTable() string {
+	t := newTable("Events a request", "Compression", "Callers", "CPU ratio", "CPU s per million", "Bare", "Events/s", "Bare", "Median, ms", "Bare", "Ratio", "99 of 100, ms", "Bare", "Ratio", "Peak memory, MiB")
+	var groups [][]IngestResult
+	for _, x := range r.Ingest {
+		i := slices.IndexFunc(groups, func(have []IngestResult) bool {
+			return have[0].PerRequest == x.PerRequest && have[0].Compression == x.Compression && have[0].Callers == x.Callers
+		})
+		if i < 0 {
+			groups, i = append(groups, nil), len(groups)
+		}
+		groups[i] = append(groups[i], x)
+	}
+	for _, g := range groups {
+		of := func(figure func(IngestResult) float64) float64 {
+			values := make([]float64, len(g))
+			for i, x := range g {
+				values[i] = figure(x)
+			}
+			slices.Sort(values)
+			return values[len(values)/2]
+		}
+		millis := func(figure func(IngestResult) int64) string {
+			return fmt.Sprintf("%.1f", of(func(x IngestResult) float64 { return float64(figure(x)) / 1000 }))
+		}
+		t.row(number(float64(g[0].PerRequest)), g[0].Compression, number(float64(g[0].Callers)),
+			fmt.Sprintf("**%.2f**", of(func(x IngestResult) float64 { return x.CPURatio })),
+			fmt.Sprintf("%.1f", of(func(x IngestResult) float64 { return x.CPUSecondsPerMillion })),
+			fmt.Sprintf("%.1f", of(func(x IngestResult) float64 { return x.FloorCPUSecondsPerMillion })),
+			number(of(func(x IngestResult) float64 { return float64(int64(x.EventsPerSecond/100) * 100) })),
+			number(of(func(x IngestResult) float64 { return float64(int64(x.FloorEventsPerSecond/100) * 100) })),
+			millis(func(x IngestResult) int64 { return x.P50Micros }), millis(func(x IngestResult) int64 { return x.FloorP50Micros }),
+			fmt.Sprintf("**%.2f**", of(func(x IngestResult) float64 { return x.P50Ratio })),
+			millis(func(x IngestResult) int64 { return x.P99Micros }), millis(func(x IngestResult) int64 { return x.FloorP99Micros }),
+			fmt.Sprintf("%.2f", of(func(x IngestResult) float64 { return x.P99Ratio })),
+			fmt.Sprint(slices.MaxFunc(g, func(a, b IngestResult) int { return int(a.PeakRSSBytes - b.PeakRSSBytes) }).PeakRSSBytes>>20))
 	}
 	return t.String()
 }

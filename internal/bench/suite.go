@@ -20,7 +20,7 @@ type Suite struct {
 
 // Sections are the names of the parts of a suite, in their order.
 func Sections() []string {
-	return []string{"ratio", "parts", "streams", "partitions", "cores", "age", "backlog"}
+	return []string{"ratio", "parts", "streams", "partitions", "cores", "age", "backlog", "ingest"}
 }
 
 // Validate says what is wrong with s.
@@ -47,6 +47,9 @@ const (
 	suitePartitions = 6
 	suiteTenants    = 200
 	ageMeasured     = 20 * time.Second
+	suiteSingle     = 100_000 // events that callers bring one by one
+	suiteBatches    = 300_000
+	suiteBatch      = 500 // events in a batch
 )
 
 // Run makes the measurements one after the other, puts each into report in place of the
@@ -58,6 +61,7 @@ func (s Suite) Run(ctx context.Context, report *Report, save func() error) error
 	report.Made, report.Machine, report.Scale = time.Now().UTC(), thisMachine(), s.Scale
 	steps := map[string]func(context.Context, *Report, func() error) error{
 		"ratio": s.ratio, "parts": s.parts, "streams": s.streams, "partitions": s.partitions, "cores": s.cores, "age": s.age, "backlog": s.backlog,
+		"ingest": s.ingest,
 	}
 	for _, name := range Sections() {
 		if len(s.Only) > 0 && !slices.Contains(s.Only, name) {
@@ -189,4 +193,41 @@ func (s Suite) backlog(ctx context.Context, report *Report, save func() error) e
 		report.Backlog = append(report.Backlog, r)
 		return save()
 	})
+}
+
+// ingests are the ways to bring events to the gateway that the suite measures.
+func ingests() []Ingest {
+	return []Ingest{
+		{PerRequest: 1, Compression: "none", Callers: 1},
+		{PerRequest: 1, Compression: "none", Callers: 32},
+		{PerRequest: suiteBatch, Compression: "none", Callers: 4},
+		{PerRequest: suiteBatch, Compression: "gzip", Callers: 4},
+		{PerRequest: suiteBatch, Compression: "zstd", Callers: 4},
+	}
+}
+
+// ingest measures every way to bring events to the gateway.
+func (s Suite) ingest(ctx context.Context, report *Report, save func() error) error {
+	report.Ingest = nil
+	for range s.Repeats {
+		for _, in := range ingests() {
+			c := s.config(1, suitePartitions, false)
+			c.Events = s.events(suiteBatches)
+			switch {
+			case in.PerRequest == 1 && in.Callers == 1:
+				c.Events = s.events(suiteSingle / 10)
+			case in.PerRequest == 1:
+				c.Events = s.events(suiteSingle)
+			}
+			r, err := MeasureIngest(ctx, c, in)
+			if err != nil {
+				return err
+			}
+			report.Ingest = append(report.Ingest, r)
+			if err := save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
