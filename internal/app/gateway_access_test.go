@@ -198,7 +198,16 @@ func TestTheGatewayOverTLS(t *testing.T) {
 		"a certificate of somebody else's": {client(pki.New(t), hour, "billing.internal"), bound, 0, "unknown certificate authority"},
 		"an expired certificate":           {client(callers, time.Now().Add(-time.Minute), "billing.internal"), bound, 0, "expired certificate"},
 	} {
-		status, _, body := d.publishes(test.client, test.key, oneOrganization, "user.b")
+		// Over TLS 1.3 a server sees the client's certificate when the client is at its request
+		// already: whether that reads why it was sent away, or cannot write any more, is chance.
+		var status int
+		var body string
+		for range 50 {
+			status, _, body = d.publishes(test.client, test.key, oneOrganization, "user.b")
+			if status != 0 || strings.Contains(body, test.says) {
+				break
+			}
+		}
 		if status != test.status || !strings.Contains(body, test.says) {
 			t.Errorf("%s: %d %s, want %d %q", name, status, body, test.status, test.says)
 		}

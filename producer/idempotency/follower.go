@@ -16,6 +16,9 @@ import (
 const (
 	followFirst = 250 * time.Millisecond // pause before the topic is read anew after trouble
 	followMost  = 10 * time.Second
+	// followQuiet is how long trouble may last before it is told of: whoever starts first in a
+	// new cluster comes before the topic.
+	followQuiet = 3 * time.Second
 )
 
 // follower reads the notes of all processes, those of the last 24 hours first.
@@ -25,7 +28,7 @@ type follower struct{ *Once }
 // that is read twice changes nothing.
 func (f follower) run(ctx context.Context) error {
 	log := f.conf.Log.Named("idempotency")
-	wait, said := followFirst, ""
+	wait, said, well := followFirst, "", time.Now()
 	from := time.Now().Add(-Horizon)
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -34,11 +37,11 @@ func (f follower) run(ctx context.Context) error {
 			return nil //nolint:nilerr // it was told to end
 		}
 		if read {
-			wait, said = followFirst, ""
+			wait, said, well = followFirst, "", time.Now()
 			// From a little before: what is written meanwhile has a time of another clock.
 			from = began.Add(-time.Hour)
 		}
-		if said != err.Error() {
+		if said != err.Error() && time.Since(well) >= followQuiet {
 			said = err.Error()
 			log.Warn("what other processes accept is not known for now: a repeat there is taken for new", zap.String("topic", f.conf.Topic), zap.Error(err))
 		}
