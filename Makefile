@@ -136,7 +136,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: build kafka-jars ## measure delivery on Apache Kafka, into docs/benchmarks.md; needs Java 17 and Maven (ARGS=…)
+bench: build kafka-jars ## measure delivery and the gateway on Apache Kafka, into docs/benchmarks.md; needs Java 17 and Maven (ARGS=…)
 	@dir=$$(mktemp -d); trap 'integration/kafka/kafka-up clean "$$dir/kafka"; rmdir "$$dir"' EXIT; \
 	address=$$(integration/kafka/kafka-up start --heap 1g "$$dir/kafka" $(BENCH_PORT)); \
 	bin/auditstream bench suite --brokers "$$address" $(ARGS)

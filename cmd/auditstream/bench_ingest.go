@@ -80,6 +80,7 @@ Exit codes: 0 it was measured, 1 it could not be, 2 wrong arguments.`,
 	flags.IntVar(&in.PerRequest, "events-per-request", in.PerRequest, "1: each event alone; more: batches")
 	flags.StringVar(&in.Compression, "compression", in.Compression, "of requests: none, gzip or zstd")
 	flags.IntVar(&in.Callers, "callers", in.Callers, "how many send at once")
+	flags.StringVar(&c.Profile, "cpu-profile", "", "write what the gateway costs to `FILE`, for go tool pprof")
 	flags.StringVarP(&output, "output", "o", output, "table or json")
 	return cmd
 }

@@ -21,7 +21,9 @@ func leaves(c *cobra.Command) map[string]*cobra.Command {
 		}
 		if sub.HasAvailableSubCommands() {
 			maps.Copy(out, leaves(sub))
-			continue
+			if sub.Example == "" { // a group of commands, and none itself
+				continue
+			}
 		}
 		out[strings.TrimPrefix(sub.CommandPath(), "auditstream ")] = sub
 	}

@@ -47,14 +47,14 @@ func newRoot() *cobra.Command {
 		askRightly(c)
 	}
 	root.Args, root.RunE = cobra.ArbitraryArgs, needsCommand
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (or .HasExample (not .HasAvailableSubCommands))}}", 1))
 	return root
 }
 
 // askRightly makes every wrong way to call c, or one of its commands, a usage error: the
 // library calls some of them failures, and answers others with help and exit code 0.
 func askRightly(c *cobra.Command) {
-	if c.HasAvailableSubCommands() {
+	if c.HasAvailableSubCommands() && !c.HasExample() { // a group of commands, and none itself
 		c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
 	}
 	if right := c.Args; right != nil {

@@ -131,7 +131,7 @@ Exit codes: 0 it was told to stop, 1 it could not begin, 2 wrong arguments or co
 }
 
 func newServeGateway() *cobra.Command {
-	var file string
+	var file, profile string
 	var at observeFlag
 	cmd := &cobra.Command{
 		Use:   "gateway --config FILE",
@@ -165,10 +165,13 @@ configuration.`,
 			if err != nil {
 				return err
 			}
-			return app.Gateway{Config: cfg, Version: versionString(), Log: log}.Run(cmd.Context())
+			g := app.Gateway{Config: cfg, Version: versionString(), Log: log}
+			return profiled(profile, func() error { return g.Run(cmd.Context()) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; see: auditstream validate --reference")
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "")
+	_ = cmd.Flags().MarkHidden("cpu-profile") // for auditstream bench
 	at.add(cmd)
 	_ = cmd.MarkFlagRequired("config")
 	return cmd

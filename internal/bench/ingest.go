@@ -148,7 +148,7 @@ func (r *runner) produceThroughGateway(ctx context.Context, in Ingest) (ingested
 		return ingested{}, err
 	}
 	key := rand.Text()
-	gateway, err := r.start(ctx, "gateway", []string{ingestKeyEnv + "=" + key}, nil, nil, "serve", "gateway", "--config", file)
+	gateway, err := r.start(ctx, "gateway", []string{ingestKeyEnv + "=" + key}, nil, nil, "serve", "gateway", "--config", file, "--cpu-profile", r.Profile)
 	if err != nil {
 		return ingested{}, err
 	}
