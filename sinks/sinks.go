@@ -10,6 +10,8 @@ package sinks
 import (
 	"context"
 	"time"
+
+	"github.com/auditstream/auditstream/integrity"
 )
 
 // Sink delivers the events of one revision of one stream. It is used by many lanes
@@ -74,6 +76,9 @@ type Event struct {
 	OccurredAt     []byte    // likewise: RFC 3339
 	Offset         int64     // of its record
 	Time           time.Time // append time of its record
+
+	Feed string         // id of the chain that the event is part of; empty: the stream has none
+	Link integrity.Link // the event's place in it
 }
 
 // Entry says where one event of a batch ends in its Body.
@@ -101,7 +106,32 @@ type Batch struct {
 	Events []Entry // at least one, offsets growing
 	Body   []byte  // their frames, one after another, nothing between them
 	Next   int64   // the batch covers everything of the lane below this offset
+	Chain  *Chain  // where the events stand in the chain of their feed; nil: the stream has none
 	Mark   string  // the last Mark that Deliver returned for this lane; empty, or older, after a crash
+}
+
+// Chain says where the events of a batch stand in the chain of their feed: they follow one
+// another, without a gap.
+type Chain struct {
+	Origin string           // of the chain; see integrity.Origin
+	Before integrity.Head   // of the chain, without the batch's events
+	Links  []integrity.Link // of each event
+}
+
+// After is the head of the chain with the batch's events.
+func (c *Chain) After() integrity.Head {
+	if len(c.Links) == 0 {
+		return c.Before
+	}
+	return c.Links[len(c.Links)-1].Head()
+}
+
+func (c *Chain) slice(i, j int) *Chain {
+	before := c.Before
+	if i > 0 {
+		before = c.Links[i-1].Head()
+	}
+	return &Chain{c.Origin, before, c.Links[i:j]}
 }
 
 // Frame returns the frame of event i.
@@ -117,6 +147,9 @@ func (b *Batch) Slice(i, j int) *Batch {
 		s.Events[k].End -= base
 	}
 	s.Body = b.Body[base:b.start(j)]
+	if b.Chain != nil {
+		s.Chain = b.Chain.slice(i, j)
+	}
 	if j < len(b.Events) {
 		s.Next = b.Events[j].Offset
 	}
