@@ -3,6 +3,7 @@ package idempotency
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -61,15 +62,22 @@ func TestAKillBeforeTheNoteLeavesTheSameID(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t)
 	a := startReplica(t, k.ListenAddrs()).loaded(t)
-	release := hold(t, k)
+	lose(k)
 	first := claim(t, a.Once, acme, "k", "content")
 	first.Accepted()
 	a.stop()
-	release()
 	b := startReplica(t, k.ListenAddrs()).loaded(t)
 	if again := claim(t, b.Once, acme, "k", "content"); again.Done() || again.ID() != first.ID() {
 		t.Errorf("done %v, id %s; want a new claim of the same id, %s", again.Done(), again.ID(), first.ID())
 	}
+}
+
+// lose makes the broker lose every produce request.
+func lose(k *kfake.Cluster) {
+	k.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		return nil, errors.New("the request is lost"), true
+	})
 }
 
 // hold makes the broker keep every produce request until release is called.
