@@ -65,6 +65,16 @@ const (
 	Lost
 )
 
+// Witness is a Sink that can put checkpoints into the feed that they speak of, where its
+// receiver finds them beside the events.
+type Witness interface {
+	// Checkpoint hands a signed checkpoint of the lane's chain to the destination, once and
+	// beside the lane's batches: it may arrive before events that it speaks of, out of order,
+	// and again. It returns when the destination has taken it, which need not be durably: the
+	// next one says all that this one does. It is safe for concurrent use.
+	Checkpoint(ctx context.Context, lane Lane, signed []byte) error
+}
+
 // Event is one event on its way to a destination. Its slices alias memory that is
 // reused as soon as Frame returns.
 type Event struct {

@@ -1,0 +1,292 @@
+package integrity
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Checkpoint says how far a chain has come, at a time. Signed, it is a note in the form
+// that C2SP gives to checkpoints of logs (signed-note, tlog-checkpoint): whoever can check
+// those can check that tree head, and the lines behind it say what is ours.
+type Checkpoint struct {
+	Origin   string    // of the chain; see Origin
+	Size     int64     // events in the chain; 0: none yet
+	Root     Hash      // of the Merkle tree (RFC 6962) over the digests of the events
+	Chain    Hash      // of the chain after its last event
+	Offset   int64     // of the events topic: all of the chain below it is settled
+	Time     time.Time // when it was made; to the second, in UTC
+	After    int64     // size of the chain's checkpoint before this one; 0: there was none, or nothing was in it
+	Previous *Former   // the chain that this one goes on from; nil: there is none
+	Withheld []Withheld
+	Gaps     []Gap
+}
+
+// Former is the chain before a chain, where the new one took over.
+type Former struct {
+	Origin string `json:"origin"`
+	Head
+	Reason string `json:"reason"` // one word: revision, moved, expired, …
+}
+
+// Withheld are events of the chain that the feed does not have, because they went to the
+// dead letters.
+type Withheld struct {
+	From   int64  `json:"from"` // number of the first
+	To     int64  `json:"to"`   // and of the last
+	Hash   Hash   `json:"hash"` // of one event its digest, of more the chain's hash after the last
+	Reason string `json:"reason"`
+}
+
+// Gap are offsets that were passed over where the chain begins: From, and all below To.
+type Gap struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to"`
+	Reason string `json:"reason"`
+}
+
+// maxNote bounds what is read as a signed checkpoint: many times the longest that is made.
+const maxNote = 64 << 10
+
+// maxLines bounds the lines of one kind in a checkpoint: more are made by nobody.
+const maxLines = 256
+
+// Text is the checkpoint as it is signed, which ParseCheckpoint reads: one line each, in
+// this order, the optional ones where there is something to say.
+//
+//	ORIGIN
+//	SIZE
+//	ROOT
+//	chain HASH
+//	offset N
+//	time YYYY-MM-DDTHH:MM:SSZ
+//	after SIZE
+//	previous ORIGIN SIZE HASH REASON
+//	withheld N DIGEST REASON
+//	withheld FROM-TO HASH REASON
+//	gap FROM-TO REASON
+func (c *Checkpoint) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%d\n%s\n", c.Origin, c.Size, c.Root)
+	fmt.Fprintf(&b, "chain %s\noffset %d\ntime %s\nafter %d\n", c.Chain, c.Offset, stamp(c.Time), c.After)
+	if p := c.Previous; p != nil {
+		fmt.Fprintf(&b, "previous %s %d %s %s\n", p.Origin, p.Size, p.Hash, p.Reason)
+	}
+	for _, w := range c.Withheld {
+		if w.From == w.To {
+			fmt.Fprintf(&b, "withheld %d %s %s\n", w.From, w.Hash, w.Reason)
+		} else {
+			fmt.Fprintf(&b, "withheld %d-%d %s %s\n", w.From, w.To, w.Hash, w.Reason)
+		}
+	}
+	for _, g := range c.Gaps {
+		fmt.Fprintf(&b, "gap %d-%d %s\n", g.From, g.To, g.Reason)
+	}
+	return b.String()
+}
+
+// Head is the chain's head that the checkpoint speaks of.
+func (c *Checkpoint) Head() Head { return Head{c.Size, c.Chain} }
+
+// Sign is the checkpoint as a note signed by every signer.
+func (c *Checkpoint) Sign(signers ...note.Signer) ([]byte, error) {
+	text := c.Text()
+	if _, err := ParseCheckpoint(text); err != nil {
+		return nil, fmt.Errorf("a checkpoint that nobody could read is not signed: %w", err)
+	}
+	return signNote(text, signers)
+}
+
+func signNote(text string, signers []note.Signer) ([]byte, error) {
+	if len(signers) == 0 {
+		return nil, errors.New("there is no key to sign with")
+	}
+	return note.Sign(&note.Note{Text: text}, signers...)
+}
+
+// OpenCheckpoint reads a signed checkpoint that one of the verifiers at least vouches for. It
+// does not ask when a key was in force: [Keys.Open] does.
+func OpenCheckpoint(signed []byte, verifiers note.Verifiers) (*Checkpoint, error) {
+	n, err := openNote(signed, verifiers)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return ParseCheckpoint(n.Text)
+}
+
+func openNote(signed []byte, verifiers note.Verifiers) (*note.Note, error) {
+	if len(signed) > maxNote {
+		return nil, fmt.Errorf("it has %d bytes, more than the %d that are read", len(signed), maxNote)
+	}
+	return note.Open(signed, verifiers)
+}
+
+// ParseCheckpoint reads what Text has written, and nothing that Text would have written in
+// another way. What it accepts can be true: sizes, numbers and times go with each other.
+func ParseCheckpoint(text string) (*Checkpoint, error) {
+	c, err := parseCheckpoint(text)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return c, nil
+}
+
+func parseCheckpoint(text string) (*Checkpoint, error) {
+	body, ended := strings.CutSuffix(text, "\n")
+	lines := strings.Split(body, "\n")
+	if !ended || len(lines) < 7 {
+		return nil, errors.New("it has not the lines origin, size, root, chain, offset, time and after")
+	}
+	c := &Checkpoint{Origin: lines[0]}
+	r := reader{}
+	c.Size = r.count("the size", lines[1])
+	c.Root = r.hash("the root", lines[2])
+	c.Chain = r.hash("chain", r.word("chain", lines[3]))
+	c.Offset = r.count("offset", r.word("offset", lines[4]))
+	c.Time = r.time("time", r.word("time", lines[5]))
+	c.After = r.count("after", r.word("after", lines[6]))
+	for _, line := range lines[7:] {
+		fields := strings.Split(line, " ")
+		switch fields[0] {
+		case "previous":
+			if len(fields) != 5 || c.Previous != nil {
+				return nil, fmt.Errorf("%q is not the one line previous ORIGIN SIZE HASH REASON", line)
+			}
+			c.Previous = &Former{Origin: fields[1], Head: Head{r.count("previous", fields[2]), r.hash("previous", fields[3])}, Reason: r.reason(fields[4])}
+		case "withheld":
+			if len(fields) != 4 {
+				return nil, fmt.Errorf("%q is not a line withheld NUMBERS HASH REASON", line)
+			}
+			from, to := r.numbers("withheld", fields[1])
+			c.Withheld = append(c.Withheld, Withheld{from, to, r.hash("withheld", fields[2]), r.reason(fields[3])})
+		case "gap":
+			if len(fields) != 3 {
+				return nil, fmt.Errorf("%q is not a line gap FROM-TO REASON", line)
+			}
+			from, to := r.numbers("gap", fields[1])
+			c.Gaps = append(c.Gaps, Gap{from, to, r.reason(fields[2])})
+		default:
+			return nil, fmt.Errorf("%q begins a line that is not known here: it is of a newer version, or no checkpoint of a feed", fields[0])
+		}
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Text() != text {
+		return nil, errors.New("it is not written as checkpoints are: lines are out of order, or numbers written in another way")
+	}
+	return c, nil
+}
+
+// check finds what cannot be true of any chain.
+func (c *Checkpoint) check() error {
+	origin, err := ParseOrigin(c.Origin)
+	if err != nil {
+		return err
+	}
+	if c.Offset < origin.Begin {
+		return fmt.Errorf("its offset %d is below %d, where the chain begins", c.Offset, origin.Begin)
+	}
+	if c.After > c.Size {
+		return fmt.Errorf("it has %d events, and the one before it had %d", c.Size, c.After)
+	}
+	var empty Tree
+	if c.Size == 0 && (c.Chain != Begin(c.Origin).Hash || c.Root != empty.Root()) {
+		return errors.New("it has no events, and hashes that are not those of an empty chain")
+	}
+	if p := c.Previous; p != nil {
+		if _, err := ParseOrigin(p.Origin); err != nil {
+			return err
+		}
+		if p.Origin == c.Origin {
+			return errors.New("the chain before it is itself")
+		}
+	}
+	if len(c.Withheld) > maxLines || len(c.Gaps) > maxLines {
+		return fmt.Errorf("it has more than %d lines of a kind", maxLines)
+	}
+	last := c.After
+	for _, w := range c.Withheld {
+		if w.From <= last || w.To < w.From || w.To > c.Size {
+			return fmt.Errorf("events %d to %d cannot be withheld behind %d of %d events", w.From, w.To, last, c.Size)
+		}
+		last = w.To
+	}
+	for _, g := range c.Gaps {
+		if g.To <= g.From {
+			return fmt.Errorf("a gap from %d to %d has no offsets", g.From, g.To)
+		}
+	}
+	return nil
+}
+
+// stamp is a time as notes have it.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// reader reads the parts of lines and keeps the first thing that is wrong.
+type reader struct{ err error }
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, args...)
+	}
+}
+
+// word is what stands behind the name in a line.
+func (r *reader) word(name, line string) string {
+	rest, ok := strings.CutPrefix(line, name+" ")
+	if !ok {
+		r.fail("the line %q should begin with %q", line, name)
+	}
+	return rest
+}
+
+func (r *reader) count(what, text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		r.fail("%s: %q is not a number from 0 on", what, text)
+	}
+	return n
+}
+
+// numbers reads N or FROM-TO.
+func (r *reader) numbers(what, text string) (from, to int64) {
+	a, b, isRange := strings.Cut(text, "-")
+	from = r.count(what, a)
+	if !isRange {
+		return from, from
+	}
+	return from, r.count(what, b)
+}
+
+func (r *reader) hash(what, text string) Hash {
+	h, err := ParseHash(text)
+	if err != nil {
+		r.fail("%s: %w", what, err)
+	}
+	return h
+}
+
+func (r *reader) time(what, text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || stamp(t) != text {
+		r.fail("%s: %q is not a time like 2026-01-31T00:00:00Z", what, text)
+	}
+	return t.UTC()
+}
+
+// reason reads one word of small letters, digits and underscores.
+func (r *reader) reason(text string) string {
+	bad := strings.IndexFunc(text, func(c rune) bool { return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_') })
+	if text == "" || len(text) > 40 || bad >= 0 {
+		r.fail("%q is not a reason: one word of small letters, digits and underscores", text)
+	}
+	return text
+}
