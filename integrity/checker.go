@@ -1,0 +1,310 @@
+package integrity
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Checker holds what a receiver has against the chains and checkpoints of its feeds. It
+// takes checkpoints first, then events in any reasonable order: in the order of their
+// numbers they cost no memory, and each place where a number is left out or comes too soon
+// costs a little. How much it keeps is bounded; what it can then no longer tell, it says.
+//
+// It is not safe for concurrent use.
+type Checker struct {
+	options Options
+	feeds   map[string]*feed // by id
+	last    *feed            // that the last item was of: most come in runs
+
+	untrusted   int64  // checkpoints that are not signed by a trusted key, or cannot be read
+	why         string // the first of them was refused
+	strays      int64  // events that carry no place in a chain
+	strayIDs    []string
+	marks       int   // of all feeds
+	memory      int   // slots of all feeds
+	segments    int   // of all feeds
+	unreadable  int64 // see Unreadable
+	unreadables []string
+}
+
+// Options say what is asked of a [Checker].
+type Options struct {
+	Keys *Keys // whose checkpoints count; nil: those of anybody, and nothing counts as signed
+
+	// From and Until bound what has to be there: from the last checkpoint at or before From to
+	// the first at or after Until. Zero: from the first event of each chain on, and to
+	// its last checkpoint.
+	From, Until time.Time
+
+	// Ordered says that events of one feed come in the order in which the feed has them: one
+	// that comes late is then a finding.
+	Ordered bool
+}
+
+// Item is one event as a receiver has it. Nothing of it is kept.
+type Item struct {
+	Feed   string // id of its chain
+	Number int64  // in the chain, from 1
+	Digest Hash   // of the event that the receiver has
+	Chain  Hash   // of the chain with the event, as it came with it
+	ID     []byte // of the event, for findings
+	Where  string // it was found, for findings
+}
+
+// Bounds of what a checker keeps, over all feeds: some two hundred megabytes at the worst,
+// which take doctored data; of an honest feed it is next to nothing.
+const (
+	maxFeeds    = 100_000
+	maxMarks    = 1_000_000
+	maxSegments = 100_000
+	maxSlots    = 1 << 20
+	maxFindings = 1000 // of a feed
+)
+
+// ErrScattered says that events come in an order in which they cannot be checked within
+// bounded memory.
+var ErrScattered = errors.New("the events of a feed are scattered over too many places: sort them by feed and number first")
+
+// ErrTooMany says that there is more of something than is kept.
+var ErrTooMany = errors.New("there is more than can be checked at once: check a shorter time, or fewer streams")
+
+// NewChecker returns a checker that has seen nothing.
+func NewChecker(o Options) *Checker {
+	return &Checker{options: o, feeds: map[string]*feed{}}
+}
+
+// feed is what is known of one chain.
+type feed struct {
+	id     string
+	origin string // empty: no checkpoint has named it
+	marks  map[int64]*mark
+	held   []Withheld // events on record as withheld, in order, none twice
+	spans  []*segment // of events, in order of numbers, not overlapping
+	slots  []slot     // of the latest events, by number modulo their length, to compare repeats with
+
+	previous *Former // the chain before it
+	gaps     []Gap
+	since    time.Time // of its first checkpoint
+
+	events      int64 // different ones
+	repeats     int64 // the same events again
+	uncompared  int64 // came again when what they had to be compared with was forgotten
+	farthest    int64 // its first number, likewise
+	alsoThere   int64 // on record as withheld, and there all the same
+	unclear     int64 // likewise, and nothing says what they should be
+	high        int64 // greatest number so far
+	odd         []oddity
+	moved       []int64 // missing numbers whose events are there with others
+	tail        int64   // events behind the last checkpoint, of a feed that goes on
+	more        int64   // odd ones that were not kept
+	found       []Finding
+	countedOnly int64 // findings beyond those that are kept
+}
+
+// mark is a size of which a checkpoint says what hash the chain has there.
+type mark struct {
+	chain  Hash
+	root   Hash
+	rooted bool // root is known
+	first  time.Time
+	last   time.Time
+	after  int64 // size of the checkpoint before, as the first of this size said
+	signed bool  // by a trusted key
+	ends   bool  // the chain has ended here: another goes on
+	state  markState
+}
+
+type markState int
+
+const (
+	unseen    markState = iota // there is no event with that number
+	matched                    // what the receiver has leads to that hash
+	differed                   // it leads to another
+	explained                  // it leads to another, and a finding says so already
+)
+
+// slot is an event that a repeat can be compared with.
+type slot struct {
+	number int64
+	digest Hash
+	chain  Hash
+}
+
+// oddity is an event with a number that another has.
+type oddity struct {
+	number int64
+	digest Hash
+	chain  Hash
+	id     string
+	where  string
+	placed bool // it was found to belong elsewhere
+}
+
+func (c *Checker) feed(id string) (*feed, error) {
+	if c.last != nil && c.last.id == id {
+		return c.last, nil
+	}
+	f := c.feeds[id]
+	if f == nil {
+		if len(c.feeds) >= maxFeeds {
+			return nil, fmt.Errorf("%w: feeds", ErrTooMany)
+		}
+		f = &feed{id: id, marks: map[int64]*mark{}}
+		c.feeds[id] = f
+	}
+	c.last = f
+	return f, nil
+}
+
+// named is the feed of an origin.
+func (c *Checker) named(origin string) (*feed, error) {
+	f, err := c.feed(FeedID(origin))
+	if err != nil || f.origin != "" {
+		return f, err
+	}
+	f.origin = origin
+	return f, c.root(f)
+}
+
+// Checkpoint takes in a signed checkpoint. One that no trusted key has signed is counted, and
+// changes nothing else; the error says why. Only ErrTooMany is a reason not to go on.
+func (c *Checker) Checkpoint(signed []byte) error {
+	var p *Checkpoint
+	var err error
+	if c.options.Keys != nil {
+		p, err = c.options.Keys.Open(signed)
+	} else {
+		p, err = unsigned(signed)
+	}
+	if err != nil {
+		if c.untrusted++; c.why == "" {
+			c.why = err.Error()
+		}
+		return err
+	}
+	return c.Trust(p, c.options.Keys != nil)
+}
+
+// Trust takes in what a checkpoint says; signed, that somebody trusted has vouched for it.
+func (c *Checker) Trust(p *Checkpoint, signed bool) error {
+	f, err := c.named(p.Origin)
+	if err != nil {
+		return err
+	}
+	if f.since.IsZero() || p.Time.Before(f.since) {
+		f.since = p.Time
+	}
+	m, err := c.mark(f, p.Size, p.Chain, p.Time, signed)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		switch {
+		case !m.rooted:
+			m.root, m.rooted, m.after = p.Root, true, p.After
+		case m.root != p.Root:
+			f.find(Finding{Kind: Forked, From: p.Size, To: p.Size, Detail: "two checkpoints of this size have different roots: whoever signs has told two stories"})
+		}
+	}
+	for _, w := range p.Withheld {
+		f.withhold(w)
+		if w.From != w.To {
+			if _, err := c.mark(f, w.To, w.Hash, p.Time, signed); err != nil {
+				return err
+			}
+		}
+	}
+	if len(p.Gaps) > 0 {
+		f.gaps = p.Gaps
+	}
+	return c.follow(f, p, signed)
+}
+
+// follow takes in what a checkpoint says about the chain before its own: how long it was.
+func (c *Checker) follow(f *feed, p *Checkpoint, signed bool) error {
+	if p.Previous == nil {
+		return nil
+	}
+	if f.previous != nil && *f.previous != *p.Previous {
+		f.find(Finding{Kind: Forked, Detail: "two checkpoints of this feed name different chains before it"})
+		return nil
+	}
+	f.previous = p.Previous
+	before, err := c.named(p.Previous.Origin)
+	if err != nil {
+		return err
+	}
+	m, err := c.mark(before, p.Previous.Size, p.Previous.Hash, p.Time, signed)
+	if m != nil {
+		m.ends = true
+	}
+	return err
+}
+
+// mark notes the hash that a chain has at a size; nil for one that contradicts another.
+func (c *Checker) mark(f *feed, size int64, chain Hash, at time.Time, signed bool) (*mark, error) {
+	if m := f.marks[size]; m != nil {
+		if m.chain != chain {
+			f.find(Finding{Kind: Forked, From: size, To: size, Detail: "two signed statements give the chain different hashes here: whoever signs has told two stories"})
+			return nil, nil
+		}
+		if at.Before(m.first) {
+			m.first = at
+		}
+		if at.After(m.last) {
+			m.last = at
+		}
+		m.signed = m.signed || signed
+		return m, nil
+	}
+	if c.marks++; c.marks > maxMarks {
+		return nil, fmt.Errorf("%w: checkpoints", ErrTooMany)
+	}
+	m := &mark{chain: chain, first: at, last: at, signed: signed}
+	f.marks[size] = m
+	f.look(size)
+	return m, nil
+}
+
+// unsigned reads a checkpoint whoever has signed it.
+func unsigned(signed []byte) (*Checkpoint, error) {
+	_, err := openNote(signed, note.VerifierList())
+	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
+	if !ok {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return ParseCheckpoint(unverified.Note.Text)
+}
+
+// Stray counts an event that carries no place in a chain.
+func (c *Checker) Stray(id []byte) {
+	c.strays++
+	if len(c.strayIDs) < 10 && len(id) > 0 {
+		c.strayIDs = append(c.strayIDs, string(id))
+	}
+}
+
+// Unreadable counts something that should have been an event or a checkpoint and is not.
+func (c *Checker) Unreadable(where string) {
+	c.unreadable++
+	if len(c.unreadables) < 10 {
+		c.unreadables = append(c.unreadables, where)
+	}
+}
+
+// find keeps a finding, or counts it.
+func (f *feed) find(x Finding) {
+	if len(f.found) >= maxFindings {
+		f.countedOnly++
+		return
+	}
+	for _, y := range f.found {
+		if y.Kind == x.Kind && y.From == x.From && y.To == x.To && y.Detail == x.Detail && len(y.IDs) == len(x.IDs) && (len(y.IDs) == 0 || y.IDs[0] == x.IDs[0]) {
+			return
+		}
+	}
+	f.found = append(f.found, x)
+}

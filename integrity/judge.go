@@ -1,0 +1,372 @@
+package integrity
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Finish says what the check has come to. The checker is of no use afterwards.
+func (c *Checker) Finish() *Report {
+	r := &Report{Verdict: Complete}
+	for _, f := range c.feeds {
+		if f.events == 0 && f.unclear == 0 && len(f.marks) == 0 {
+			continue
+		}
+		r.Feeds = append(r.Feeds, c.judge(f))
+	}
+	slices.SortFunc(r.Feeds, func(a, b FeedReport) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Feed, b.Feed))
+	})
+	r.Findings = c.general()
+	for i := range r.Feeds {
+		r.Verdict = graver(r.Verdict, r.Feeds[i].Verdict)
+	}
+	for i := range r.Findings {
+		r.Verdict = graver(r.Verdict, r.Findings[i].Kind.verdict())
+	}
+	if len(r.Feeds) == 0 && r.Verdict == Complete {
+		r.Verdict = Unchecked
+	}
+	r.Sentence = r.sentence()
+	return r
+}
+
+// general are the findings about no feed.
+func (c *Checker) general() []Finding {
+	var found []Finding
+	if c.untrusted > 0 {
+		found = append(found, Finding{Kind: Uncovered, Detail: fmt.Sprintf("%d checkpoints count for nothing; of the first: %s", c.untrusted, c.why)})
+	}
+	if c.strays > 0 {
+		found = append(found, Finding{Kind: Uncovered, IDs: c.strayIDs, Detail: fmt.Sprintf("%d events carry no number of a feed: nothing says that they were delivered", c.strays)})
+	}
+	if c.unreadable > 0 {
+		found = append(found, Finding{Kind: Unclear, Where: strings.Join(c.unreadables, ", "), Detail: fmt.Sprintf("%d entries could not be read", c.unreadable)})
+	}
+	return found
+}
+
+// bounds are what has to be there of a feed: everything above after, up to until; and the
+// marks that say so, where there are any.
+type bounds struct {
+	after, until int64
+	begin, end   *mark
+}
+
+func (c *Checker) bounds(f *feed, sizes []int64) bounds {
+	var b bounds
+	for _, size := range sizes {
+		m := f.marks[size]
+		if from := c.options.From; !from.IsZero() && !m.first.After(from) {
+			b.after, b.begin = size, m
+		}
+		if until := c.options.Until; until.IsZero() || b.end == nil || b.end.last.Before(until) {
+			b.until, b.end = size, m
+		}
+	}
+	b.until = max(b.until, b.after)
+	return b
+}
+
+func (c *Checker) judge(f *feed) FeedReport {
+	sizes := slices.Sorted(maps.Keys(f.marks))
+	b := c.bounds(f, sizes)
+	f.diagnose()
+	f.links(b)
+	f.rewritten(sizes, b)
+	last := b.until
+	if n := len(f.spans); n > 0 && c.options.Until.IsZero() {
+		last = max(last, f.spans[n-1].last)
+	}
+	f.gone(sizes, b, last)
+	covered, by := f.covered(sizes, b)
+	c.uncovered(f, b, last, covered)
+
+	r := FeedReport{
+		Feed: f.id, Origin: f.origin, Verdict: Complete, First: b.after + 1, Last: last, Covered: covered,
+		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Gaps: f.gaps, Findings: f.found, More: f.countedOnly, Tail: f.tail,
+	}
+	for _, w := range f.held {
+		if w.To <= b.after || w.From > last {
+			continue
+		}
+		r.Withheld += min(w.To, last) - max(w.From, b.after+1) + 1
+		if len(r.Held) < 100 {
+			r.Held = append(r.Held, w)
+		}
+	}
+	if by != nil {
+		r.Until = &by.last
+	}
+	switch {
+	case b.begin != nil:
+		r.Since = &b.begin.first
+	case !f.since.IsZero():
+		r.Since = &f.since
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(a.From, b.From) })
+	for i := range r.Findings {
+		r.Verdict = graver(r.Verdict, r.Findings[i].Kind.verdict())
+	}
+	r.Sentence = r.sentence()
+	return r
+}
+
+// links holds what begins behind a gap, or behind what was asked for, against the
+// checkpoint right before it.
+func (f *feed) links(b bounds) {
+	for i, s := range f.spans {
+		m := f.marks[s.first-1]
+		if s.empty() || m == nil || s.first-1 < b.after || i > 0 && f.spans[i-1].last+1 == s.first || s.follows(m.chain) {
+			continue
+		}
+		f.find(Finding{Kind: Altered, From: s.first, To: s.first, IDs: ids(s.begin.id), Where: s.begin.where, Detail: "it does not go on from the checkpoint before it"})
+	}
+}
+
+// rewritten finds events whose links hold, and lead to another hash than a checkpoint has:
+// whoever altered something has altered all hashes behind it too.
+func (f *feed) rewritten(sizes []int64, b bounds) {
+	good, from, to := b.after, int64(0), int64(0)
+	tell := func() {
+		if to > 0 {
+			f.find(Finding{Kind: Altered, From: from, To: to, Detail: "the events lead to another hash than the checkpoint has: one or more of them were altered, put in, taken out or moved, and the hashes behind made anew"})
+		}
+		to = 0
+	}
+	for _, size := range sizes {
+		switch m := f.marks[size]; {
+		case size <= b.after:
+		case m.state == matched:
+			tell()
+			good = size
+		case m.state == differed:
+			if to == 0 {
+				from = max(good+1, min(f.spans[max(f.place(size), 0)].first, size))
+			}
+			to = size
+		}
+	}
+	tell()
+}
+
+// gone finds the numbers that nobody has and no checkpoint accounts for.
+func (f *feed) gone(sizes []int64, b bounds, last int64) {
+	next := b.after + 1 // the first number that nothing was said of
+	before := ""
+	missing := func(to int64, behind string) {
+		for _, w := range f.held {
+			if w.To < next || w.From > to {
+				continue
+			}
+			f.miss(sizes, next, w.From-1, before, behind)
+			next = w.To + 1
+		}
+		f.miss(sizes, next, to, before, behind)
+	}
+	for _, s := range f.spans {
+		if s.last < next || s.empty() {
+			if s.last+1 == next && len(s.lastID) > 0 {
+				before = string(s.lastID)
+			}
+			continue
+		}
+		if s.first > last {
+			break
+		}
+		missing(s.first-1, s.begin.id)
+		next, before = s.last+1, string(s.lastID)
+	}
+	missing(last, "")
+}
+
+func (f *feed) miss(sizes []int64, from, to int64, before, behind string) {
+	if from > to || from == to && slices.Contains(f.moved, from) {
+		return
+	}
+	x := Finding{Kind: Missing, From: from, To: to, Detail: fmt.Sprintf("%s not there", count(to-from+1, "event is", "events are"))}
+	switch {
+	case before != "" && behind != "":
+		x.Detail += fmt.Sprintf(", between %s and %s", before, behind)
+	case before != "":
+		x.Detail += ", behind " + before
+	case behind != "":
+		x.Detail += ", before " + behind
+	}
+	if lost := f.lostCheckpoint(sizes, from, to); lost > 0 {
+		x.Detail += fmt.Sprintf("; the checkpoint of size %d is not there either, and it may say that they were not delivered: look for it in audit.checkpoints", lost)
+	}
+	f.find(x)
+}
+
+// lostCheckpoint is the size of a checkpoint that others name and that is not there, and
+// that would have said what was withheld of the numbers; 0 if there is none.
+func (f *feed) lostCheckpoint(sizes []int64, from, to int64) int64 {
+	for _, size := range sizes {
+		m := f.marks[size]
+		if size < from || !m.rooted {
+			continue
+		}
+		if before := f.marks[m.after]; m.after >= from && (before == nil || !before.rooted) {
+			return m.after
+		}
+		if size >= to {
+			break
+		}
+	}
+	return 0
+}
+
+// covered is the number up to which signed checkpoints vouch for what is there, and the
+// last of these.
+func (f *feed) covered(sizes []int64, b bounds) (int64, *mark) {
+	for _, size := range slices.Backward(sizes) {
+		m := f.marks[size]
+		if size > b.until && b.end != nil || !m.signed {
+			continue
+		}
+		if m.state == matched || size == 0 || size == b.after || f.withheldAt(size) {
+			return size, m
+		}
+	}
+	return 0, nil
+}
+
+func (f *feed) withheldAt(number int64) bool {
+	for _, w := range f.held {
+		if w.From <= number && number <= w.To {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
+	none := Finding{Kind: Uncovered, From: covered + 1, To: last}
+	switch {
+	case c.options.Keys == nil:
+		none.From, none.To = b.after+1, last
+		none.Detail = "no key was given: the events go with each other, and nothing shows who made them"
+		f.find(none)
+	case b.end == nil:
+		none.Detail = "no checkpoint is about this feed"
+		f.find(none)
+	case f.tampered():
+	case covered < b.until || covered == 0 && last > 0 || covered < last && (!c.options.Until.IsZero() || f.ended()):
+		none.Detail = "no checkpoint vouches for " + count(last-covered, "event", "events")
+		f.find(none)
+	default:
+		f.tail = last - covered // those of the last minutes
+	}
+	if until := c.options.Until; !until.IsZero() && b.end != nil && b.end.last.Before(until) && !f.ended() {
+		f.find(Finding{Kind: Uncovered, Detail: fmt.Sprintf("nothing covers what came after %s, the time of the last checkpoint", stamp(b.end.last))})
+	}
+	if f.uncompared > 0 {
+		f.find(Finding{Kind: Unclear, From: f.farthest, To: f.farthest, Detail: fmt.Sprintf(
+			"%s again long after the first time, from this number on, and could not be compared: sort by feed and number", count(f.uncompared, "event came", "events came"))})
+	}
+	if f.unclear > 0 {
+		f.find(Finding{Kind: Unclear, Detail: fmt.Sprintf("%s there that %s on record as not delivered, among many: nothing says what they should be", count(f.unclear, "event is", "events are"), "stand")})
+	}
+}
+
+// tampered says whether something graver was found than that checkpoints are missing.
+func (f *feed) tampered() bool {
+	return slices.ContainsFunc(f.found, func(x Finding) bool { return x.Kind.verdict().gravity() > Unchecked.gravity() })
+}
+
+// ended says whether another chain has taken over: it says how long this one was, and no
+// checkpoint will ever come behind.
+func (f *feed) ended() bool {
+	for _, m := range f.marks {
+		if m.ends {
+			return true
+		}
+	}
+	return false
+}
+
+func count(n int64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+// sentence is what a person is told of the feed.
+func (r *FeedReport) sentence() string {
+	var b strings.Builder
+	name := r.Feed
+	if r.Origin != "" {
+		name = r.Origin
+	}
+	fmt.Fprintf(&b, "%s: ", name)
+	switch {
+	case r.Verdict == Complete && (r.Covered == 0 || r.Last < r.First):
+		b.WriteString("no event, as the checkpoints say")
+	case r.Verdict == Complete:
+		fmt.Fprintf(&b, "complete and unaltered from number %d to %d", r.First, r.Covered)
+	default:
+		b.WriteString(string(r.Verdict))
+		for i, x := range r.Findings {
+			if i == 3 {
+				fmt.Fprintf(&b, "; and %s", count(int64(len(r.Findings)-i)+r.More, "finding more", "findings more"))
+				break
+			}
+			fmt.Fprintf(&b, "; %s", x)
+		}
+	}
+	if r.Until != nil {
+		from := ""
+		if r.Since != nil && !r.Since.Equal(*r.Until) {
+			from = " from " + stamp(*r.Since)
+		}
+		fmt.Fprintf(&b, "; checkpoints cover it%s to %s", from, stamp(*r.Until))
+	}
+	if r.Tail > 0 {
+		fmt.Fprintf(&b, "; %s behind the last checkpoint", count(r.Tail, "event stands", "events stand"))
+	}
+	if r.Withheld > 0 {
+		fmt.Fprintf(&b, "; %s on record as not delivered", count(r.Withheld, "event is", "events are"))
+	}
+	if r.Repeats > 0 {
+		fmt.Fprintf(&b, "; %s, which is no tampering", count(r.Repeats, "event came again", "events came again"))
+	}
+	return b.String()
+}
+
+// sentence is what a person is told of all feeds.
+func (r *Report) sentence() string {
+	feeds := count(int64(len(r.Feeds)), "feed", "feeds")
+	var until time.Time
+	bad := 0
+	for i := range r.Feeds {
+		if r.Feeds[i].Verdict != Complete {
+			bad++
+		}
+		if u := r.Feeds[i].Until; u != nil && (until.IsZero() || u.Before(until)) {
+			until = *u
+		}
+	}
+	switch {
+	case len(r.Feeds) == 0:
+		return "Nothing was found that could be checked."
+	case r.Verdict == Complete:
+		return fmt.Sprintf("Complete and unaltered: %s, covered by checkpoints to %s or later.", feeds, stamp(until))
+	}
+	what := map[Verdict]string{
+		NotCovered: "Nothing contradicts what is there, but checkpoints do not vouch for all of it",
+		Unchecked:  "Not everything could be checked",
+		Shuffled:   "Events are not in their order",
+		Lacking:    "Events are missing",
+		Tampered:   "Events were altered or inserted",
+	}[r.Verdict]
+	if bad == 0 {
+		return what + "."
+	}
+	return fmt.Sprintf("%s: see %d of %s.", what, bad, feeds)
+}
