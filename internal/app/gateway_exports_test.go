@@ -75,6 +75,7 @@ func (d *door) with(key, method, path, sent string, headers map[string]string) (
 	if err != nil {
 		return resp.StatusCode, resp.Header, "broke off: " + err.Error()
 	}
+	d.asDescribed(req, sent, resp, b)
 	return resp.StatusCode, resp.Header, string(b)
 }
 
@@ -145,6 +146,14 @@ func TestAnExportIsMadeFoundAndDownloaded(t *testing.T) {
 		if status, _, _ := d.with("", "GET", url, "", map[string]string{"Range": from}); status != want {
 			t.Errorf("%s: %d", from, status)
 		}
+	}
+	for condition, want := range map[string]int{"If-None-Match": 304, "If-Match": 200} {
+		if status, _, _ := d.with("", "GET", url, "", map[string]string{condition: header.Get("ETag")}); status != want {
+			t.Errorf("%s: %d", condition, status)
+		}
+	}
+	if status, _, _ := d.with("", "GET", url, "", map[string]string{"If-Match": `"another"`}); status != 412 {
+		t.Errorf("a file that is another one by now: %d", status)
 	}
 	if status, h, body := d.with("", "HEAD", url, "", nil); status != 200 || body != "" || h.Get("Content-Length") != header.Get("Content-Length") {
 		t.Errorf("HEAD: %d %v", status, h)

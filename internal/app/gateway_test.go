@@ -17,6 +17,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/openapi/openapitest"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/producer"
 )
@@ -24,7 +25,10 @@ import (
 const gatewayKey = "sk_5f0c8a1e9b7d43c2a6e1f09d8b7c6a54"
 
 // door is a gateway under way, with one key.
-type door struct{ *process }
+type door struct {
+	*process
+	described *openapitest.Contract // nil until it is asked for; owned by the test
+}
 
 func (s *site) gateway(change ...func(*config.Config)) *door {
 	s.t.Helper()
@@ -40,7 +44,7 @@ func (s *site) gateway(change ...func(*config.Config)) *door {
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &door{&process{t: s.t, logs: logs, done: make(chan error, 1), stop: cancel}}
+	d := &door{process: &process{t: s.t, logs: logs, done: make(chan error, 1), stop: cancel}}
 	go func() { d.done <- Gateway{Config: cfg, Version: "test", Log: zap.New(core)}.Run(ctx) }()
 	s.t.Cleanup(d.end)
 	return d
@@ -71,7 +75,39 @@ func (d *door) ask(method, path, sent string) (status int, body string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.asDescribed(req, sent, resp, b)
 	return resp.StatusCode, string(b)
+}
+
+// asDescribed holds an answer, and what was sent if it was taken, against the description that
+// the gateway serves of itself.
+func (d *door) asDescribed(req *http.Request, sent string, resp *http.Response, answer []byte) {
+	d.t.Helper()
+	if d.described == nil {
+		about, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, "http://"+req.URL.Host+"/openapi.json", nil)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		got, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(about)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		defer got.Body.Close() //nolint:errcheck // only read
+		text, err := io.ReadAll(got.Body)
+		if err == nil {
+			d.described, err = openapitest.New(text)
+		}
+		if err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if path := req.URL.EscapedPath(); d.described.Describes(req.Method, path) {
+		e := openapitest.Exchange{Method: req.Method, Path: path, Asked: req.Header, Status: resp.StatusCode, Answered: resp.Header, Answer: answer}
+		if sent != "" && resp.StatusCode < http.StatusMultipleChoices && req.Header.Get("Content-Encoding") == "" {
+			e.Sent = []byte(sent)
+		}
+		d.described.Check(d.t, e)
+	}
 }
 
 func (d *door) ready() {
@@ -165,7 +201,7 @@ func TestTheGatewayIsPartOfEverything(t *testing.T) {
 	cfg.Gateway.Listen = "127.0.0.1:0"
 	cfg.Gateway.Keys = []config.GatewayKey{{Name: "test", Key: secret.Ref{File: file}, Organizations: []string{config.AllOrganizations}}}
 	a := s.api(cfg)
-	d := &door{a.process}
+	d := &door{process: a.process}
 	d.ready()
 	if status, body := d.send("user.signed_in"); status != http.StatusOK {
 		t.Fatalf("answered %d %s", status, body)

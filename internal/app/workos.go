@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/http"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/internal/openapi"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/producer/gateway"
 	"github.com/auditstream/auditstream/producer/workos"
@@ -142,7 +144,21 @@ func (w *workosIn) routes() []gateway.Extra {
 	if w == nil || w.hook == nil {
 		return nil
 	}
-	return []gateway.Extra{{Method: "POST", Path: pathWorkOS, Handler: w.hook}}
+	text := openapi.Object{"type": "string"}
+	return []gateway.Extra{{
+		Method: http.MethodPost, Path: pathWorkOS, Handler: w.hook,
+		About: "Take a webhook of WorkOS in",
+		More:  "Instead of a key it needs a signature. Success means that Kafka has the event on all in-sync replicas, or the dead letters have it because no audit event can be made of it. Everything else WorkOS sends again.",
+		Headers: []openapi.Object{{
+			"name": workos.HeaderSignature, "in": "header", "required": true, "schema": text,
+			"description": "t=MILLISECONDS, v1=HEX: the HMAC-SHA256 of the time, a dot and the body, with the secret of the endpoint.",
+		}},
+		Body: openapi.Object{"type": "object", "description": "An Event of WorkOS, as it was signed.", "properties": openapi.Object{
+			"id": text, "event": text, "created_at": text, "data": openapi.Object{"type": "object"},
+		}},
+		Answer:  openapi.Object{"type": "object", "required": []string{"success"}, "additionalProperties": false, "properties": openapi.Object{"success": openapi.Object{"type": "boolean"}}},
+		Refused: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusServiceUnavailable},
+	}}
 }
 
 // run reads the Events API whenever this process is the one to do so, until ctx ends. The

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,7 +66,12 @@ func (d *door) hook(body []byte) int {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	_ = resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // only read
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.asDescribed(resp.Request, string(body), resp, answer)
 	return resp.StatusCode
 }
 
@@ -126,6 +132,28 @@ func TestWebhooksOfWorkOSAreInKafkaWhenTheyAreAnswered(t *testing.T) {
 	}
 	if diff := cmp.Diff(foreign(event), s.ids()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+
+	// What is refused is answered as described too.
+	for what, c := range map[string]struct {
+		want    int
+		headers map[string]string
+	}{
+		"not signed":       {http.StatusUnauthorized, nil},
+		"signed elsewhere": {http.StatusUnauthorized, map[string]string{workos.HeaderSignature: workos.Sign("whsec_other", time.Now(), body)}},
+		"signed long ago":  {http.StatusUnauthorized, map[string]string{workos.HeaderSignature: workos.Sign("whsec_test", time.Now().Add(-time.Hour), body)}},
+		"packed":           {http.StatusUnsupportedMediaType, map[string]string{"Content-Encoding": "gzip"}},
+	} {
+		if status, _, answer := d.with("", "POST", pathWorkOS, string(body), c.headers); status != c.want {
+			t.Errorf("%s: %d %s, want %d", what, status, answer, c.want)
+		}
+	}
+	large := strings.Repeat("x", workos.MaxWebhook+1)
+	if status, _, answer := d.with("", "POST", pathWorkOS, large, map[string]string{workos.HeaderSignature: workos.Sign("whsec_test", time.Now(), []byte(large))}); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s, want 413", status, answer)
+	}
+	if !d.described.Describes("POST", pathWorkOS) {
+		t.Error("the webhook is not described")
 	}
 }
 

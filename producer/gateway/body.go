@@ -25,8 +25,9 @@ const (
 
 // Types of content.
 const (
-	typeJSON = "application/json"
-	typeYAML = "application/yaml"
+	typeJSON  = "application/json"
+	typeYAML  = "application/yaml"
+	typePlain = "text/plain"
 )
 
 // Encodings of bodies.

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/internal/openapi"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/registry"
 )
@@ -140,6 +141,11 @@ type Claim interface {
 type Extra struct {
 	Method, Path string
 	Handler      http.Handler
+
+	About, More  string           // what it does, for the OpenAPI document; "": it does not stand there
+	Body, Answer openapi.Object   // schemas of what is sent and of success, in JSON
+	Headers      []openapi.Object // parameters
+	Refused      []int            // statuses of errors, which have message and code as all others
 }
 
 // derived is a Once that remembers nothing.

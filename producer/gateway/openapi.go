@@ -22,9 +22,10 @@ type described struct {
 	query   []object       // likewise
 	body    map[string]any // schemas, or a type's name among the components, by type of content; nil: none
 	packed  bool           // the body may be packed
-	answers map[int]any    // likewise, as JSON
+	answers map[int]any    // likewise, as JSON; nil: without a body; typePlain: a sentence
 	kind    string         // of the answers' content; empty: JSON
 	codes   []string       // of errors, beside those of every route
+	refused []int          // statuses of errors that codes do not tell
 }
 
 // typeOf is the type of what is sent.
@@ -109,7 +110,8 @@ func description() map[string]described {
 		},
 		"GET /audit_logs/exports/{id}/download": {
 			about: "The file of an export", query: []object{parameter("query", "token", "That of the link.", object{"type": "string"})},
-			answers: map[int]any{200: object{"type": "string"}, 206: object{"type": "string"}}, kind: "text/csv",
+			more:    "Ranges and conditions of RFC 9110 are taken; of several ranges at once the whole file is the answer.",
+			answers: map[int]any{200: object{"type": "string"}, 206: object{"type": "string"}, 304: nil, 412: nil, 416: typePlain}, kind: "text/csv",
 			codes: []string{CodeNotFound, CodeGone, CodeUnavailable},
 		},
 		"GET /organizations/{id}/audit_logs_retention": {
@@ -120,8 +122,8 @@ func description() map[string]described {
 			about: "Set how far back an organization's events may be seen", more: "Needs a key that allows retention.",
 			body: map[string]any{typeJSON: object{
 				"type": "object", "properties": object{
-					"retention_period_in_days": object{"type": "integer", "minimum": 1, "maximum": maxRetention},
-					"retention_period":         object{"type": "string", "description": "1_MONTH to 11_MONTHS, or 1_YEAR to 10_YEARS."},
+					"retention_period_in_days": object{"type": []string{"integer", "null"}, "minimum": 1, "maximum": maxRetention},
+					"retention_period":         object{"type": []string{"string", "null"}, "description": "1_MONTH to 11_MONTHS, or 1_YEAR to 10_YEARS."},
 				},
 			}}, packed: true, answers: map[int]any{200: typeOf[retentionAnswer]()},
 			codes: []string{CodeMalformed, CodeForbidden, CodeNoOrganization, CodeTooLarge, CodeMediaType, CodeValidation, CodeUnavailable},
@@ -131,7 +133,10 @@ func description() map[string]described {
 
 func instant() object { return object{"type": "string", "format": "date-time"} }
 
-func texts() object { return object{"type": "array", "items": object{"type": "string"}} }
+// texts may be null, as clients send what they have not been given.
+func texts() object {
+	return object{"type": []string{"array", "null"}, "items": object{"type": "string"}, "maxItems": maxEntries}
+}
 
 // pages are the parameters of a list.
 func pages() []object {
@@ -194,11 +199,17 @@ var inPath = regexp.MustCompile(`\{(\w+)\}`)
 func (s *server) describe() (object, error) {
 	types := openapi.NewSchemas(reflect.TypeFor[Error](), func(reflect.Type) object { return nil })
 	about := description()
+	for _, e := range s.cfg.Extra {
+		about[e.Method+" "+e.Path] = described{
+			about: e.About, more: e.More, headers: e.Headers, refused: e.Refused,
+			body: map[string]any{typeJSON: e.Body}, answers: map[int]any{http.StatusOK: e.Answer},
+		}
+	}
 	paths := object{}
 	for _, r := range s.routes() {
-		d, known := about[r.method+" "+r.path]
-		if !known {
-			continue // one of others
+		d := about[r.method+" "+r.path]
+		if d.about == "" {
+			continue // one of others, who say nothing of it
 		}
 		item, _ := paths[r.path].(object)
 		if item == nil {
@@ -281,13 +292,20 @@ func operation(types *openapi.Schemas, r route, d described) object {
 		if kind == "" {
 			kind = typeJSON
 		}
-		if s != nil {
+		switch s {
+		case nil:
+		case typePlain:
+			answer["content"] = object{typePlain: object{"schema": object{"type": "string"}}}
+		default:
 			answer["content"] = object{kind: object{"schema": schemaOf(types, s)}}
 		}
 		responses[strconv.Itoa(status)] = answer
 	}
 	for _, code := range codesOf(r, d) {
-		responses[strconv.Itoa(status(code))] = object{"$ref": "#/components/responses/Error"}
+		d.refused = append(d.refused, status(code))
+	}
+	for _, status := range d.refused {
+		responses[strconv.Itoa(status)] = object{"$ref": "#/components/responses/Error"}
 	}
 	out["responses"] = responses
 	return out

@@ -3,19 +3,17 @@ package gateway
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/auditstream/auditstream/internal/openapi"
+	"github.com/auditstream/auditstream/internal/openapi/openapitest"
 )
 
 var update = flag.Bool("update", false, "write openapi.yaml anew")
@@ -80,35 +78,12 @@ func asDescribed(t *testing.T, handler http.Handler) http.Handler {
 	t.Helper()
 	probe := httptest.NewRecorder()
 	handler.ServeHTTP(probe, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.json", nil))
-	doc, err := jsonschema.UnmarshalJSON(probe.Body)
+	contract, err := openapitest.New(probe.Body.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.AssertFormat()
-	if err := compiler.AddResource("openapi.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	check := func(what, pointer string, body []byte) {
-		s, err := compiler.Compile("openapi.json#" + pointer)
-		if err != nil {
-			t.Errorf("%s: there is no %s: %v", what, pointer, err)
-			return
-		}
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-		if err == nil {
-			err = s.Validate(value)
-		}
-		if err != nil {
-			t.Errorf("%s is not as described: %v\n%s", what, err, body)
-		}
-	}
-	paths, _ := doc.(map[string]any)["paths"].(map[string]any)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		item, known := paths[r.URL.Path].(map[string]any)
-		operation, served := item[strings.ToLower(r.Method)].(map[string]any)
-		if !known || !served || r.URL.Path == "/openapi.yaml" {
+		if !contract.Describes(r.Method, r.URL.Path) {
 			handler.ServeHTTP(w, r)
 			return
 		}
@@ -119,24 +94,12 @@ func asDescribed(t *testing.T, handler http.Handler) http.Handler {
 		}{io.TeeReader(r.Body, &sent), r.Body}
 		seen := &answerSeen{ResponseWriter: w}
 		handler.ServeHTTP(seen, r)
-		what := fmt.Sprintf("%s %s, answered %d", r.Method, r.URL.Path, seen.status)
-		at := "/paths/" + strings.ReplaceAll(r.URL.Path, "/", "~1") + "/" + strings.ToLower(r.Method)
-		responses, _ := operation["responses"].(map[string]any)
-		response, ok := responses[strconv.Itoa(seen.status)].(map[string]any)
-		if !ok {
-			t.Errorf("%s: the status is not described", what)
-			return
-		}
-		pointer := at + "/responses/" + strconv.Itoa(seen.status) + "/content/application~1json/schema"
-		if _, shared := response["$ref"]; shared {
-			pointer = "/components/responses/Error/content/application~1json/schema"
-		}
-		check(what, pointer, seen.body.Bytes())
-		_, takesBody := operation["requestBody"]
+		e := openapitest.Exchange{Method: r.Method, Path: r.URL.Path, Asked: r.Header, Status: seen.status, Answered: w.Header(), Answer: seen.body.Bytes()}
 		camel := bytes.Contains(sent.Bytes(), []byte("occurredAt"))
-		if takesBody && seen.status == http.StatusOK && !camel && r.Header.Get("Content-Encoding") == "" && r.Header.Get("Content-Type") == typeJSON {
-			check("the body of "+what, at+"/requestBody/content/application~1json/schema", sent.Bytes())
+		if sent.Len() > 0 && seen.status == http.StatusOK && !camel && r.Header.Get("Content-Encoding") == "" {
+			e.Sent = sent.Bytes()
 		}
+		contract.Check(t, e)
 	})
 }
 
