@@ -24,16 +24,17 @@ import (
 
 // Config is everything that the file says, over the defaults.
 type Config struct {
-	Kafka    Kafka    `json:"kafka"`
-	Topics   Topics   `json:"topics"`
-	Sealing  Sealing  `json:"secrets"`
-	Events   Events   `json:"events"`
-	Gateway  Gateway  `json:"gateway"`
-	Delivery Delivery `json:"delivery"`
-	Admin    Admin    `json:"admin"`
-	Observe  Observe  `json:"observe"`
-	Log      Log      `json:"log"`
-	Streams  []Stream `json:"streams,omitempty"`
+	Kafka     Kafka     `json:"kafka"`
+	Topics    Topics    `json:"topics"`
+	Sealing   Sealing   `json:"secrets"`
+	Integrity Integrity `json:"integrity"`
+	Events    Events    `json:"events"`
+	Gateway   Gateway   `json:"gateway"`
+	Delivery  Delivery  `json:"delivery"`
+	Admin     Admin     `json:"admin"`
+	Observe   Observe   `json:"observe"`
+	Log       Log       `json:"log"`
+	Streams   []Stream  `json:"streams,omitempty"`
 }
 
 // Kafka is the cluster to connect to, or the one to run in the same process: exactly
@@ -56,13 +57,14 @@ type Topics struct {
 	Replication         int16          `json:"replication"` // copies of each partition
 	Retention           units.Duration `json:"retention"`   // of events
 	DeadLetterRetention units.Duration `json:"dead_letter_retention"`
+	CheckpointRetention units.Duration `json:"checkpoint_retention"` // 0: for ever
 }
 
 // Kafka is the same for package internal/kafka.
 func (t Topics) Kafka() kafka.Topics {
 	return kafka.Topics{
 		Prefix: t.Prefix, Partitions: t.Partitions, Replication: t.Replication,
-		Retention: t.Retention.Std(), DeadLetterRetention: t.DeadLetterRetention.Std(),
+		Retention: t.Retention.Std(), DeadLetterRetention: t.DeadLetterRetention.Std(), CheckpointRetention: t.CheckpointRetention.Std(),
 	}
 }
 
@@ -192,6 +194,7 @@ func Defaults() *Config {
 			Retention:           units.Duration(kafka.DefaultRetention),
 			DeadLetterRetention: units.Duration(kafka.DefaultDeadLetterRetention),
 		},
+		Integrity: defaultIntegrity(),
 		Events: Events{
 			OrganizationPattern: regexp.MustCompile(organizationPattern),
 			Check:               CheckEnvelope, Unknown: string(registry.Accept), MetadataMembers: 50, MetadataText: 500,

@@ -18,6 +18,7 @@ import (
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/s3"
 )
 
 // parcel is a kind of destination with a field of every type that settings have.
@@ -85,7 +86,15 @@ kafka:
   client_id: audit-1
   tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem, server_name: kafka}
   sasl: {mechanism: scram-sha-512, username: audit, password: {env: KAFKA_PASSWORD}}
-topics: {prefix: a, partitions: 3, replication: 2, retention: 1d, dead_letter_retention: 36h}
+topics: {prefix: a, partitions: 3, replication: 2, retention: 1d, dead_letter_retention: 36h, checkpoint_retention: 3650d}
+integrity:
+  key: {file: new}
+  old_key: {file: old}
+  interval: 30s
+  archive:
+    {bucket: acme-archive, region: eu-central-1, prefix: c/, endpoint: "https://s3.example", path_style: true, ca_file: ca.pem, access_key_id: A, secret_access_key: {env: S},
+    role_arn: "arn:aws:iam::123456789012:role/a", external_id: xx, sts_endpoint: "https://sts.example", expected_bucket_owner: "123456789012", checksum: sha256,
+    encryption: kms, kms_key_id: k, object_lock: compliance, retention: 365d, timeout: 9s, interval: 2h}
 events: {organization_pattern: '^[a-z]+$', check: schema, unknown: reject, schemas: own, metadata_members: 7, metadata_name: '^m', metadata_text: 8, metadata_nested: true}
 gateway:
   listen: 0.0.0.0:9002
@@ -165,6 +174,19 @@ streams:
 		Topics: config.Topics{
 			Prefix: "a", Partitions: 3, Replication: 2,
 			Retention: units.Duration(24 * time.Hour), DeadLetterRetention: units.Duration(36 * time.Hour),
+			CheckpointRetention: units.Duration(3650 * 24 * time.Hour),
+		},
+		Integrity: config.Integrity{
+			Key: secret.Ref{File: "new"}, OldKey: secret.Ref{File: "old"}, Interval: units.Duration(30 * time.Second),
+			Archive: config.IntegrityArchive{
+				ArchiveSettings: s3.ArchiveSettings{
+					Bucket: "acme-archive", Region: "eu-central-1", Prefix: "c/", Endpoint: "https://s3.example", PathStyle: true, CAFile: "ca.pem",
+					AccessKeyID: "A", SecretAccessKey: secret.Ref{Env: "S"}, RoleARN: "arn:aws:iam::123456789012:role/a", ExternalID: "xx",
+					STSEndpoint: "https://sts.example", ExpectedBucketOwner: "123456789012", Checksum: "sha256", Encryption: "kms", KMSKeyID: "k",
+					ObjectLock: "compliance", Retention: units.Duration(365 * 24 * time.Hour), Timeout: units.Duration(9 * time.Second),
+				},
+				Interval: units.Duration(2 * time.Hour),
+			},
 		},
 		Events: config.Events{
 			OrganizationPattern: regexp.MustCompile(`^[a-z]+$`), Check: "schema", Unknown: "reject", Schemas: "own",

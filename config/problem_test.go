@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 			`2:7: log.colour: unknown key; known here: format, level`,
 		}},
 		{"key of a later version", header + "sinks: {}\n", []string{
-			`2:1: sinks: unknown key; known here: admin, delivery, events, gateway, kafka, log, observe, secrets, streams, topics`,
+			`2:1: sinks: unknown key; known here: admin, delivery, events, gateway, integrity, kafka, log, observe, secrets, streams, topics`,
 		}},
 		{"key not meant for files", inString("Ignored: x"), []string{
 			`8:7: streams[0].parcel.Ignored: unknown key; known here: address, count, door, fast, labels, ratio, size, token, via, wait`,
@@ -147,6 +147,17 @@ func TestProblems(t *testing.T) {
 			"6:14: topics.retention: is zero: nothing would be kept",
 			"7:26: topics.dead_letter_retention: 1s is less than a minute",
 		}},
+		{"integrity", header + "integrity:\n  old_key: {env: A, file: B}\n  interval: 25h\n  archive: {bucket: a_b, object_lock: compliance, interval: 1s}\n", []string{
+			"3:3: integrity.key: is required beside archive: without it there are no checkpoints to keep",
+			"3:12: integrity.old_key: the reference names more than one place: write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}",
+			"4:13: integrity.interval: is not between 1s and 24h",
+			"5:12: integrity.archive.region: required, as in eu-central-1",
+			"5:12: integrity.archive.retention: write a duration of 1d to 36500d",
+			`5:21: integrity.archive.bucket: "a_b" is no bucket's name: 3 to 63 of a-z, 0-9, - and .`,
+			"5:61: integrity.archive.interval: is less than integrity.interval, 25h0m0s: no more checkpoints are made",
+		}},
+		{"archive of nothing", header + "integrity: {archive: {prefix: a/}}\n", []string{"2:22: integrity.archive.bucket: required"}},
+		{"checkpoints that expire at once", header + "topics: {checkpoint_retention: 1s}\n", []string{"2:32: topics.checkpoint_retention: 1s is less than a minute"}},
 		{"prefix", header + "topics: {prefix: 'a b'}\n", []string{
 			`2:18: topics.prefix: "a b" is not 1 to 235 of the characters a-z, A-Z, 0-9, '.', '_' and '-'`,
 		}},

@@ -60,6 +60,7 @@ func (c *Config) Validate() error {
 	}
 	c.Events.validate(bad)
 	c.Sealing.validate(bad)
+	c.Integrity.validate(bad)
 	c.Gateway.validate(c.Events.OrganizationPattern, bad)
 	c.Delivery.validate(bad)
 	c.Admin.validate(c.Events.OrganizationPattern, bad)

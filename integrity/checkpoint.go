@@ -284,8 +284,7 @@ func (r *reader) time(what, text string) time.Time {
 
 // reason reads one word of small letters, digits and underscores.
 func (r *reader) reason(text string) string {
-	bad := strings.IndexFunc(text, func(c rune) bool { return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_') })
-	if text == "" || len(text) > 40 || bad >= 0 {
+	if text == "" || len(text) > 40 || strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		r.fail("%q is not a reason: one word of small letters, digits and underscores", text)
 	}
 	return text

@@ -24,10 +24,8 @@ func GenerateKey(name string) (secret, public string, err error) {
 
 // checkKeyName holds the name to what a note, a URL and a file can all bear.
 func checkKeyName(name string) error {
-	bad := strings.IndexFunc(name, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c))
-	})
-	if name == "" || len(name) > 200 || bad >= 0 {
+	const may = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/"
+	if name == "" || len(name) > 200 || strings.Trim(name, may) != "" {
 		return fmt.Errorf("%q cannot name a key: letters, digits and . _ - / can, as in audit.example.com", name)
 	}
 	return nil
@@ -109,13 +107,12 @@ func (s *KeyStatement) Sign(newKey, oldKey string) ([]byte, error) {
 // OpenKeyStatement reads a statement and checks that the keys it is about have signed it.
 // Whether they are to be trusted is another question: see [Keys.Add].
 func OpenKeyStatement(signed []byte) (*KeyStatement, error) {
-	n, err := openNote(signed, note.VerifierList())
+	_, err := openNote(signed, note.VerifierList())
 	var unverified *note.UnverifiedNoteError
 	if !errors.As(err, &unverified) {
 		return nil, fmt.Errorf("key statement: %w", err)
 	}
-	n = unverified.Note
-	s, err := parseStatement(n.Text)
+	s, err := parseStatement(unverified.Note.Text)
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,11 @@ func (c *checker) checkSettings() {
 
 func (c *checker) checkRetention(topic, want string) {
 	// -1 is without end.
-	if found := c.setting(topic, retentionMs); number(found) >= 0 && number(found) < number(want) {
+	found := c.setting(topic, retentionMs)
+	switch ends := number(found) >= 0; {
+	case ends && number(want) < 0:
+		c.settingProblem(topic, retentionMs, found, want, want, "records would expire that are to be kept for ever")
+	case ends && number(found) < number(want):
 		c.settingProblem(topic, retentionMs, found, want+" or more", want,
 			"records would expire earlier than configured, perhaps undelivered")
 	}
@@ -144,6 +148,10 @@ func (c *checker) checkPartitions() {
 			Fix: fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --delete --topic %s, if it holds nothing yet; it is then made anew",
 				bootstrap(c.md), c.topics.Streams()),
 		})
+	}
+	if n := count(c.topics.Checkpoints()); n <= KeysPartition {
+		c.partitionProblem(c.topics.Checkpoints(), n, strconv.Itoa(KeysPartition+1)+" or more", KeysPartition+1,
+			"statements about keys have a partition of their own beside that of the checkpoints")
 	}
 	for _, name := range c.topics.Names() {
 		for _, p := range c.md.Topics[name].Partitions.Sorted() {

@@ -15,6 +15,7 @@ type Topics struct {
 	Replication         int16         `json:"replication,omitempty"` // copies of each partition; default 3
 	Retention           time.Duration `json:"-"`                     // of events; default 7 days
 	DeadLetterRetention time.Duration `json:"-"`                     // default 30 days
+	CheckpointRetention time.Duration `json:"-"`                     // 0: for ever
 }
 
 // Defaults of Topics.
@@ -72,9 +73,20 @@ func (t Topics) Exports() string { return t.name("exports") }
 // Organizations is the name of the topic of what is kept of organizations.
 func (t Topics) Organizations() string { return t.name("organizations") }
 
+// Checkpoints is the name of the topic of signed checkpoints, and of statements about the
+// keys that sign them.
+func (t Topics) Checkpoints() string { return t.name("checkpoints") }
+
+// Partitions of the topic of checkpoints. Whoever wants the few statements about keys need
+// not read checkpoints of years for them.
+const (
+	CheckpointsPartition = 0
+	KeysPartition        = 1
+)
+
 // Names are the names of all topics, in the order in which they are made.
 func (t Topics) Names() []string {
-	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs(), t.Idempotency(), t.Exports(), t.Organizations()}
+	return []string{t.Events(), t.Progress(), t.Streams(), t.DeadLetters(), t.Schemas(), t.Jobs(), t.Idempotency(), t.Exports(), t.Organizations(), t.Checkpoints()}
 }
 
 func (t Topics) name(of string) string {
@@ -126,6 +138,9 @@ func (t Topics) Validate() error {
 	}
 	if t.DeadLetterRetention < time.Minute {
 		bad("dead_letter_retention", "%s is less than a minute", t.DeadLetterRetention)
+	}
+	if t.CheckpointRetention != 0 && t.CheckpointRetention < time.Minute {
+		bad("checkpoint_retention", "%s is less than a minute", t.CheckpointRetention)
 	}
 	return errors.Join(errs...)
 }
@@ -182,5 +197,17 @@ func (t Topics) specs() []topicSpec {
 		}},
 		compacted(t.Exports(), 1),
 		compacted(t.Organizations(), 1),
+		// Kafka's own time beside each checkpoint is a second opinion on the one that it claims.
+		{t.Checkpoints(), 2, map[string]string{
+			cleanupPolicy: "delete", minInSyncReplica: minISR, timestampType: appendTime, retentionMs: forEver(t.CheckpointRetention),
+		}},
 	}
+}
+
+// forEver is a retention as Kafka has it, where zero is one without end.
+func forEver(d time.Duration) string {
+	if d == 0 {
+		return "-1"
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10)
 }

@@ -43,7 +43,7 @@ func TestTopicsValidate(t *testing.T) {
 }
 
 func TestTopicNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"audit.events", "audit.progress", "audit.streams", "audit.dead_letters", "audit.schemas", "audit.jobs", "audit.idempotency", "audit.exports", "audit.organizations"}, kafka.Topics{}.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"audit.events", "audit.progress", "audit.streams", "audit.dead_letters", "audit.schemas", "audit.jobs", "audit.idempotency", "audit.exports", "audit.organizations", "audit.checkpoints"}, kafka.Topics{}.Names()); diff != "" {
 		t.Errorf("default prefix (-want +got)\n%s", diff)
 	}
 	if got := (kafka.Topics{Prefix: "eu.audit"}).Events(); got != "eu.audit.events" {
@@ -84,6 +84,9 @@ func TestEnsureTopicsCreatesWhatIsMissing(t *testing.T) {
 		}},
 		"audit.exports":       {1, map[string]string{"cleanup.policy": "compact", "min.insync.replicas": "1"}},
 		"audit.organizations": {1, map[string]string{"cleanup.policy": "compact", "min.insync.replicas": "1"}},
+		"audit.checkpoints": {2, map[string]string{
+			"cleanup.policy": "delete", "retention.ms": "-1", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1",
+		}},
 	}
 	if diff := cmp.Diff(want, settingsOf(t, adm, want)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -136,7 +139,7 @@ func TestEnsureTopicsAtOnceFromSeveralProcesses(t *testing.T) {
 func TestEnsureTopicsWithMoreReplicasThanBrokers(t *testing.T) {
 	adm := newAdmin(t, startBroker(t, kafka.EmbeddedConfig{}).Addr())
 	err := kafka.EnsureTopics(t.Context(), adm, kafka.Topics{Replication: 3}, zap.NewNop())
-	const want = "cannot create audit.events, audit.progress, audit.streams, audit.dead_letters, audit.schemas, audit.jobs, audit.idempotency, audit.exports, audit.organizations with 3 replicas: " +
+	const want = "cannot create audit.events, audit.progress, audit.streams, audit.dead_letters, audit.schemas, audit.jobs, audit.idempotency, audit.exports, audit.organizations, audit.checkpoints with 3 replicas: " +
 		"the cluster has 1 broker; set topics.replication to 1 or less, or start more brokers"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

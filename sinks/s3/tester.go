@@ -179,6 +179,7 @@ func (t *test) delete(ctx context.Context) sinks.Step {
 // locking is what a bucket does with objects that bring no lock of their own.
 type locking struct {
 	unknown bool
+	none    bool   // the bucket has no Object Lock: it refuses objects that bring a lock
 	mode    string // empty: it locks none
 	time    string // for how long
 }
@@ -193,7 +194,7 @@ func (s *store) locks(ctx context.Context) (locking, error) {
 		a := s.read(ctx, inner, "GET object lock of the bucket", keys, err)
 		switch {
 		case a.code == "ObjectLockConfigurationNotFoundError":
-			return locking{}, nil
+			return locking{none: true}, nil
 		case a.code == "AccessDenied", a.code == "NotImplemented", a.code == "MethodNotAllowed", a.status == http.StatusNotImplemented, a.status == http.StatusMethodNotAllowed:
 			return locking{unknown: true}, nil
 		}
