@@ -271,12 +271,20 @@ func (c *Checker) mark(f *feed, size int64, chain Hash, at time.Time, signed boo
 
 // unsigned reads a checkpoint whoever has signed it.
 func unsigned(signed []byte) (*Checkpoint, error) {
-	_, err := openNote(signed, note.VerifierList())
-	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
-	if !ok {
+	n, err := unverified(signed)
+	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	return ParseCheckpoint(unverified.Note.Text)
+	return ParseCheckpoint(n.Text)
+}
+
+// unverified reads a note whoever has signed it.
+func unverified(signed []byte) (*note.Note, error) {
+	_, err := openNote(signed, note.VerifierList())
+	if n, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		return n.Note, nil
+	}
+	return nil, err
 }
 
 // Stray counts an event that carries no place in a chain.

@@ -1,15 +1,18 @@
 package integrity
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Run is a piece of a feed whose events carry no numbers: an object of a store. Whoever made
 // it says where it stands in the chain; what it says is held against its events, and against
 // the pieces and checkpoints around it.
 type Run struct {
 	Feed        string // id of the chain
-	First, Last int64  // numbers of its events
+	First, Last int64  // numbers of its events; Last 0: however many there are
 	Before      Hash   // of the chain before the first
-	After       Hash   // of the chain with the last
+	After       Hash   // of the chain with the last; not used where Last is 0
 	Where       string // it is
 }
 
@@ -21,6 +24,7 @@ type Piece struct {
 	head    Head    // with the events so far
 	count   int64   // of them
 	tree    *Tree   // over everything to the head; nil: not known
+	open    bool    // the run's end is where its events end
 	each    bool    // they are there already, in whole or in part: each is compared
 	good    int64   // greatest number at which a checkpoint agrees
 	bad     []int64 // numbers at which one does not
@@ -28,8 +32,15 @@ type Piece struct {
 	lastID  []byte
 }
 
+// Head is the chain with the run's events so far, if what the run says of its begin is true.
+func (p *Piece) Head() Head { return p.head }
+
 // Begin begins a run. Between Begin and End nothing else is taken in.
 func (c *Checker) Begin(r Run) (*Piece, error) {
+	open := r.Last == 0
+	if open {
+		r.Last = math.MaxInt64
+	}
 	if r.First < 1 || r.Last < r.First {
 		return nil, fmt.Errorf("%s: a run from number %d to %d has no events", r.Where, r.First, r.Last)
 	}
@@ -37,7 +48,7 @@ func (c *Checker) Begin(r Run) (*Piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Piece{checker: c, feed: f, run: r, head: Head{r.First - 1, r.Before}}
+	p := &Piece{checker: c, feed: f, run: r, open: open, head: Head{r.First - 1, r.Before}}
 	i := f.place(r.First)
 	switch {
 	case i >= 0 && f.spans[i].last >= r.First, i+1 < len(f.spans) && f.spans[i+1].first <= r.Last && !f.spans[i+1].empty(), f.overlapsHeld(&r):
@@ -91,6 +102,12 @@ func (p *Piece) Event(digest Hash, id []byte) error {
 // End ends the run. What is wrong with it is a finding; an error is a reason not to go on.
 func (p *Piece) End() error {
 	f := p.feed
+	if p.open {
+		if p.count == 0 {
+			return nil
+		}
+		p.run.Last, p.run.After = p.head.Size, p.head.Hash
+	}
 	right := p.count == p.run.Last-p.run.First+1 && p.head.Hash == p.run.After
 	if !right {
 		p.explain()
