@@ -115,6 +115,13 @@ func (g *guarded) PlanSkip(ctx context.Context, id string, to Target) ([]Passage
 	return g.s.PlanSkip(ctx, id, to)
 }
 
+func (g *guarded) ReportStream(ctx context.Context, id string, q ReportQuery) (*Report, error) {
+	if err := g.may("ReportStream"); err != nil {
+		return nil, err
+	}
+	return g.s.ReportStream(ctx, id, q)
+}
+
 func (g *guarded) SkipStream(ctx context.Context, id string, to Target, c Change) (*Stream, error) {
 	if err := g.may("SkipStream"); err != nil {
 		return nil, err

@@ -233,6 +233,20 @@ func (c *confined) PlanSkip(ctx context.Context, id string, to Target) ([]Passag
 	return p, c.gone(id, err)
 }
 
+func (c *confined) ReportStream(ctx context.Context, id string, q ReportQuery) (*Report, error) {
+	if _, err := c.stream(ctx, id); err != nil {
+		return nil, err
+	}
+	r, err := c.s.ReportStream(ctx, id, q)
+	if err == nil && !c.has(r.OrganizationID) { // made anew under our eyes
+		err = noStream(id)
+	}
+	if err != nil {
+		return nil, c.gone(id, err)
+	}
+	return r.withoutInvalid(), nil
+}
+
 func (c *confined) SkipStream(ctx context.Context, id string, to Target, ch Change) (*Stream, error) {
 	return c.change(ctx, id, ch, func(ch Change) (*Stream, error) { return c.s.SkipStream(ctx, id, to, ch) })
 }

@@ -22,6 +22,7 @@ func rights() map[string]Role {
 		"PauseStream":        RoleOperator,
 		"ResumeStream":       RoleOperator,
 		"PlanSkip":           RoleOperator,
+		"ReportStream":       RoleOperator,
 		"SkipStream":         RoleOperator,
 		"TestStream":         RoleOperator,
 		"Try":                RoleOperator, // with the key of a stream's HMAC it would tell whose hash is whose

@@ -13,6 +13,7 @@ func (s *server) routes() []route {
 		{method: "PUT", path: "/v1/streams/{id}", weight: heavy, handle: (*request).updateStream},
 		{method: "DELETE", path: "/v1/streams/{id}", weight: heavy, handle: (*request).deleteStream},
 		{method: "GET", path: "/v1/streams/{id}/history", handle: (*request).history},
+		{method: "GET", path: "/v1/streams/{id}/report", weight: heavy, handle: (*request).reportStream},
 		{method: "POST", path: "/v1/streams/{id}/pause", weight: heavy, handle: (*request).pauseStream},
 		{method: "POST", path: "/v1/streams/{id}/resume", weight: heavy, handle: (*request).resumeStream},
 		{method: "POST", path: "/v1/streams/{id}/skip", weight: heavy, handle: (*request).skipStream},

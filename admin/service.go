@@ -47,6 +47,8 @@ type StreamService interface {
 	// PlanSkip says what SkipStream would pass over or repeat, partition by partition.
 	PlanSkip(ctx context.Context, id string, to Target) ([]Passage, error)
 	SkipStream(ctx context.Context, id string, to Target, c Change) (*Stream, error)
+	// ReportStream accounts for the events that Kafka took in a time: what became of each.
+	ReportStream(ctx context.Context, id string, q ReportQuery) (*Report, error)
 	// TestStream sends one marked event to a stream's destination, and tells each step as it
 	// is done. It returns the id of the event, and why the destination did not take it: a
 	// *[sinks.Error] where the destination has had its say.

@@ -77,6 +77,9 @@ type gap struct {
 	By     string    `json:"by,omitempty"` // who passed it over; empty: it was lost
 }
 
+// OfFormerTopic says whether the offsets are those of an events topic that is gone.
+func (g gap) OfFormerTopic() bool { return strings.HasPrefix(g.Reason, goneTopic) }
+
 // progressKey names a lane's record.
 type progressKey struct {
 	uid             string

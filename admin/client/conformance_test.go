@@ -140,7 +140,12 @@ func calls(ctx context.Context, s admin.Service) map[string]func() (any, error) 
 		"DeleteStream":                        func() (any, error) { return s.DeleteStream(ctx, "acme-webhook", false, reason) },
 		"DeleteStream of another, drained":    func() (any, error) { return s.DeleteStream(ctx, "globex-files", true, reason) },
 		"PlanSkip":                            func() (any, error) { return s.PlanSkip(ctx, "acme-splunk", admin.Target{Now: true}) },
-		"SkipStream":                          func() (any, error) { return s.SkipStream(ctx, "acme-splunk", admin.Target{Beginning: true}, reason) },
+		"ReportStream":                        func() (any, error) { return s.ReportStream(ctx, "acme-splunk", admin.ReportQuery{}) },
+		"ReportStream of another":             func() (any, error) { return s.ReportStream(ctx, "globex-files", admin.ReportQuery{From: from}) },
+		"ReportStream, a time": func() (any, error) {
+			return s.ReportStream(ctx, "acme-splunk", admin.ReportQuery{From: from, To: now, Within: 10})
+		},
+		"SkipStream": func() (any, error) { return s.SkipStream(ctx, "acme-splunk", admin.Target{Beginning: true}, reason) },
 		"TestStream": func() (any, error) {
 			return steps(func(f func(sinks.Step)) (string, error) { return s.TestStream(ctx, "acme-splunk", reason, f) })
 		},

@@ -110,6 +110,17 @@ func (c *Client) PlanSkip(ctx context.Context, id string, to admin.Target) ([]ad
 	return p.Passages, nil
 }
 
+// ReportStream implements [admin.StreamService]. The server tells nothing while it reads.
+func (c *Client) ReportStream(ctx context.Context, id string, q admin.ReportQuery) (*admin.Report, error) {
+	query := url.Values{}
+	setTime(query, "from", q.From)
+	setTime(query, "to", q.To)
+	if q.Within > 0 {
+		query.Set("within_seconds", strconv.Itoa(min(q.Within, admin.MaxPlanWithin)))
+	}
+	return get[admin.Report](ctx, c, query, "streams", id, "report")
+}
+
 // SkipStream implements [admin.StreamService].
 func (c *Client) SkipStream(ctx context.Context, id string, to admin.Target, ch admin.Change) (*admin.Stream, error) {
 	return post[admin.Stream](ctx, c, ch, admin.SkipRequest{To: to, Reason: ch.Reason}, "streams", id, "skip")

@@ -113,6 +113,7 @@ func routes() []route {
 		{"POST /streams/{id}/try", admin.RoleOperator, (*visit).try},
 		{"GET /streams/{id}/replay", admin.RoleOperator, (*visit).replayPage},
 		{"POST /streams/{id}/replay", admin.RoleOperator, (*visit).replay},
+		{"GET /streams/{id}/report", admin.RoleOperator, (*visit).reportPage},
 		{"GET /streams/{id}/delete", admin.RoleAdmin, (*visit).deletePage},
 		{"POST /streams/{id}/delete", admin.RoleAdmin, (*visit).delete},
 		{"GET /dead-letters", admin.RoleViewer, (*visit).letters},

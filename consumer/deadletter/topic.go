@@ -222,3 +222,29 @@ func (t *Topic) letter(ctx context.Context, p Position, extents map[int32]offset
 	}
 	return letter, err
 }
+
+// Each hands every letter that was written at since or later to f; a zero since is the
+// beginning. A letter that a crash has repeated comes as often as it was written. What a newer
+// version wrote is an error: nobody can tell what it is about.
+func (t *Topic) Each(ctx context.Context, since time.Time, f func(*Letter)) error {
+	extents, err := t.extents(ctx, since)
+	if err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(extents)) {
+		err := t.scan(ctx, partition, extents[partition], func(r *kgo.Record) error {
+			l, _, err := decode(r)
+			switch {
+			case errors.Is(err, errNewer):
+				return fmt.Errorf("record %s: %w", Position{r.Partition, r.Offset}, err)
+			case l != nil:
+				f(l)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
