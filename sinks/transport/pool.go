@@ -114,9 +114,9 @@ func newTransport(how connecting, s *Settings) (*http.Transport, error) {
 		OnProxyConnectResponse: refusedByProxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address == routeOf(ctx).trusted {
-				return free.DialContext(ctx, network, address)
+				return dial(ctx, free, network, address)
 			}
-			return guarded.DialContext(ctx, network, address)
+			return dial(ctx, guarded, network, address)
 		},
 		TLSHandshakeTimeout:    tlsTimeout,
 		TLSClientConfig:        secured,
