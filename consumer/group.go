@@ -292,7 +292,7 @@ func (g *Group) Run(ctx context.Context) error {
 	g.forget = out.PurgeTopicsFromClient
 	g.mu.Unlock()
 
-	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), []kgo.Opt{
+	opts := slices.Concat(g.cfg.Kafka, kafka.FetchOptions(), kafka.Pooled(), []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.ID),
 		kgo.ConsumeTopics(g.cfg.Topics.Events),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),

@@ -118,7 +118,7 @@ func (p *partition) dispatch() {
 		for len(records) > 0 && !p.stopping.Load() {
 			n, full := p.feed(records)
 			reading.read(live, n)
-			clear(records[:n]) // each pins the whole batch that it came in
+			recycle(records[:n])
 			records = records[n:]
 			if full == nil {
 				continue
@@ -140,6 +140,15 @@ func (p *partition) dispatch() {
 	if busy {
 		reading.end()
 	}
+}
+
+// recycle gives back the memory of records that were dispatched: from here on it is
+// another batch's. Each would pin the whole one that it came in.
+func recycle(records []*kgo.Record) {
+	for _, r := range records {
+		r.Recycle()
+	}
+	clear(records)
 }
 
 // feed offers records to the live lanes. It stops at the first one that a live lane has
