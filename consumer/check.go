@@ -47,17 +47,21 @@ func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	if version != "" && version != recordVersion {
 		return nil, schema.Violations{{Code: codeVersion, Message: "record format " + strconv.Quote(bounded(version[1:])) + " is not known: upgrade delivery, then redrive"}}
 	}
-	// A line feed outside of its strings would make two lines of it where events are lines.
-	if !canonical || bytes.IndexByte(value, '\n') >= 0 {
+	f := &c.fields
+	var bad error
+	if canonical {
+		bad = schema.Scan(value, f)
+	}
+	// A line feed would make two lines of it where events are lines.
+	if !canonical || bad == nil && f.Lines {
 		var vs schema.Violations
 		if value, vs = c.encode(r); len(vs) > 0 {
 			return nil, vs
 		}
+		bad = schema.Scan(value, f)
 	}
-	f := &c.fields
-	*f = schema.Fields{}
-	if err := schema.Scan(value, f); err != nil {
-		return nil, c.explain(r, schema.Violation{Pointer: "", Code: schema.CodeSyntax, Message: err.Error()})
+	if bad != nil {
+		return nil, c.explain(r, schema.Violation{Pointer: "", Code: schema.CodeSyntax, Message: bad.Error()})
 	}
 	switch {
 	case r.Key == nil:

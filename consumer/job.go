@@ -72,8 +72,7 @@ func OpenJob(cfg JobConfig) (*Job, error) {
 	j := &Job{g: g, task: t, stream: g.router.streams[0]}
 	j.stream.of = t.StreamUID
 	if len(t.Actions) > 0 {
-		also := newActionFilter(t.Actions)
-		j.stream.actions.also = &also
+		j.stream.actions.also = newActionFilter(t.Actions)
 	}
 	g.pace = newPace(t.Rate, j.wake)
 	g.letters = cfg.Letters

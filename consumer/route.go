@@ -16,7 +16,7 @@ import (
 // stream is one revision of a stream, ready to be delivered to.
 type stream struct {
 	spec     Spec
-	actions  actionFilter
+	actions  *actionFilter
 	filter   *filter.Expression          // beside actions; nil: everything passes
 	mask     atomic.Pointer[schema.Mask] // nil: events leave as they are
 	unready  atomic.Pointer[unready]     // nil: it takes events
@@ -46,7 +46,8 @@ func (s *stream) began(number int32) int64 {
 	return spec.In(number).EpochBegan()
 }
 
-func (s *stream) paused() bool { return s.spec.Paused() }
+// paused asks as [Spec.Paused] does, which would copy the spec: it is asked for every event.
+func (s *stream) paused() bool { return s.spec.State == SpecPaused || s.spec.Hold != nil }
 
 // takesAs says whether the same events are the stream's as of a former revision of it.
 func (s *stream) takesAs(former *stream) bool {
@@ -98,8 +99,8 @@ type actionFilter struct {
 	also  *actionFilter // has to let an action pass as well; nil lets all
 }
 
-func newActionFilter(patterns []string) actionFilter {
-	f := actionFilter{}
+func newActionFilter(patterns []string) *actionFilter {
+	f := &actionFilter{}
 	for _, p := range patterns {
 		parts := strings.Split(p, "*")
 		if len(parts) == 1 {
@@ -114,7 +115,7 @@ func newActionFilter(patterns []string) actionFilter {
 	return f
 }
 
-func (f actionFilter) match(action []byte) bool {
+func (f *actionFilter) match(action []byte) bool {
 	if f.also != nil && !f.also.match(action) {
 		return false
 	}

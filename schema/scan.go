@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
@@ -19,6 +20,8 @@ type Fields struct {
 	ID             []byte
 	OccurredAt     []byte
 	OrganizationID []byte
+
+	Lines bool // the value has line feeds, outside of its strings as they can be nowhere else
 }
 
 // SyntaxError says why bytes are not the JSON that was asked for.
@@ -45,7 +48,13 @@ func Scan(value []byte, f *Fields) error {
 	if start := skipSpace(value, 0); start == len(value) || value[start] != '{' {
 		return syntaxError(value, start, "expected an object")
 	}
-	return scan(value, f)
+	if err := scan(value, f); err != nil {
+		return err
+	}
+	if f.Lines { // so far: there is white space
+		f.Lines = bytes.IndexByte(value, '\n') >= 0
+	}
+	return nil
 }
 
 // Words with the same byte eight times, for looking at eight bytes at once.
@@ -72,6 +81,8 @@ func scan(b []byte, f *Fields) error {
 		escaped bool   // whether the string last read holds escapes
 		want    *[]byte
 		c       byte
+		next    int
+		spaced  bool // whether there is white space
 	)
 
 value:
@@ -97,7 +108,10 @@ value:
 			isKey = true
 			goto text
 		}
-		if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
+		if next = skipSpace(b, i); next != i {
+			spaced, i = true, next
+		}
+		if i < len(b) && b[i] == '}' {
 			i++
 			goto closed
 		}
@@ -112,17 +126,19 @@ value:
 		depth++
 		objects <<= 1
 		i++
-		if i = skipSpace(b, i); i < len(b) && b[i] == ']' {
+		if next = skipSpace(b, i); next != i {
+			spaced, i = true, next
+		}
+		if i < len(b) && b[i] == ']' {
 			i++
 			goto closed
 		}
 		goto value
 	case c <= ' ':
-		next := skipSpace(b, i)
-		if next == i {
+		if next = skipSpace(b, i); next == i {
 			return syntaxError(b, i, "")
 		}
-		i = next
+		spaced, i = true, next
 		goto value
 	default:
 		if want != nil {
@@ -137,7 +153,10 @@ value:
 	}
 
 key:
-	if i = skipSpace(b, i); i >= len(b) || b[i] != '"' {
+	if next = skipSpace(b, i); next != i {
+		spaced, i = true, next
+	}
+	if i >= len(b) || b[i] != '"' {
 		return syntaxError(b, i, "expected a member's name in double quotes")
 	}
 	isKey = true
@@ -196,7 +215,10 @@ text: // b[i] is the opening quote
 			}
 		}
 		if i >= len(b) || b[i] != ':' {
-			if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+			if next = skipSpace(b, i); next != i {
+				spaced, i = true, next
+			}
+			if i >= len(b) || b[i] != ':' {
 				return syntaxError(b, i, "expected a colon after a member's name")
 			}
 		}
@@ -213,8 +235,11 @@ text: // b[i] is the opening quote
 
 after: // a value is complete
 	if depth == 0 {
-		if i = skipSpace(b, i); i != len(b) {
-			return &SyntaxError{Offset: i, Reason: "more than one value"}
+		if next = skipSpace(b, i); next != len(b) {
+			return &SyntaxError{Offset: next, Reason: "more than one value"}
+		}
+		if f != nil {
+			f.Lines = spaced || next != i
 		}
 		return nil
 	}
@@ -236,8 +261,8 @@ after: // a value is complete
 		i++
 		goto closed
 	case c <= ' ':
-		if next := skipSpace(b, i); next != i {
-			i = next
+		if next = skipSpace(b, i); next != i {
+			spaced, i = true, next
 			goto after
 		}
 	}

@@ -36,7 +36,8 @@ func TestScanFindsTheFields(t *testing.T) {
 		{"the longest name wholly of escapes", `{"` + escapeAll("organization_id") + `":"o"}`, Fields{OrganizationID: []byte("o")}},
 		{"a text with escapes", `{"id":"a\"\\\/\b\f\n\r\té\ud83d\ude00"}`, Fields{ID: []byte("a\"\\/\b\f\n\r\té😀")}},
 		{"a lone surrogate as encoding/json reads it", `{"id":"\ud800x"}`, Fields{ID: []byte("\ufffdx")}},
-		{"white space everywhere", " \t\r\n{ \n\"id\" :\t\"1\" , \"x\" : [ 1 , 2 ] , \"y\" : { } } \n", Fields{ID: []byte("1")}},
+		{"white space everywhere", " \t\r\n{ \n\"id\" :\t\"1\" , \"x\" : [ 1 , 2 ] , \"y\" : { } } \n", Fields{ID: []byte("1"), Lines: true}},
+		{"white space without line feeds", " {\t\"id\" : \"1\"\r}", Fields{ID: []byte("1")}},
 		{"another spelling is another member", `{"Action":"a","ID":"i","occurredAt":"t"}`, Fields{}},
 		{"other members may repeat", `{"x":1,"x":2,"id":"1"}`, Fields{ID: []byte("1")}},
 	}
@@ -50,6 +51,28 @@ func TestScanFindsTheFields(t *testing.T) {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestScanFindsLineFeeds puts one wherever white space may stand.
+func TestScanFindsLineFeeds(t *testing.T) {
+	const value = `{"id":"1","a":[],"b":{},"c":[1,"x",{"y":[true,null]}],"d":{"e":"\n\\n","f":-1.5e3}}`
+	places := 0
+	for i := range len(value) + 1 {
+		for space, want := range map[string]bool{" ": false, "\t": false, "\r": false, "\n": true, "  \n": true, "\n\r ": true} {
+			spaced := value[:i] + space + value[i:]
+			var f Fields
+			if err := Scan([]byte(spaced), &f); err != nil {
+				continue
+			}
+			places++
+			if f.Lines != want {
+				t.Errorf("%q: %v", spaced, f.Lines)
+			}
+		}
+	}
+	if places < 40*6 {
+		t.Errorf("white space may stand in %d ways only", places)
 	}
 }
 
