@@ -11,9 +11,11 @@ import (
 // Format writes events as a stream wants them at its destination.
 type Format struct {
 	// Append appends the event, which is decoded from a record's value, to dst and returns
-	// the longer slice. It is the same for the same event, whenever it is called, and safe
-	// for concurrent use.
-	Append func(dst []byte, e *schema.Event) ([]byte, error)
+	// the longer slice. number is the event's in its feed, 0 where the feed has none; formats
+	// that know of one have it in the document. What it appends is the same for the same event
+	// and number, whenever it is called, and JSON in canonical form (RFC 8785). It is safe for
+	// concurrent use.
+	Append func(dst []byte, e *schema.Event, number int64) ([]byte, error)
 	// Text says that what it appends is a line of text and not JSON.
 	Text bool
 }
@@ -70,7 +72,7 @@ func (s *stream) frame(dst []byte, e *sinks.Event, c *checker) ([]byte, error) {
 	if err != nil {
 		return dst, unformatted(s.spec.Format, err)
 	}
-	if f.text, err = s.format.Append(f.text[:0], decoded); err != nil {
+	if f.text, err = s.format.Append(f.text[:0], decoded, e.Link.Number); err != nil {
 		return dst, unformatted(s.spec.Format, err)
 	}
 	event.Value = f.text
@@ -88,7 +90,7 @@ func (f *Format) Apply(e *sinks.Event) (*sinks.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.Append(nil, decoded)
+	text, err := f.Append(nil, decoded, e.Link.Number)
 	if err != nil {
 		return nil, err
 	}

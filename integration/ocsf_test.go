@@ -39,7 +39,7 @@ func TestEveryActionIsValidOCSF(t *testing.T) {
 			}
 			check := func(what string, e *schema.Event) {
 				t.Helper()
-				out, err := format.Append(nil, e)
+				out, err := format.AppendNumbered(nil, e, 1<<40)
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
 					return

@@ -96,7 +96,7 @@ func printAs(out io.Writer, all *catalogue.Catalogue, a *catalogue.Action, as, o
 	}
 	text := false
 	if f != nil {
-		if value, err = f.Append(nil, e); err != nil {
+		if value, err = f.Append(nil, e, 0); err != nil {
 			return err
 		}
 		text = f.Text

@@ -6,6 +6,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/schema/cef"
 	"github.com/auditstream/auditstream/schema/ecs"
@@ -21,9 +22,9 @@ func FormatNamed(name string, lookup func(name string, version int) *catalogue.A
 	case config.FormatWorkOS, "":
 		return nil, nil //nolint:nilnil // events are passed through, which takes no format
 	case config.FormatECS:
-		return &consumer.Format{Append: ecs.New(ecs.Config{Action: lookup}).Append}, nil
+		return &consumer.Format{Append: unnumbered(ecs.New(ecs.Config{Action: lookup}).Append)}, nil
 	case config.FormatCEF:
-		return &consumer.Format{Append: cef.New(cef.Config{Action: lookup}).Append, Text: true}, nil
+		return &consumer.Format{Append: unnumbered(cef.New(cef.Config{Action: lookup}).Append), Text: true}, nil
 	}
 	version, ok := strings.CutPrefix(pinned(name, ""), ocsfPrefix)
 	if !ok || version == "" {
@@ -33,7 +34,12 @@ func FormatNamed(name string, lookup func(name string, version int) *catalogue.A
 	if err != nil {
 		return nil, fmt.Errorf("format %q: %w", name, err)
 	}
-	return &consumer.Format{Append: f.Append}, nil
+	return &consumer.Format{Append: f.AppendNumbered}, nil
+}
+
+// unnumbered is the Append of a format that has no place for an event's number.
+func unnumbered(write func(dst []byte, e *schema.Event) ([]byte, error)) func([]byte, *schema.Event, int64) ([]byte, error) {
+	return func(dst []byte, e *schema.Event, _ int64) ([]byte, error) { return write(dst, e) }
 }
 
 // pinned is the format that a spec has for what the configuration says. A stream keeps the

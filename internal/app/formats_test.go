@@ -119,7 +119,7 @@ func TestEveryFormatOfTheConfigurationIsThere(t *testing.T) {
 		if f == nil {
 			continue
 		}
-		out, err := f.Append(nil, e)
+		out, err := f.Append(nil, e, 0)
 		if err != nil || json.Valid(out) == f.Text {
 			t.Errorf("%s: %s, %v", name, out, err)
 		}

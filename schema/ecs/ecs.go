@@ -129,7 +129,7 @@ type userAgent struct {
 	Original string `json:"original"`
 }
 
-// Append appends e as one JSON object without line feeds to dst and returns the longer
+// Append appends e as one JSON object in canonical form (RFC 8785) to dst and returns the longer
 // slice. An event whose occurred_at is no time is refused with [schema.Violations], with
 // dst as it was.
 func (f *Format) Append(dst []byte, e *schema.Event) ([]byte, error) {
@@ -144,7 +144,7 @@ func (f *Format) Append(dst []byte, e *schema.Event) ([]byte, error) {
 	if err := enc.Encode(&doc); err != nil {
 		return dst, err
 	}
-	return out.Bytes()[:out.Len()-len("\n")], nil
+	return schema.Respell(out.Bytes()[:out.Len()-len("\n")], len(dst)), nil
 }
 
 func (f *Format) document(e *schema.Event, at time.Time) document {

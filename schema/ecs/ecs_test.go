@@ -191,6 +191,7 @@ func FuzzAppend(f *testing.F) {
 	formattest.Events(f)
 	c := format(f)
 	f.Fuzz(func(t *testing.T, value []byte) {
+		formattest.Canonical(t, value, c.Append)
 		e, err := schema.Decode(value)
 		if err != nil {
 			return

@@ -87,6 +87,7 @@ type Metadata struct {
 	EventCode    string  `json:"event_code"` // the audit event's action
 	OriginalTime string  `json:"original_time"`
 	Product      Product `json:"product"`
+	Sequence     int64   `json:"sequence,omitempty"`   // the event's number in its feed, from 1 on
 	TenantUID    string  `json:"tenant_uid,omitempty"` // its organization
 	UID          string  `json:"uid,omitempty"`        // its id
 	Version      string  `json:"version"`              // of OCSF

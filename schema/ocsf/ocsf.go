@@ -50,20 +50,27 @@ func New(c Config) (*Format, error) {
 // Version is the version of OCSF that events are written in.
 func (f *Format) Version() string { return f.version }
 
-// Append appends e as one JSON object without line feeds to dst and returns the longer
-// slice. What Map refuses is refused, with dst as it was.
+// Append appends e as one JSON object in canonical form (RFC 8785) to dst and returns the
+// longer slice. What Map refuses is refused, with dst as it was.
 func (f *Format) Append(dst []byte, e *schema.Event) ([]byte, error) {
+	return f.AppendNumbered(dst, e, 0)
+}
+
+// AppendNumbered is Append for an event that has a number in its feed, which OCSF has as
+// metadata.sequence; 0: it has none.
+func (f *Format) AppendNumbered(dst []byte, e *schema.Event, number int64) ([]byte, error) {
 	event, err := f.Map(e)
 	if err != nil {
 		return dst, err
 	}
+	event.Metadata.Sequence = number
 	out := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(event); err != nil {
 		return dst, err
 	}
-	return out.Bytes()[:out.Len()-len("\n")], nil
+	return schema.Respell(out.Bytes()[:out.Len()-len("\n")], len(dst)), nil
 }
 
 // Map makes the OCSF event of e. One whose occurred_at is no time is refused with

@@ -135,6 +135,22 @@ func TestAnEventWithoutATimeIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheNumberInTheFeedIsTheSequence(t *testing.T) {
+	e, err := schema.Decode([]byte(`{"action":"a","actor":{"id":"1","type":"user"},"occurred_at":"2026-01-02T03:04:05Z","targets":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := format(t, "")
+	numbered, err := f.AppendNumbered([]byte("before "), e, 7)
+	if err != nil || !bytes.Contains(numbered, []byte(`"vendor_name":"auditstream"},"sequence":7,"version":`)) {
+		t.Errorf("%s, %v", numbered, err)
+	}
+	plain, err := f.AppendNumbered(nil, e, 0)
+	if err != nil || bytes.Contains(plain, []byte("sequence")) {
+		t.Errorf("without a number: %s, %v", plain, err)
+	}
+}
+
 func TestUnknownVersionsAreRefused(t *testing.T) {
 	if _, err := New(Config{Version: "1.3.0"}); err == nil {
 		t.Error("1.3.0 has no actor in Entity Management, yet it is taken")
@@ -145,6 +161,7 @@ func FuzzAppend(f *testing.F) {
 	formattest.Events(f)
 	o := format(f, "")
 	f.Fuzz(func(t *testing.T, value []byte) {
+		formattest.Canonical(t, value, o.Append)
 		e, err := schema.Decode(value)
 		if err != nil {
 			return

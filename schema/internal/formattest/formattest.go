@@ -4,6 +4,7 @@ package formattest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,7 +75,33 @@ func Hard() []string {
 		`{` + head + `,"actor":{"id":"a|b=c\\d\n<e>&\u2028","type":"user"},"targets":[],"metadata":{"k|=\\\n":"v|=\\\r\n"}}`,
 		`{"action":"auth.login.success","occurred_at":"2016-12-31T23:59:60Z","actor":{"id":"1","type":"user"},"targets":[],"unmapped":{"x":1},"@timestamp":"no","version":-1}`,
 		`{"action":"user.roleChange","occurred_at":"0000-01-01T00:00:00Z","actor":{"id":"1","type":"user"},"targets":[],"version":2.0,"metadata":{"to":"admin"}}`,
+		"{" + head + `,"actor":{"id":"\u2028\u2029","name":"\\u2028","type":"user","\ufb33":1,"\ud83d\ude00":2},"targets":[],"metadata":{"\ud83d\ude00":1,"\ufb33":{"\uffff":1,"\ud800\udc00":2}}}`,
 		`{"action":"group.create","occurred_at":"9999-12-31T23:59:59Z","actor":{"id":"1","type":"user"},"targets":[{"id":"1","type":"organization"}],"context":{"location":"fe80::1%eth0"}}`,
+	}
+}
+
+// Canonical checks that the format writes value, made canonical, in canonical form.
+func Canonical(tb testing.TB, value []byte, format func(dst []byte, e *schema.Event) ([]byte, error)) {
+	tb.Helper()
+	value, err := schema.Canonicalize(nil, value)
+	if err != nil {
+		return
+	}
+	e, err := schema.Decode(value)
+	if err != nil {
+		return
+	}
+	out, err := format([]byte("before"), e)
+	if err != nil {
+		return
+	}
+	out = bytes.TrimPrefix(out, []byte("before"))
+	want, err := schema.Canonicalize(nil, out)
+	if violations, ok := errors.AsType[schema.Violations](err); ok && violations[0].Code == schema.CodeTooDeep {
+		return
+	}
+	if err != nil || !bytes.Equal(out, want) {
+		tb.Errorf("%s becomes\n%s, which is not canonical:\n%s, %v", value, out, want, err)
 	}
 }
 
