@@ -40,9 +40,9 @@ func (r *request) body(types ...string) ([]byte, error) {
 			return nil, CodeMediaType.Errorf("the body has to be of type %s", strings.Join(types, " or "))
 		}
 	}
-	_ = r.w.control.SetReadDeadline(time.Now().Add(readTimeout)) // where there is none, the body is in memory
+	_ = r.w.Control.SetReadDeadline(time.Now().Add(readTimeout)) // where there is none, the body is in memory
 	data, err := io.ReadAll(http.MaxBytesReader(r.w, r.Body, maxBody))
-	_ = r.w.control.SetReadDeadline(time.Time{})
+	_ = r.w.Control.SetReadDeadline(time.Time{})
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, CodeTooLarge.Errorf("the body has more than %d bytes", maxBody)
 	}

@@ -120,7 +120,7 @@ func (l *lines) write(b []byte) error {
 		_, l.err = l.r.w.Write(b)
 	}
 	if l.err == nil {
-		l.err = l.r.w.control.Flush()
+		l.err = l.r.w.Control.Flush()
 	}
 	return l.err
 }

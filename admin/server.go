@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/internal/login"
 )
 
@@ -112,17 +113,11 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, CodeNotFound.Errorf("there is nothing at this path; is %q meant?", printablePath(clean)))
 		return
 	}
-	handler, pattern := s.mux.Handler(r)
-	if pattern != "" {
-		s.mux.ServeHTTP(w, r)
-		return
-	}
-	// The mux answers with 404, or with 405 and what is allowed.
-	probe := &headerOnly{header: http.Header{}}
-	handler.ServeHTTP(probe, r)
-	allow := probe.header.Get("Allow")
+	found, allow := httpserver.Route(s.mux, r)
 	switch {
-	case probe.status != http.StatusMethodNotAllowed:
+	case found:
+		s.mux.ServeHTTP(w, r)
+	case allow == "":
 		writeProblem(w, CodeNotFound.Errorf("there is nothing at this path; the API is described at %sopenapi.json", apiPrefix))
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Allow", allow+", OPTIONS")
@@ -134,16 +129,6 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 }
 
 func printablePath(p string) string { return strings.ToValidUTF8(p[:min(len(p), 200)], "\uFFFD") }
-
-// headerOnly takes an answer's head.
-type headerOnly struct {
-	header http.Header
-	status int
-}
-
-func (h *headerOnly) Header() http.Header         { return h.header }
-func (h *headerOnly) WriteHeader(status int)      { h.status = status }
-func (h *headerOnly) Write(p []byte) (int, error) { return len(p), nil }
 
 // weight says how much a request may take up.
 type weight int
@@ -217,7 +202,7 @@ func (s *server) serve(rt route) http.HandlerFunc {
 		}
 		req.Request = r.WithContext(ctx)
 		err := rt.handle(req)
-		if err == nil || a.status != 0 {
+		if err == nil || a.Status != 0 {
 			if err != nil {
 				a.err = err // too late to be said
 			}
@@ -235,7 +220,7 @@ func (s *server) serve(rt route) http.HandlerFunc {
 // log, without the query: nobody knows what callers put there.
 func (s *server) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+		a := &answer{Answer: httpserver.NewAnswer(w)}
 		h := w.Header()
 		if !strings.HasPrefix(r.URL.Path, apiPrefix) && s.cfg.Console != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 			next.ServeHTTP(w, r) // the console has its own ways
@@ -254,11 +239,11 @@ func (s *server) observed(next http.Handler) http.Handler {
 			if p := recover(); p != nil {
 				s.cfg.Log.Error("a request has failed by a mistake of auditstream", zap.String("request", h.Get(headerRequest)),
 					zap.String("panic", fmt.Sprint(p)), zap.ByteString("stack", debug.Stack()))
-				if a.status == 0 {
+				if a.Status == 0 {
 					writeProblem(a, CodeInternal.Errorf("the log says more, under the id of this request"))
 				}
 			}
-			counted(a.route, a.status)
+			counted(a.route, a.Status)
 			s.logged(r, a, time.Since(began))
 		}()
 		next.ServeHTTP(a, r)
@@ -267,13 +252,13 @@ func (s *server) observed(next http.Handler) http.Handler {
 
 // logged is a request's line in the log.
 func (s *server) logged(r *http.Request, a *answer, took time.Duration) {
-	if a.route == "" && a.status < http.StatusBadRequest {
+	if a.route == "" && a.Status < http.StatusBadRequest {
 		return // health, asked for every few seconds
 	}
 	fields := []zap.Field{
 		zap.String("request", a.Header().Get(headerRequest)), zap.String("method", r.Method), zap.String("route", a.route),
-		zap.Int("status", a.status), zap.String("caller", a.caller), zap.String("from", login.Host(r)),
-		zap.Int64("bytes", a.bytes), zap.Duration("took", took),
+		zap.Int("status", a.Status), zap.String("caller", a.caller), zap.String("from", login.Host(r)),
+		zap.Int64("bytes", a.Bytes), zap.Duration("took", took),
 	}
 	if a.err != nil {
 		fields = append(fields, zap.Error(a.err))

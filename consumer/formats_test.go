@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
@@ -178,7 +179,7 @@ func TestSpecRecordWithFilterAndMask(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var of2 Spec
-	if err := decodeVersioned(value, specOfOthers, &of2); !errors.Is(err, errNewer) {
+	if err := record.Decode(value, specOfOthers, &of2); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("a binary that knows versions 1 and 2: %v", err)
 	}
 	r.Value = bytes.Replace(value, []byte(`{"v":3,`), []byte(`{"v":2,`), 1)
@@ -188,13 +189,13 @@ func TestSpecRecordWithFilterAndMask(t *testing.T) {
 }
 
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
-	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":4,"id":"a","novelty":true}`)}); !errors.Is(err, errNewer) {
+	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":4,"id":"a","novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("spec: %v", err)
 	}
-	if err := (table{}).add(&kgo.Record{Key: []byte("u/1/1"), Value: []byte(`{"v":2}`)}); !errors.Is(err, errNewer) {
+	if err := (table{}).add(&kgo.Record{Key: []byte("u/1/1"), Value: []byte(`{"v":2}`)}); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("progress: %v", err)
 	}
-	if _, err := decodeCommit(5, `{"v":2}`); !errors.Is(err, errNewer) {
+	if _, err := decodeCommit(5, `{"v":2}`); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("commit: %v", err)
 	}
 	for _, metadata := range []string{"", "some other client's", `{}`} {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -200,7 +201,7 @@ func invalidStream(kind string) *stream {
 
 func (g *Group) open(spec Spec) (*stream, error) {
 	settings := g.cfg.Kind.Defaults()
-	if err := decodeStrictly(spec.Settings, settings); err != nil {
+	if err := record.Strictly(spec.Settings, settings); err != nil {
 		return nil, fmt.Errorf("stream %q: settings: %w", spec.ID, err)
 	}
 	if err := settings.Validate(); err != nil {

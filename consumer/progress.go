@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/internal/record"
 )
 
 // progressVersion is the version of the progress record.
@@ -125,7 +127,7 @@ func (t table) add(r *kgo.Record) error {
 		return nil
 	}
 	var p progress
-	if err := decodeTolerantly(r.Value, progressVersion, &p); err != nil {
+	if err := record.DecodeTolerantly(r.Value, progressVersion, &p); err != nil {
 		return fmt.Errorf("progress %s: %w", key, err)
 	}
 	if p.key() != key {
@@ -273,7 +275,7 @@ func decodeCommit(offset int64, metadata string) (*commit, error) {
 		return nil, fmt.Errorf("the group's commit at offset %d carries no metadata: it was not made by auditstream; use another consumer group or delete that one", offset)
 	}
 	c := &commit{offset: offset}
-	if err := decodeVersioned([]byte(metadata), commitVersion, &c.meta); err != nil {
+	if err := record.Decode([]byte(metadata), commitVersion, &c.meta); err != nil {
 		return nil, fmt.Errorf("metadata of the group's commit at offset %d: %w", offset, err)
 	}
 	return c, nil

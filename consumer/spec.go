@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -123,7 +123,7 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 		return Spec{Version: specOfFile, ID: string(r.Key), State: SpecDeleted, Offset: r.Offset, Time: r.Timestamp}, nil
 	}
 	var s Spec
-	if err := decodeVersioned(r.Value, SpecVersion, &s); err != nil {
+	if err := record.Decode(r.Value, SpecVersion, &s); err != nil {
 		return Spec{}, fmt.Errorf("stream %q: %w", r.Key, err)
 	}
 	if s.ID != string(r.Key) || s.UID == "" || s.Revision < 1 || s.BaseEpoch < 1 || s.Epoch < s.BaseEpoch {
@@ -237,47 +237,4 @@ func (s Spec) Continue() Spec {
 }
 
 // IsNewer says whether a record could not be read because a newer binary wrote it.
-func IsNewer(err error) bool { return errors.Is(err, errNewer) }
-
-// errNewer marks a persisted record of a version that this binary does not know.
-var errNewer = errors.New("written by a newer version of auditstream: upgrade before running it again")
-
-// decodeVersioned decodes a persisted JSON record strictly. The version is looked at
-// first, so that a newer record is refused for what it is.
-func decodeVersioned(data []byte, version int, into any) error {
-	if err := checkVersion(data, version); err != nil {
-		return err
-	}
-	return decodeStrictly(data, into)
-}
-
-// decodeTolerantly does the same, and passes over members that it does not know: a newer
-// binary adds some to a format whose version says that who does not know them may do without.
-func decodeTolerantly(data []byte, version int, into any) error {
-	if err := checkVersion(data, version); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, into)
-}
-
-func checkVersion(data []byte, version int) error {
-	var v struct {
-		V int `json:"v"`
-	}
-	if err := json.Unmarshal(data, &v); err != nil {
-		return err
-	}
-	if v.V > version {
-		return fmt.Errorf("format version %d, known up to %d: %w", v.V, version, errNewer)
-	}
-	if v.V < 1 {
-		return errors.New("format version missing")
-	}
-	return nil
-}
-
-func decodeStrictly(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
+func IsNewer(err error) bool { return errors.Is(err, record.ErrNewer) }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/internal/record"
 )
 
 // TaskVersion is the version of the job's record in the jobs topic. A record of another
@@ -79,7 +81,7 @@ func (t Task) Encode() ([]byte, error) {
 // DecodeTask reads a record of the jobs topic that has a value.
 func DecodeTask(r *kgo.Record) (Task, error) {
 	var t Task
-	if err := decodeVersioned(r.Value, TaskVersion, &t); err != nil {
+	if err := record.Decode(r.Value, TaskVersion, &t); err != nil {
 		return Task{}, fmt.Errorf("job %q: %w", r.Key, err)
 	}
 	switch {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditstream/auditstream/internal/record"
 )
 
 func TestTaskRecord(t *testing.T) {
@@ -42,7 +44,7 @@ func TestTaskRecord(t *testing.T) {
 }
 
 func TestATaskThatCannotBeRead(t *testing.T) {
-	if _, err := DecodeTask(&kgo.Record{Key: []byte("j"), Value: []byte(`{"v":2,"novelty":true}`)}); !errors.Is(err, errNewer) {
+	if _, err := DecodeTask(&kgo.Record{Key: []byte("j"), Value: []byte(`{"v":2,"novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("%v", err)
 	}
 	const good = `{"v":1,"uid":"j","job":"replay","stream":"a","stream_uid":"s","epoch":1,"place":"","topic":"t","topic_id":"i","ranges":[{"partition":0,"from":1,"to":2}],"matched":0,"made":"2026-11-22T10:30:00Z"}`

@@ -1,16 +1,14 @@
 package export
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"time"
 
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/record"
 )
 
 // RecordVersion is the version of the records of exports and of their links. A record of
@@ -91,7 +89,7 @@ func (e Export) Encode() ([]byte, error) {
 // Decode reads the value of the record with that key.
 func Decode(key string, value []byte) (Export, error) {
 	var e Export
-	if err := decode(value, &e); err != nil {
+	if err := record.Decode(value, RecordVersion, &e); err != nil {
 		return Export{}, fmt.Errorf("export %q: %w", key, err)
 	}
 	switch {
@@ -108,25 +106,4 @@ func Decode(key string, value []byte) (Export, error) {
 		}
 	}
 	return e, nil
-}
-
-func decode(value []byte, into any) error {
-	var version struct {
-		V int `json:"v"`
-	}
-	if err := json.Unmarshal(value, &version); err != nil {
-		return err
-	}
-	if version.V != RecordVersion {
-		return fmt.Errorf("format version %d, known is %d: written by a newer version of auditstream, upgrade first", version.V, RecordVersion)
-	}
-	d := json.NewDecoder(bytes.NewReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something behind the record's object")
-	}
-	return nil
 }

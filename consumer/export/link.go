@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/auditstream/auditstream/internal/record"
 )
 
 // LinkLife is how long a link is good.
@@ -55,7 +57,7 @@ func (l Link) Encode() ([]byte, error) {
 func DecodeLink(key string, value []byte) (Link, error) {
 	var l Link
 	export, _, _ := strings.Cut(key, linkMark)
-	if err := decode(value, &l); err != nil {
+	if err := record.Decode(value, RecordVersion, &l); err != nil {
 		return Link{}, fmt.Errorf("link of export %q: %w", export, err)
 	}
 	if l.Key() != key {

@@ -3,10 +3,9 @@ package export
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,47 +21,36 @@ const (
 	// MaxKept bounds the exports that are known of one organization: with one more the oldest
 	// is forgotten that is not being counted.
 	MaxKept = 100
-	// writeTimeout bounds the writing of a record.
-	writeTimeout = 30 * time.Second
 )
 
 // ErrUnknown says that there is no such export, or none any more.
 var ErrUnknown = errors.New("no such export")
 
-// Topic is the topic of exports. What is read from it was written before the question,
-// whichever process did. It may be used by many goroutines at once.
+// Topic is the topic of exports. It may be used by many goroutines at once.
 type Topic struct {
-	client *kgo.Client
-	topic  string
-
-	mu       sync.Mutex // held while the topic is read on
-	follower *kafka.Follower
-	exports  map[string]Export          // guarded by mu; by id
-	bad      map[string]error           // guarded by mu; by id: of records that cannot be read
-	links    map[string]map[string]Link // guarded by mu; by export, by hash
+	book    *kafka.Notebook
+	exports map[string]Export          // guarded by book; by id
+	bad     map[string]error           // guarded by book; by id: of records that cannot be read
+	links   map[string]map[string]Link // guarded by book; by export, by hash
 }
 
 // Connect makes a client of its own. It does not wait for Kafka.
 func Connect(opts []kgo.Opt, topic string) (*Topic, error) {
-	client, err := kgo.NewClient(append(slices.Clone(opts), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(writeTimeout))...)
+	book, err := kafka.OpenNotebook(opts, topic)
 	if err != nil {
 		return nil, err
 	}
-	return &Topic{client: client, topic: topic, follower: &kafka.Follower{Client: client, Topic: topic}}, nil
+	return &Topic{book: book}, nil
 }
 
 // Close disconnects.
-func (t *Topic) Close() { t.client.Close() }
+func (t *Topic) Close() { t.book.Close() }
 
-// read takes over what is new. The caller holds mu.
-func (t *Topic) read(ctx context.Context) error {
-	err := t.follower.Read(ctx, func() {
+// read takes over what is new, and has look look at it.
+func (t *Topic) read(ctx context.Context, look func()) error {
+	return t.book.Read(ctx, func() {
 		t.exports, t.bad, t.links = map[string]Export{}, map[string]error{}, map[string]map[string]Link{}
-	}, t.take)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", t.topic, err)
-	}
-	return nil
+	}, t.take, look)
 }
 
 func (t *Topic) take(r *kgo.Record) {
@@ -92,17 +80,19 @@ func (t *Topic) take(r *kgo.Record) {
 }
 
 // Find is the export with that id as it is on record.
-func (t *Topic) Find(ctx context.Context, id string) (Export, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.read(ctx); err != nil {
+func (t *Topic) Find(ctx context.Context, id string) (e Export, err error) {
+	var known bool
+	var unreadable error
+	if err := t.read(ctx, func() {
+		e, known = t.exports[id]
+		unreadable = t.bad[id]
+	}); err != nil {
 		return Export{}, err
 	}
-	e, ok := t.exports[id]
 	switch {
-	case t.bad[id] != nil:
-		return Export{}, t.bad[id]
-	case !ok || time.Since(e.Made) > Kept:
+	case unreadable != nil:
+		return Export{}, unreadable
+	case !known || time.Since(e.Made) > Kept:
 		return Export{}, ErrUnknown
 	}
 	return e, nil
@@ -110,14 +100,9 @@ func (t *Topic) Find(ctx context.Context, id string) (Export, error) {
 
 // List are the exports that are known, the oldest first.
 func (t *Topic) List(ctx context.Context) ([]Export, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.read(ctx); err != nil {
+	var out []Export
+	if err := t.read(ctx, func() { out = slices.Collect(maps.Values(t.exports)) }); err != nil {
 		return nil, err
-	}
-	out := make([]Export, 0, len(t.exports))
-	for _, e := range t.exports {
-		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b Export) int { return a.Made.Compare(b.Made) })
 	return out, nil
@@ -125,12 +110,11 @@ func (t *Topic) List(ctx context.Context) ([]Export, error) {
 
 // Opens says whether a token opens an export.
 func (t *Topic) Opens(ctx context.Context, id, token string) (bool, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.read(ctx); err != nil {
+	var l Link
+	if err := t.read(ctx, func() { l = t.links[id][hashed(token)] }); err != nil {
 		return false, err
 	}
-	return t.links[id][hashed(token)].Opens(token, time.Now()), nil
+	return l.Opens(token, time.Now()), nil
 }
 
 // Put writes an export's record and returns when all replicas have it.
@@ -139,7 +123,7 @@ func (t *Topic) Put(ctx context.Context, e Export) error {
 	if err != nil {
 		return err
 	}
-	return t.write(ctx, &kgo.Record{Key: []byte(e.ID), Value: value})
+	return t.book.Write(ctx, &kgo.Record{Key: []byte(e.ID), Value: value})
 }
 
 // PutLink writes a link's record, as Put does.
@@ -148,26 +132,23 @@ func (t *Topic) PutLink(ctx context.Context, l Link) error {
 	if err != nil {
 		return err
 	}
-	return t.write(ctx, &kgo.Record{Key: []byte(l.Key()), Value: value})
+	return t.book.Write(ctx, &kgo.Record{Key: []byte(l.Key()), Value: value})
 }
 
 // Tidy forgets exports that are old, or too many of an organization, and links that are good
 // no more, so that the topic does not grow for ever.
 func (t *Topic) Tidy(ctx context.Context) error {
-	t.mu.Lock()
-	if err := t.read(ctx); err != nil {
-		t.mu.Unlock()
+	var gone []*kgo.Record
+	if err := t.read(ctx, func() { gone = t.superfluous(time.Now()) }); err != nil {
 		return err
 	}
-	gone := t.superfluous(time.Now())
-	t.mu.Unlock()
 	if len(gone) == 0 {
 		return nil
 	}
-	return t.write(ctx, gone...)
+	return t.book.Write(ctx, gone...)
 }
 
-// superfluous are tombstones for what is to be forgotten. The caller holds mu.
+// superfluous are tombstones for what is to be forgotten. It looks at what was read.
 func (t *Topic) superfluous(now time.Time) []*kgo.Record {
 	var gone []*kgo.Record
 	forget := func(key string) { gone = append(gone, &kgo.Record{Key: []byte(key)}) }
@@ -195,14 +176,4 @@ func (t *Topic) superfluous(now time.Time) []*kgo.Record {
 		}
 	}
 	return gone
-}
-
-func (t *Topic) write(ctx context.Context, records ...*kgo.Record) error {
-	for _, r := range records {
-		r.Topic = t.topic
-	}
-	if err := t.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return fmt.Errorf("write to %s: %w", t.topic, err)
-	}
-	return nil
 }

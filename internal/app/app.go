@@ -3,9 +3,7 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,12 +28,6 @@ func kindNamed(name string) (sinks.Kind, bool) {
 		return sinks.Kind{}, false
 	}
 	return kinds[i], true
-}
-
-func decode(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
 }
 
 // connect returns the options of a client of the configured cluster, and starts the

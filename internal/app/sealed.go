@@ -7,6 +7,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
@@ -64,7 +65,7 @@ func settingsOf(s consumer.Spec) (sinks.Settings, error) {
 	if len(s.Settings) == 0 {
 		return nil, errors.New("there are no settings")
 	}
-	if err := decode(s.Settings, settings); err != nil {
+	if err := record.Strictly(s.Settings, settings); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
 	return settings, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -288,7 +289,7 @@ func placeOf(kind string, s consumer.Spec) string {
 		return ""
 	}
 	settings := k.Defaults()
-	if err := decode(s.Settings, settings); err != nil {
+	if err := record.Strictly(s.Settings, settings); err != nil {
 		return ""
 	}
 	if p, ok := settings.(sinks.Placed); ok {

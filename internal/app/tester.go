@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/record"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/schema/catalogue"
@@ -50,7 +51,7 @@ func (t StreamTest) Run(ctx context.Context, report func(sinks.Step)) (id string
 	}
 	settings := kind.Defaults()
 	if len(t.Spec.Settings) > 0 {
-		if err := decode(t.Spec.Settings, settings); err != nil {
+		if err := record.Strictly(t.Spec.Settings, settings); err != nil {
 			return "", fmt.Errorf("settings: %w", err)
 		}
 	}
