@@ -50,7 +50,8 @@ With --state the command keeps how far it is: up to which line everything was ac
 refused and told. The same command goes on there. Events without an id get one that their
 place in the file determines, so that what a crash repeats (what was accepted in the second
 before it) can be told by its id. Another file under the same name is noticed; what was
-rotated away meanwhile is finished first, if it is still in the same folder.
+rotated away meanwhile is finished first, if it is still in the same folder. One command at
+a time goes by a state: FILE.lock, which stays beside it, keeps others out.
 
 With --follow the file is read as it grows, through rotation and truncation, until SIGINT or
 SIGTERM; while Kafka takes no events, it waits and goes on where it was.

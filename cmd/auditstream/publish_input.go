@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/internal/dirlock"
 	"github.com/auditstream/auditstream/internal/feed"
 )
 
@@ -17,6 +18,7 @@ type publishInput struct {
 	stream io.ReadCloser // nil: it is a file
 	size   int64         // -1: it is not known
 	state  *publishState // nil: nothing is kept
+	lock   *os.File      // of the state; nil: none
 
 	file *os.File
 	at   feed.Position
@@ -33,15 +35,24 @@ func (f publishFlags) input(cmd *cobra.Command, name string) (*publishInput, err
 	}
 	in := &publishInput{size: -1}
 	p := &publishing{name: name}
+	var err error
 	if f.state != "" {
 		p.state = &publishState{path: f.state, file: name}
+		// Two at once would publish everything twice, and each put the other back.
+		if in.lock, err = dirlock.TakeFile(f.state); err != nil {
+			return nil, fmt.Errorf("--state: %w", err)
+		}
 	}
-	var err error
+	defer func() {
+		if err != nil {
+			_ = in.unlock() // nothing was written to it
+		}
+	}()
 	if in.file, in.at, err = p.begin(); err != nil {
 		return nil, err
 	}
 	in.state = p.state
-	if err := keep(in.state, in.file, in.at).save(); err != nil { // rather now than when something is lost by it
+	if err = keep(in.state, in.file, in.at).save(); err != nil { // rather now than when something is lost by it
 		return nil, errors.Join(fmt.Errorf("--state: %w", err), in.file.Close())
 	}
 	if info, err := in.file.Stat(); err == nil && !f.follow {
@@ -53,7 +64,7 @@ func (f publishFlags) input(cmd *cobra.Command, name string) (*publishInput, err
 // publish publishes it, and closes it.
 func (in *publishInput) publish(ctx context.Context, p *publishing) error {
 	if in.stream == nil {
-		return p.files(ctx, in.file, in.at)
+		return errors.Join(p.files(ctx, in.file, in.at), in.unlock())
 	}
 	return errors.Join(p.stream(ctx, in.stream), in.stream.Close())
 }
@@ -61,9 +72,17 @@ func (in *publishInput) publish(ctx context.Context, p *publishing) error {
 // Close is for an input that is not published.
 func (in *publishInput) Close() error {
 	if in.stream == nil {
-		return in.file.Close()
+		return errors.Join(in.file.Close(), in.unlock())
 	}
 	return in.stream.Close()
+}
+
+// unlock lets others have the state.
+func (in *publishInput) unlock() error {
+	if in.lock == nil {
+		return nil
+	}
+	return in.lock.Close()
 }
 
 // openInput opens the file; size is -1 where it is not known.

@@ -1,4 +1,4 @@
-// Package dirlock keeps a directory for one process.
+// Package dirlock keeps a directory, or what a file is about, for one process.
 package dirlock
 
 import (
@@ -12,12 +12,13 @@ const Name = "auditstream.lock"
 
 // InUseError says that another process has the lock.
 type InUseError struct {
-	Dir string
-	Err error
+	Path string
+	What string // Path is: a directory or a file
+	Err  error
 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("another process uses %s: stop it, or give another directory (%v)", e.Dir, e.Err)
+	return fmt.Sprintf("another process uses %s: stop it, or give another %s (%v)", e.Path, e.What, e.Err)
 }
 
 func (e *InUseError) Unwrap() error { return e.Err }
@@ -29,13 +30,21 @@ func Take(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, Name), os.O_RDWR|os.O_CREATE, 0o600)
+	return take(filepath.Join(dir, Name), dir, "directory")
+}
+
+// TakeFile takes the lock of a file that is replaced as a whole, and so can hold none itself:
+// path.lock, which stays there. Otherwise it is as Take.
+func TakeFile(path string) (*os.File, error) { return take(path+".lock", path, "file") }
+
+func take(name, path, what string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := lockFile(f); err != nil {
 		_ = f.Close()
-		return nil, &InUseError{dir, err}
+		return nil, &InUseError{path, what, err}
 	}
 	return f, nil
 }

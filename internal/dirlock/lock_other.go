@@ -10,5 +10,5 @@ import (
 // lockFile takes the lock of f for this process. Where there is no flock we refuse rather
 // than let two processes spoil one directory.
 func lockFile(*os.File) error {
-	return errors.New("this system has no file locks: leave the directory out")
+	return errors.New("this system has no file locks: do without")
 }
