@@ -101,7 +101,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	good := string(value)
 	tests := []struct{ name, key, value, want string }{
 		{"another key", strings.Replace(anID, "A", "B", 1), good, "another key"},
-		{"a newer version", anID, strings.Replace(good, `"v":1`, `"v":2,"new":1`, 1), "upgrade first"},
+		{"a newer version", anID, strings.Replace(good, `"v":1`, `"v":2,"new":1`, 1), "written by a newer version"},
 		{"an unknown member", anID, strings.Replace(good, `"v":1`, `"v":1,"new":1`, 1), "unknown field"},
 		{"something behind it", anID, good + "{}", "after top-level value"},
 		{"no JSON", anID, "{", "unexpected end"},

@@ -118,7 +118,7 @@ func TestTopic(t *testing.T) {
 	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Organizations(), Key: []byte("org_2"), Value: []byte(`{"v":2}`)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := both[1].Find(t.Context(), "org_2"); err == nil || !strings.Contains(err.Error(), "upgrade first") {
+	if _, err := both[1].Find(t.Context(), "org_2"); err == nil || !strings.Contains(err.Error(), "written by a newer version") {
 		t.Errorf("%v", err)
 	}
 	if all, err := both[0].List(t.Context()); err != nil || len(all) != 1 || all[0].ID != acme {

@@ -162,7 +162,7 @@ func (d *drain) send(ctx context.Context, e queued) {
 		return
 	}
 	results := d.results
-	d.conf.Kafka.PublishAsync(window, event, func(err error) { results <- result{e, err} })
+	d.conf.Kafka.PublishAsync(e.traced.within(window), event, func(err error) { results <- result{e, err} })
 }
 
 // collect takes the results that are there.

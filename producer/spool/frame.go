@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// A segment begins with the header. Its last byte is the version of the format.
+// A segment begins with the header. Its last byte is the version of the format: version is
+// written, and what is older is read.
 const (
 	headerMagic = "ASSPOOL"
-	version     = 1
+	version     = 2 // knows kindTraced
 	headerSize  = len(headerMagic) + 1
 )
 
@@ -27,9 +28,10 @@ const (
 
 // Kinds of payload.
 const (
-	kindEvent = 1 // an event that waits
-	kindDone  = 2 // events that left the queue
-	kindEnd   = 3 // the file was closed: nothing is missing behind this
+	kindEvent  = 1 // an event that waits
+	kindDone   = 2 // events that left the queue
+	kindEnd    = 3 // the file was closed: nothing is missing behind this
+	kindTraced = 4 // an event that waits, and the trace in which it was published
 )
 
 // errDamaged: the bytes are no whole frame.
@@ -74,39 +76,66 @@ type queued struct {
 	seq          uint64    // grows with each event; none is used twice
 	at           time.Time // when it was accepted, to the millisecond
 	organization string
+	traced       traced
 	value        []byte // canonical form
 	offset       int64  // of its frame in the segment that it was read from
 }
 
 func (q queued) append(b []byte) []byte {
 	return appendFrame(b, func(b []byte) []byte {
-		b = append(b, kindEvent)
+		kind := byte(kindEvent)
+		if q.traced.is() {
+			kind = kindTraced
+		}
+		b = append(b, kind)
 		b = binary.BigEndian.AppendUint64(b, q.seq)
 		b = binary.BigEndian.AppendUint64(b, uint64(q.at.UnixMilli()))
-		b = binary.BigEndian.AppendUint16(b, uint16(len(q.organization)))
-		b = append(b, q.organization...)
+		b = appendText(b, q.organization)
+		if q.traced.is() {
+			b = appendText(appendText(b, q.traced.parent), q.traced.state)
+		}
 		return append(b, q.value...)
 	})
 }
 
-// queuedSize is what an event takes in the queue, in bytes.
-func queuedSize(organization string, value []byte) int64 {
-	return int64(frameHead + 1 + 8 + 8 + 2 + len(organization) + len(value))
+// appendText appends a text of less than 64 KiB behind its length.
+func appendText(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
-func decodeEvent(payload []byte) (queued, error) {
-	const head = 1 + 8 + 8 + 2
+// textAt returns the text that b begins with, and what is behind it.
+func textAt(b []byte) (s string, rest []byte, err error) {
+	if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
+		return "", nil, errDamaged
+	}
+	n := 2 + int(binary.BigEndian.Uint16(b))
+	return string(b[2:n]), b[n:], nil
+}
+
+// size is what the event takes in the queue, in bytes.
+func (q queued) size() int64 {
+	n := frameHead + 1 + 8 + 8 + 2 + len(q.organization) + len(q.value)
+	if q.traced.is() {
+		n += 2 + len(q.traced.parent) + 2 + len(q.traced.state)
+	}
+	return int64(n)
+}
+
+// decodeEvent reads the payload of a frame of kindEvent or kindTraced.
+func decodeEvent(payload []byte) (q queued, err error) {
+	const head = 1 + 8 + 8
 	if len(payload) < head {
 		return queued{}, errDamaged
 	}
-	n := head + int(binary.BigEndian.Uint16(payload[17:]))
-	if len(payload) < n {
-		return queued{}, errDamaged
+	q.seq, q.at = binary.BigEndian.Uint64(payload[1:]), time.UnixMilli(int64(binary.BigEndian.Uint64(payload[9:])))
+	if q.organization, q.value, err = textAt(payload[head:]); err != nil || payload[0] != kindTraced {
+		return q, err
 	}
-	return queued{
-		seq: binary.BigEndian.Uint64(payload[1:]), at: time.UnixMilli(int64(binary.BigEndian.Uint64(payload[9:]))),
-		organization: string(payload[head:n]), value: payload[n:],
-	}, nil
+	if q.traced.parent, q.value, err = textAt(q.value); err != nil {
+		return q, err
+	}
+	q.traced.state, q.value, err = textAt(q.value)
+	return q, err
 }
 
 // span is a run of sequence numbers, both ends included.
@@ -157,8 +186,8 @@ func parse(b []byte) (contents, error) {
 	c := contents{}
 	at := 0
 	if len(b) >= headerSize && string(b[:len(headerMagic)]) == headerMagic {
-		if v := b[len(headerMagic)]; v != version {
-			return c, fmt.Errorf("format version %d: written by another version of auditstream", v)
+		if v := b[len(headerMagic)]; v < 1 || v > version {
+			return c, fmt.Errorf("format version %d, known up to %d: written by a newer version of auditstream", v, version)
 		}
 		at = headerSize
 	}
@@ -194,7 +223,7 @@ func parse(b []byte) (contents, error) {
 func (c *contents) take(payload []byte, offset int64) error {
 	c.ended = false
 	switch payload[0] {
-	case kindEvent:
+	case kindEvent, kindTraced:
 		q, err := decodeEvent(payload)
 		q.offset = offset
 		if err == nil {

@@ -12,40 +12,57 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file of a new format version")
 
-func goldenSegment() []byte {
-	b := append([]byte(headerMagic), version)
+// golden are segments as each version of the format writes them.
+func golden(v byte) []byte {
+	b := append([]byte(headerMagic), v)
 	for n := range uint64(2) {
-		b = queued{
+		q := queued{
 			seq: 7 + n, at: time.UnixMilli(1_795_346_700_123), organization: "org_01JAAAAAAAAAAAAAAAAAAAAAAA",
 			value: []byte(`{"action":"user.signed_in","id":"audit_event_01JAAAAAAAAAAAAAAAAAAAAAAA"}`),
-		}.append(b)
+		}
+		if v > 1 && n == 1 {
+			q.traced = goldenTrace()
+		}
+		b = q.append(b)
 	}
 	b = appendDone(b, []span{{1, 5}, {7, 7}})
 	return appendEnd(b)
 }
 
-// A difference is not to be mended by -update: files of the former form are in use.
+func goldenTrace() traced {
+	return traced{"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=opaque"}
+}
+
+// A difference is not to be mended by -update: files of each form are in use.
 func TestSegmentFormat(t *testing.T) {
 	t.Parallel()
-	const path = "testdata/segment-1.golden"
-	if *update {
-		if err := os.WriteFile(path, []byte(hex.Dump(goldenSegment())), 0o600); err != nil {
+	for v, path := range map[byte]string{1: "testdata/segment-1.golden", 2: "testdata/segment-2.golden"} {
+		if *update && v == version {
+			if err := os.WriteFile(path, []byte(hex.Dump(golden(v))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := hex.Dump(goldenSegment()); got != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	c, err := parse(goldenSegment())
-	if err != nil || len(c.events) != 2 || len(c.done) != 2 || !c.ended || len(c.damaged) != 0 {
-		t.Fatalf("read back: %+v, %v", c, err)
-	}
-	if e := c.events[1]; e.seq != 8 || e.at.UnixMilli() != 1_795_346_700_123 || e.organization != "org_01JAAAAAAAAAAAAAAAAAAAAAAA" || !strings.HasPrefix(string(e.value), `{"action"`) {
-		t.Errorf("event: %+v", e)
+		if got := hex.Dump(golden(v)); got != string(want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		c, err := parse(golden(v))
+		if err != nil || len(c.events) != 2 || len(c.done) != 2 || !c.ended || len(c.damaged) != 0 {
+			t.Fatalf("read back: %+v, %v", c, err)
+		}
+		e := c.events[1]
+		if e.seq != 8 || e.at.UnixMilli() != 1_795_346_700_123 || e.organization != "org_01JAAAAAAAAAAAAAAAAAAAAAAA" || !strings.HasPrefix(string(e.value), `{"action"`) {
+			t.Errorf("event: %+v", e)
+		}
+		if want := (traced{}); v > 1 && e.traced != goldenTrace() || v == 1 && e.traced != want || c.events[0].traced != want {
+			t.Errorf("version %d: traces %+v and %+v", v, c.events[0].traced, e.traced)
+		}
+		if n := int64(len(e.append(nil))); e.size() != n {
+			t.Errorf("version %d: it counts as %d bytes, and takes %d", v, e.size(), n)
+		}
 	}
 }
 
@@ -64,7 +81,8 @@ func TestAnEventThatHoldsAFrame(t *testing.T) {
 // Whatever stands in a file, it is read without a panic, all of it is accounted for, and
 // nothing asks for more memory than there are bytes.
 func FuzzParse(f *testing.F) {
-	f.Add(goldenSegment())
+	f.Add(golden(1))
+	f.Add(golden(2))
 	f.Add([]byte{})
 	f.Add([]byte(headerMagic))
 	f.Add(bytes.Repeat([]byte(marker), 20))

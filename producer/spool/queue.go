@@ -252,7 +252,7 @@ func (q *queue) cutTail(last contents) error {
 func (q *queue) append(events []queued) error {
 	var size int64
 	for _, e := range events {
-		size += queuedSize(e.organization, e.value)
+		size += e.size()
 	}
 	w := &write{events: events, sync: true, done: make(chan error, 1)}
 	q.mu.Lock()
@@ -403,7 +403,7 @@ func (q *queue) commit(writes []*write) {
 	q.failure = err
 	for _, w := range writes {
 		for _, e := range w.events {
-			q.waiting -= queuedSize(e.organization, e.value)
+			q.waiting -= e.size()
 			if err != nil {
 				q.leave(e.organization)
 			} else {

@@ -402,10 +402,10 @@ func TestADiskThatForgets(t *testing.T) {
 func TestANewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(segmentPath(dir, 1), []byte(headerMagic+"\x02newer"), 0o600); err != nil {
+	if err := os.WriteFile(segmentPath(dir, 1), []byte(headerMagic+"\x03newer"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Config{Dir: dir, Kafka: &kafka{}}); err == nil || !strings.Contains(err.Error(), "format version 2: written by another version") {
+	if _, err := Open(Config{Dir: dir, Kafka: &kafka{}}); err == nil || !strings.Contains(err.Error(), "format version 3, known up to 2: written by a newer version") {
 		t.Errorf("got %v", err)
 	}
 	if b, err := os.ReadFile(segmentPath(dir, 1)); err != nil || len(b) != 13 {

@@ -136,7 +136,7 @@ func (s *Spool) Publish(ctx context.Context, events ...*schema.Event) error {
 		}
 	}
 	if kept {
-		s.keep(events, keep, errs)
+		s.keep(events, keep, tracedOf(ctx), errs)
 	}
 	failed := &producer.PublishError{Total: len(events)}
 	for i, err := range errs {
@@ -200,8 +200,9 @@ func refusedForEver(err error) bool {
 // errUnreadable: what stands on the disk is no event, although its check sum is right.
 var errUnreadable = errors.New("the event cannot be read")
 
-// keep writes events to disk, those of one call in its order, and notes the outcome of each.
-func (s *Spool) keep(events []*schema.Event, which []bool, errs []error) {
+// keep writes events to disk, those of one call in its order and with its trace, and notes the
+// outcome of each.
+func (s *Spool) keep(events []*schema.Event, which []bool, in traced, errs []error) {
 	var batch []queued
 	var places []int
 	now := time.Now()
@@ -214,7 +215,7 @@ func (s *Spool) keep(events []*schema.Event, which []bool, errs []error) {
 			errs[i] = err
 			continue
 		}
-		batch = append(batch, queued{at: now, organization: events[i].OrganizationID, value: value})
+		batch = append(batch, queued{at: now, organization: events[i].OrganizationID, traced: in, value: value})
 		places = append(places, i)
 	}
 	if len(batch) == 0 {
