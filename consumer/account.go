@@ -1,6 +1,12 @@
 package consumer
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/auditstream/auditstream/integrity"
+)
 
 // Every event that is a stream's is accounted for:
 //
@@ -56,13 +62,34 @@ type run struct {
 	from, last int64 // offsets of the first and the last
 	n          int
 	what       fate
+
+	chain    *chain           // that the events are in; nil: in none
+	links    []integrity.Link // one an event; in a chunk, unless kept is not 0
+	kept     int              // bytes of links that the budget has given
+	withheld string           // why the chain's feed does not have the events; empty: it has
+}
+
+// run is the events [i, j) of the chunk.
+func (c *chunk) run(i, j int, what fate, withheld string) run {
+	r := run{from: c.events[i].Offset, last: c.events[j-1].Offset, n: j - i, what: what}
+	if len(c.links) > 0 {
+		r.chain, r.links, r.withheld = c.chain, c.links[i:j], withheld
+	}
+	return r
 }
 
 // became counts a run of events whose fate is decided. The queue does not hold them any
-// more. The caller holds mu.
-func (l *lane) became(what fate, from, last int64, n int) {
-	l.beyond = append(l.beyond, run{from, last, n, what})
+// more, but their chunk is not let go yet. The caller holds mu.
+func (l *lane) became(r run) {
+	l.beyond = append(l.beyond, r)
 	l.collect()
+	for i := range l.beyond {
+		if r := &l.beyond[i]; r.kept == 0 && len(r.links) > 0 {
+			r.links, r.kept = slices.Clone(r.links), len(r.links)*linkSize
+			l.held += r.kept
+			l.p.g.cfg.Budget.take(l.what(), r.kept)
+		}
+	}
 }
 
 // collect counts the runs that the cursor has passed. They are few: batches that wait for
@@ -70,11 +97,22 @@ func (l *lane) became(what fate, from, last int64, n int) {
 // caller holds mu.
 func (l *lane) collect() {
 	now, cursor := time.Now(), l.cursor()
+	if len(l.beyond) > 1 && len(l.chains) > 0 { // confirmations come in any order, the chain has one
+		slices.SortStableFunc(l.beyond, func(a, b run) int { return cmp.Compare(a.from, b.from) })
+	}
 	left := l.beyond[:0]
 	for _, r := range l.beyond {
 		if r.last >= cursor {
 			left = append(left, r)
 			continue
+		}
+		if r.chain != nil && r.chain != l.chains[0] {
+			l.turn()
+		}
+		l.fold(&r)
+		if kept := min(r.kept, l.held); kept > 0 {
+			l.held -= kept
+			l.p.g.cfg.Budget.release(l.what(), kept)
 		}
 		l.counts.add(r.what, int64(r.n))
 		switch r.what {
@@ -118,7 +156,7 @@ func (l *lane) omit(offset int64) bool {
 			return true
 		}
 	}
-	l.became(fateFiltered, offset, offset, 1)
+	l.became(run{from: offset, last: offset, n: 1, what: fateFiltered})
 	return true
 }
 

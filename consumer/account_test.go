@@ -69,11 +69,10 @@ func (l *lane) queued(offset int64) *chunk {
 func (l *lane) settleOne() {
 	c := l.current
 	c.done++
-	at := c.events[c.done-1].Offset
 	if c.done == c.end {
 		l.current = nil
 	}
-	l.became(fateDelivered, at, at, 1)
+	l.became(c.run(c.done-1, c.done, fateDelivered, ""))
 }
 
 // An older binary did not count: what it has settled is what is known, and the rest is

@@ -212,12 +212,15 @@ func (p *partition) placeLane(start laneStart, logStart, logEnd int64) {
 	if start.gone != nil {
 		l.outlive(*start.gone)
 	}
+	l.resumeChain(&start)
 	l.live = max(l.next, logStart) >= p.position.Load()
 	l.resume(start)
 	if l.next < logStart {
-		l.lose(l.next, logStart, expiredCursor)
-		l.misses(l.next)
+		lost := l.next
+		l.lose(lost, logStart, expiredCursor)
+		l.misses(lost)
 		l.next = logStart
+		l.expired(lost, logStart)
 	}
 	if !l.live {
 		p.behind[l] = struct{}{}

@@ -236,6 +236,7 @@ func (p *partition) expire(ctx context.Context, lanes []*lane) error {
 			l.lose(next, start, expiredCursor)
 			l.misses(next)
 			l.advance(start)
+			l.expired(next, start)
 			moved = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -15,15 +16,18 @@ import (
 type chunk struct {
 	body    []byte
 	events  []sinks.Entry
-	traced  []traced  // those of the events that were published in a trace, at most maxLinks
-	letters []cause   // one per event of a chunk of dead letters; else nil
-	size    int       // bytes that the budget has given for it
-	done    int       // the pass under way has dealt with the events before this one, and
-	end     int       // comes to its end here: the first pass is over all events, others over a part
-	again   again     // of a pass after the first one
-	parts   []part    // taken in by the destination and not confirmed, oldest first; none lies in [done, end)
-	day     int32     // of the first event
-	oldest  time.Time // append time of the first event
+	chain   *chain           // that the events are numbered in; nil: the stream has none
+	before  integrity.Head   // of the chain, without the events
+	links   []integrity.Link // one per event of a chunk with a chain
+	traced  []traced         // those of the events that were published in a trace, at most maxLinks
+	letters []cause          // one per event of a chunk of dead letters; else nil
+	size    int              // bytes that the budget has given for it
+	done    int              // the pass under way has dealt with the events before this one, and
+	end     int              // comes to its end here: the first pass is over all events, others over a part
+	again   again            // of a pass after the first one
+	parts   []part           // taken in by the destination and not confirmed, oldest first; none lies in [done, end)
+	day     int32            // of the first event
+	oldest  time.Time        // append time of the first event
 }
 
 // first is the lowest offset that is not settled.
@@ -51,8 +55,11 @@ const (
 	bodySizes  = 9        // 4, 16, 64, 256 KiB; 1, 2, 4, 8, 16 MiB
 )
 
-// entrySize is what the budget counts for an event's place in a batch, in bytes.
-const entrySize = int(unsafe.Sizeof(sinks.Entry{}))
+// What the budget counts for an event's place in a batch and in a chain, in bytes.
+const (
+	entrySize = int(unsafe.Sizeof(sinks.Entry{}))
+	linkSize  = int(unsafe.Sizeof(integrity.Link{}))
+)
 
 // bodySize is the smallest size of a body that holds n bytes.
 func bodySize(n int) int {
@@ -96,7 +103,7 @@ func (p *chunkPool) get(size int) *chunk {
 
 func (p *chunkPool) put(c *chunk) {
 	if i, ok := bodyIndex(cap(c.body)); ok {
-		*c = chunk{body: c.body[:0], events: c.events[:0], traced: c.traced[:0]}
+		*c = chunk{body: c.body[:0], events: c.events[:0], links: c.links[:0], traced: c.traced[:0]}
 		p.pools[i].Put(c)
 	}
 }
@@ -106,6 +113,6 @@ func (p *chunkPool) enlarge(c *chunk, size int) {
 	larger := p.get(size)
 	larger.body = append(larger.body[:0], c.body...)
 	c.body, larger.body = larger.body, c.body
-	larger.events = nil // they would be far too many for a small body
+	larger.events, larger.links = nil, nil // they would be far too many for a small body
 	p.put(larger)
 }

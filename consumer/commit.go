@@ -85,6 +85,7 @@ func (l *lane) stale(cursor int64, now time.Time) bool {
 // record is what the lane's record says at this moment. The caller holds p.mu and mu.
 func (l *lane) record(cursor int64, now time.Time) *progress {
 	l.reconcile()
+	l.turn()
 	p := &progress{
 		Stream: l.id.Stream, UID: l.id.UID, Epoch: l.id.Epoch, Revision: l.id.Revision, TopicID: l.id.TopicID,
 		Begin: l.begin, Cursor: cursor, Live: l.live, Mark: l.mark,
@@ -94,6 +95,7 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 		Retried: l.counts.retried, Expired: l.counts.expired,
 		Gaps: l.gaps, Updated: now.UTC(),
 	}
+	p.Chain = l.chainRecord()
 	p.Class, p.HTTPStatus = l.health.class, l.health.status
 	p.Recent = l.recent.record(now)
 	if oldest := l.oldest(); !oldest.IsZero() {

@@ -70,7 +70,7 @@ func (l *lane) takenIn(n int, ticket sinks.Ticket) bool {
 	}
 	if c.done == c.end {
 		l.current = nil
-		l.retain(c)
+		l.retain(c) // a part of it waits
 	}
 	return !l.inquiry.told
 }
@@ -298,9 +298,8 @@ func (l *lane) inquiryFailed(err error) {
 func (l *lane) learnStandings(standings []sinks.Standing) {
 	now := time.Now()
 	type delivery struct {
-		from, last int64
-		events     int
-		age        time.Duration
+		run
+		age time.Duration
 	}
 	var durable []delivery
 	l.mu.Lock()
@@ -310,7 +309,7 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 		standings = standings[len(own):]
 		if slices.Contains(own, sinks.Durable) {
 			news = true
-			durable = append(durable, delivery{c.events[p.from].Offset, c.events[p.to-1].Offset, p.to - p.from, now.Sub(c.oldest)})
+			durable = append(durable, delivery{c.run(p.from, p.to, fateDelivered, ""), now.Sub(c.oldest)})
 			p.tickets = nil
 			return
 		}
@@ -331,9 +330,12 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 			}
 		}
 	})
-	l.settleConfirmed()
+	over := l.settleConfirmed()
 	for _, d := range durable {
-		l.became(fateDelivered, d.from, d.last, d.events)
+		l.became(d.run)
+	}
+	for _, c := range over {
+		l.letGo(c)
 	}
 	q := &l.inquiry
 	if news {
@@ -348,23 +350,24 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 	}
 	l.mu.Unlock()
 	for _, d := range durable {
-		l.p.g.metrics.delivered(l.stream.spec.ID, d.events, d.age)
+		l.p.g.metrics.delivered(l.stream.spec.ID, d.n, d.age)
 	}
 }
 
-// settleConfirmed lets go of the parts that are confirmed, and of chunks that are over. The
-// caller holds mu.
-func (l *lane) settleConfirmed() {
+// settleConfirmed takes the parts that are confirmed out of their chunks, and returns the
+// chunks that are over, to be let go. The caller holds mu.
+func (l *lane) settleConfirmed() (over []*chunk) {
 	chunks := slices.Clone(l.unconfirmed)
 	if l.current != nil && !slices.Contains(chunks, l.current) {
 		chunks = append(chunks, l.current)
 	}
 	for _, c := range chunks {
 		c.parts = slices.DeleteFunc(c.parts, func(p part) bool { return p.tickets == nil })
-		if c != l.current {
-			l.retain(c)
+		if c != l.current && l.retain(c) {
+			over = append(over, c)
 		}
 	}
+	return over
 }
 
 // lastInquiries asks for a short while about what still waits when the lane ends: what is

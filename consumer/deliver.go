@@ -84,7 +84,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			if err != nil {
 				return err
 			}
-			l.settle(1, what)
+			l.settle(1, what, withheldFor(what, c.letters[i].class))
 		}
 		l.recovered()
 		return nil
@@ -134,7 +134,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 				if err := l.redriven(ctx, c.events[done:done+settled]); err != nil {
 					return err
 				}
-				l.delivered(settled, time.Since(oldest))
+				l.delivered(settled, receipt.Begin, time.Since(oldest))
 				served = true
 			} else {
 				served = l.takenIn(settled, receipt.Pending)
@@ -155,13 +155,14 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 		case refused && l.broken():
 			l.holdRefused(&f)
 		case refused:
-			what, organization, err := l.deadLetter(ctx, c.events[done].Offset, f.cause())
+			why := f.cause()
+			what, organization, err := l.deadLetter(ctx, c.events[done].Offset, why)
 			if err != nil {
 				return err
 			}
 			l.refusals.add(organization)
 			f, l.backoff, served = failures{}, 0, true
-			l.settle(1, what)
+			l.settle(1, what, withheldFor(what, why.class))
 			done++
 			if done == end {
 				ends = ends[:len(ends)-1]
@@ -240,6 +241,9 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 	}
 	next = max(next, c.events[len(c.events)-1].Offset+1) // what follows may lie below after a rewind
 	b := sinks.Batch{Lane: l.id, Events: c.events, Body: c.body, Next: next, Mark: l.mark}
+	if len(c.links) > 0 {
+		b.Chain = &sinks.Chain{Origin: c.chain.origin, Before: c.before, Links: c.links}
+	}
 	s := &b
 	if from != 0 || to != len(c.events) {
 		s = b.Slice(from, to)
@@ -298,12 +302,22 @@ func (l *lane) note(r sinks.Receipt) {
 	}
 }
 
-// delivered counts what the destination has taken and moves the cursor.
-func (l *lane) delivered(n int, age time.Duration) {
+// delivered counts what the destination has taken and moves the cursor. It had what lies
+// below begin already, from an older revision.
+func (l *lane) delivered(n int, begin int64, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed(n, fateDelivered)
+	older := 0
+	for events := l.current.events[l.current.done:]; older < n && events[older].Offset < begin; {
+		older++
+	}
+	if older > 0 {
+		l.passed(older, fateDelivered, withheldOlder)
+	}
+	if older < n {
+		l.passed(n-older, fateDelivered, "")
+	}
 }
 
 // errGoing ends a lane whose partition is given up while it waits.

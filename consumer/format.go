@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -44,43 +45,89 @@ func (b *formatBuffers) put(f *formatted) {
 
 // frame appends the event, which c has checked last, to dst as the stream's destination
 // reads it: passed through, or masked and in the stream's format. What cannot be masked or
-// written so is an *Error of class Rejected.
-func (s *stream) frame(dst []byte, e *sinks.Event, c *checker) ([]byte, error) {
+// written so is an *Error of class Rejected. Where the event is in a chain it is linked to
+// the one before it, whatever becomes of it then.
+func (s *stream) frame(dst []byte, e *sinks.Event, c *checker, before integrity.Head) ([]byte, error) {
 	mask := s.mask.Load()
 	if s.format == nil && mask == nil {
+		if e.Feed != "" {
+			e.Link = before.Link(integrity.Digest(e.Value))
+		}
 		return s.sink.Frame(dst, e)
 	}
 	f := s.buffers.get()
 	defer s.buffers.put(f)
 	event := *e
-	var err error
+	if err := s.write(&event, f, mask, c, before); err != nil {
+		if e.Feed != "" {
+			e.Link = before.Link(undeliverable(e.Offset))
+		}
+		return dst, err
+	}
+	if e.Feed != "" {
+		e.Link = before.Link(digest(&event))
+		event.Link = e.Link
+	}
+	return s.sink.Frame(dst, &event)
+}
+
+// write makes the event, which c has checked last, what leaves of it, in the memory of f.
+func (s *stream) write(e *sinks.Event, f *formatted, mask *schema.Mask, c *checker, before integrity.Head) (err error) {
 	if mask != nil {
 		if f.masked, err = mask.Append(f.masked[:0], e.Value); err != nil {
-			return dst, unmasked(err)
+			return unmasked(err)
 		}
-		event.Value = f.masked
+		e.Value = f.masked
 	}
 	if s.format == nil {
-		return s.sink.Frame(dst, &event)
+		return nil
 	}
 	var decoded *schema.Event
 	if mask != nil {
-		decoded, err = schema.Decode(event.Value)
+		decoded, err = schema.Decode(e.Value)
 	} else {
 		decoded, err = c.decoded()
 	}
 	if err != nil {
-		return dst, unformatted(s.spec.Format, err)
+		return unformatted(s.spec.Format, err)
 	}
-	if f.text, err = s.format.Append(f.text[:0], decoded, e.Link.Number); err != nil {
-		return dst, unformatted(s.spec.Format, err)
+	number := int64(0)
+	if e.Feed != "" {
+		number = before.Size + 1
 	}
-	event.Value = f.text
+	if f.text, err = s.format.Append(f.text[:0], decoded, number); err != nil {
+		return unformatted(s.spec.Format, err)
+	}
+	e.Value = f.text
 	if s.format.Text {
 		f.value = schema.AppendText(f.value[:0], f.text)
-		event.Value, event.Line = f.value, f.text
+		e.Value, e.Line = f.value, f.text
 	}
-	return s.sink.Frame(dst, &event)
+	return nil
+}
+
+// leaf is the digest of an event that c has checked last, and that does not leave; unknown is
+// why nobody knows whether it would, if that is so.
+func (s *stream) leaf(e *sinks.Event, c *checker, in *chain, before integrity.Head, unknown error) integrity.Hash {
+	if unknown != nil {
+		return undeliverable(e.Offset)
+	}
+	f := s.buffers.get()
+	defer s.buffers.put(f)
+	event := *e
+	event.Feed = in.feed
+	if err := s.write(&event, f, s.mask.Load(), c, before); err != nil {
+		return undeliverable(e.Offset)
+	}
+	return digest(&event)
+}
+
+// digest is the hash of what leaves of an event.
+func digest(e *sinks.Event) integrity.Hash {
+	if e.Line != nil {
+		return integrity.Digest(e.Line)
+	}
+	return integrity.Digest(e.Value)
 }
 
 // Apply returns e as a stream of the format sends it. Delivery does the same with memory that
@@ -90,7 +137,7 @@ func (f *Format) Apply(e *sinks.Event) (*sinks.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.Append(nil, decoded, e.Link.Number)
+	text, err := f.Append(nil, decoded, 0)
 	if err != nil {
 		return nil, err
 	}

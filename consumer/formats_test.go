@@ -62,7 +62,9 @@ func goldenSpec() Spec {
 }
 
 func TestSpecRecord(t *testing.T) {
-	for name, want := range map[string]Spec{"spec-1": goldenSpec(), "spec-2": goldenAPISpec()} {
+	unchained := goldenAPISpec()
+	unchained.Version, unchained.Unchained = specUnchained, true
+	for name, want := range map[string]Spec{"spec-1": goldenSpec(), "spec-2": goldenAPISpec(), "spec-4": unchained} {
 		t.Run(name, func(t *testing.T) { checkSpec(t, name, want) })
 	}
 }
@@ -189,7 +191,7 @@ func TestSpecRecordWithFilterAndMask(t *testing.T) {
 }
 
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
-	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":4,"id":"a","novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
+	if _, err := DecodeSpec(&kgo.Record{Key: []byte("a"), Value: []byte(`{"v":5,"id":"a","novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("spec: %v", err)
 	}
 	if err := (table{}).add(&kgo.Record{Key: []byte("u/1/1"), Value: []byte(`{"v":2}`)}); !errors.Is(err, record.ErrNewer) {

@@ -575,6 +575,7 @@ func (p *partition) skip(start int64) {
 				continue
 			}
 			l = p.addLane(p.streams[s], max(position, p.from[s]), nil)
+			l.beginChain(l.begin, nil, nil)
 			l.next, l.live, l.tally.abreast = l.begin, true, true
 		}
 		if _, behind := p.behind[l]; !behind && !l.isRetired() {
@@ -582,6 +583,7 @@ func (p *partition) skip(start int64) {
 			l.lose(next, start, expiredPosition)
 			l.misses(next)
 			l.advance(start)
+			l.expired(next, start)
 		}
 	}
 	p.position.Store(start)
@@ -596,6 +598,9 @@ const expiredPosition = "expired in Kafka before delivery: the topic's retention
 func (l *lane) rewind(end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if end < l.covered() || len(l.beyond) > 0 {
+		defer l.breakChain(end, chainCutOff)
+	}
 	l.next = min(l.next, end)
 	l.recount(l.next)
 	if l.open != nil {

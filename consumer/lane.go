@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -73,6 +74,12 @@ type lane struct {
 	counts counts
 	recent recently
 	beyond []run // settled above the cursor
+
+	chains []*chain       // oldest first: that of the settled events, and those that begin above the cursor; empty: the stream has none
+	taking *chain         // that the next event will be in
+	tip    integrity.Head // of taking, with everything that is queued
+	proof  proof          // of the settled events
+
 	newest int64 // offset of the event that was queued last
 	tally  tally // guarded by p.mu
 	gaps   []gap
@@ -193,11 +200,12 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	if !l.roomy() {
 		return false
 	}
+	l.follow(e.Offset)
 	day := dayOf(e.Time)
 	b := l.stream.batching
 	need := len(e.Value) + l.extra // what Frame will append, as far as can be told
 	c := l.open
-	if c != nil && (l.full(c) || c.letters != nil || b.Daily && c.day != day ||
+	if c != nil && (l.full(c) || c.letters != nil || c.chain != l.taking && len(c.events) > 0 || b.Daily && c.day != day ||
 		len(c.events) > 0 && len(c.body)+need > max(cap(c.body), b.MaxBytes)) {
 		if !l.seal() {
 			return false
@@ -211,9 +219,10 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 		return false
 	}
 	before := len(c.body)
-	body, err := l.stream.frame(c.body, e, checked)
+	l.announce(e)
+	body, err := l.stream.frame(c.body, e, checked, l.tip)
 	if err != nil {
-		return l.condemn(e.Offset, e.Time, refusal(err))
+		return l.condemn(e.Offset, e.Time, refusal(err), e.Link)
 	}
 	size := len(body) - before
 	l.extra = max(l.extra, size-len(e.Value))
@@ -231,6 +240,7 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	}
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
+	l.enchain(c, e.Link)
 	l.remember(c)
 	l.next, l.newest, l.leftAt = e.Offset+1, e.Offset, e.Time
 	l.p.g.pace.took()
@@ -246,33 +256,41 @@ func (l *lane) refuse(offset int64, at time.Time, why cause) bool {
 	if offset < l.next {
 		return true
 	}
-	return l.roomy() && l.condemn(offset, at, why)
+	if !l.roomy() {
+		return false
+	}
+	l.follow(offset)
+	return l.condemn(offset, at, why, l.tip.Link(undeliverable(offset)))
 }
 
-// condemn is refuse with mu held and room known.
-func (l *lane) condemn(offset int64, at time.Time, why cause) bool {
+// condemn is refuse with mu held and room known. The event has the link.
+func (l *lane) condemn(offset int64, at time.Time, why cause, link integrity.Link) bool {
 	c := l.open
 	if c != nil && len(c.events) == 0 { // made for an event that could not be framed
 		l.free(c)
 		l.open, c = nil, nil
 	}
 	cost := why.size() + entrySize
+	if l.taking != nil {
+		cost += linkSize
+	}
 	if l.head() != nil && !l.p.g.cfg.Budget.fits(l.what(), l.held, cost) {
 		return l.starve(cost)
 	}
-	if c != nil && (c.letters == nil || l.full(c)) {
+	if c != nil && (c.letters == nil || c.chain != l.taking || l.full(c)) {
 		if !l.seal() {
 			return false
 		}
 		c = nil
 	}
 	if c == nil {
-		c = &chunk{day: dayOf(at), oldest: at, letters: make([]cause, 0, 1)}
+		c = &chunk{day: dayOf(at), oldest: at, letters: make([]cause, 0, 1), chain: l.taking, before: l.tip}
 		l.open = c
 	}
 	l.charge(c, cost)
 	c.letters = append(c.letters, why)
 	c.events = append(c.events, sinks.Entry{Offset: offset, Day: dayOf(at)})
+	l.enchain(c, link)
 	l.next, l.newest, l.leftAt = offset+1, offset, at
 	l.wake()
 	return true
@@ -295,9 +313,10 @@ func (l *lane) begins(at time.Time, need int) *chunk {
 	}
 	c := l.p.g.chunks.get(size)
 	c.day, c.oldest, c.size = dayOf(at), at, size
+	c.chain, c.before = l.taking, l.tip
 	l.held += size
 	l.open = c
-	l.charge(c, cap(c.events)*entrySize) // an index that was used before, in proportion to its body
+	l.charge(c, cap(c.events)*entrySize+cap(c.links)*linkSize) // indexes that were used before, in proportion to the body
 	l.starved = 0
 	return c
 }
@@ -324,22 +343,38 @@ func (l *lane) fit(c *chunk, need int) bool {
 		l.held += size - have
 		l.p.g.chunks.enlarge(c, size)
 	}
-	if n := cap(c.events); len(c.events) == n {
-		more := max(minEntries, n)
-		if !budget.grant(l.what(), l.held, more*entrySize) {
-			if !must {
-				return l.starve(more * entrySize)
-			}
-			budget.take(l.what(), more*entrySize)
+	var ok bool
+	if c.events, ok = enlarged(l, c, c.events, entrySize, must); !ok {
+		return false
+	}
+	if l.taking != nil {
+		if c.links, ok = enlarged(l, c, c.links, linkSize, must); !ok {
+			return false
 		}
-		c.size += more * entrySize
-		l.held += more * entrySize
-		events := make([]sinks.Entry, n, n+more)
-		copy(events, c.events)
-		c.events = events
 	}
 	l.starved = 0
 	return true
+}
+
+// enlarged is an index of a chunk with room for one more; it reports false if there is no
+// memory for that, and the chunk can do without. The caller holds l.mu.
+func enlarged[T any](l *lane, c *chunk, index []T, size int, must bool) ([]T, bool) {
+	n := cap(index)
+	if len(index) < n {
+		return index, true
+	}
+	need := max(minEntries, n) * size
+	if !l.p.g.cfg.Budget.grant(l.what(), l.held, need) {
+		if !must {
+			return index, l.starve(need)
+		}
+		l.p.g.cfg.Budget.take(l.what(), need)
+	}
+	c.size += need
+	l.held += need
+	larger := make([]T, len(index), n+max(minEntries, n))
+	copy(larger, index)
+	return larger, true
 }
 
 // minEntries is the room for events that a batch begins with.
@@ -429,7 +464,7 @@ func (l *lane) take() *chunk {
 	defer l.mu.Unlock()
 	l.current = nil
 	switch b := l.stream.batching; {
-	case l.stopped, !l.mayProceed(time.Now()):
+	case l.stopped, !l.mayProceed(time.Now()), !l.mayTurn():
 	case len(l.ready) > 0:
 		l.current, l.stuffed = l.ready[0], false
 		l.ready = l.ready[:copy(l.ready, l.ready[1:])]
@@ -450,38 +485,46 @@ func (l *lane) take() *chunk {
 	return l.current
 }
 
-// settle moves the cursor past the first n unsettled events of the current chunk.
-func (l *lane) settle(n int, what fate) {
+// settle moves the cursor past the first n unsettled events of the current chunk. Withheld
+// is why the feed of the lane's chain does not have them; empty: it has.
+func (l *lane) settle(n int, what fate, withheld string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed(n, what)
+	l.passed(n, what, withheld)
 }
 
 // passed is settle with mu held.
-func (l *lane) passed(n int, what fate) {
+func (l *lane) passed(n int, what fate, withheld string) {
 	c := l.current
-	from, last := c.events[c.done].Offset, c.events[c.done+n-1].Offset
+	r := c.run(c.done, c.done+n, what, withheld)
 	c.done += n
 	l.dirty = true
+	over := false
 	if c.done == c.end {
 		l.current = nil
-		l.retain(c)
+		over = l.retain(c)
 	}
-	l.became(what, from, last, n)
+	l.became(r)
+	if over {
+		l.letGo(c)
+	}
 }
 
-// retain keeps a chunk that was sent until all of it is confirmed. The caller holds mu.
-func (l *lane) retain(c *chunk) {
+// retain keeps a chunk that was sent until all of it is confirmed. It reports whether that
+// is so: the chunk is then to be let go. The caller holds mu.
+func (l *lane) retain(c *chunk) (over bool) {
 	i := slices.Index(l.unconfirmed, c)
 	switch {
 	case !c.over() && i < 0:
 		l.unconfirmed = append(l.unconfirmed, c)
-		return
-	case !c.over():
-		return
-	case i >= 0:
+	case c.over() && i >= 0:
 		l.unconfirmed = slices.Delete(l.unconfirmed, i, i+1)
 	}
+	return c.over()
+}
+
+// letGo gives the memory of a chunk back all of which is settled. The caller holds mu.
+func (l *lane) letGo(c *chunk) {
 	l.free(c)
 	l.p.roomMade()
 }

@@ -281,6 +281,7 @@ func (p *partition) introduce(s *stream, start int64, gaps []gap) {
 		return
 	}
 	l := p.addLane(s, start, nil)
+	l.beginChain(start, nil, nil)
 	l.next, l.gaps = start, gaps
 	if l.live = start >= position; !l.live {
 		p.behind[l] = struct{}{}
@@ -373,7 +374,9 @@ func (p *partition) succeed(l *lane) {
 	}
 	l.mu.Lock()
 	l.collect()
+	l.turn()
 	cursor := l.cursor()
+	former := l.former()
 	counted := l.countedTo()
 	if l.succeeded = true; l.successor == nil {
 		p.unsaved.Add(l.savedCount - l.counts.settled()) // of no lane any more
@@ -397,11 +400,13 @@ func (p *partition) succeed(l *lane) {
 			n.mark = l.mark
 		}
 	}
+	stood := cursor
 	for _, to := range l.relocations {
 		cursor, n.gaps = to.apply(cursor, n.gaps)
 	}
 	l.mu.Unlock()
 	n.begin, n.next = cursor, cursor
+	n.succeedsAt(former, stood)
 	p.from[s.index] = cursor
 	if n.live = cursor >= p.position.Load(); !n.live {
 		p.behind[n] = struct{}{}

@@ -189,6 +189,7 @@ func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
 			return nil
 		}
 		l = p.addLane(s, p.from[s.index], nil)
+		l.beginChain(l.begin, nil, nil)
 		l.next, l.live = r.Offset, true
 		l.tally.abreast = true
 	}

@@ -1,6 +1,10 @@
 package consumer
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/auditstream/auditstream/integrity"
+)
 
 // Where delivery of a partition begins, and each lane of it. The order of the questions
 // matters: a randomized model of these rules loses events when it is changed.
@@ -35,6 +39,9 @@ type laneStart struct {
 	lazy     bool      // the lane need not exist before its first matching record
 	obsolete []progressKey
 	gone     *gap // the rest of an events topic that is gone; nil without one
+
+	former *integrity.Former // the chain before, where the lane's record is not the one that has it; nil: nobody knows of any
+	passed []integrity.Gap   // what was passed over since
 
 	counted int64 // a lane that counts as the live reader comes past has counted everything below; 0: not known
 	recount bool  // what was counted above the cursor may not be there any more
@@ -87,6 +94,7 @@ func place(f found, streams []*stream) (placement, error) {
 		} else if former := records[spec.UID].former(spec); former != nil && (c == nil || recreated) {
 			// Kafka forgets a group's offsets with their topic, so that often no commit says so.
 			l.gone = &gap{From: former.Cursor, To: former.Cursor, Reason: goneTopic + former.TopicID}
+			l.former = former.Chain.former(chainTopic)
 			if recreated && former.TopicID == c.meta.Events {
 				l.gone.To = max(l.gone.To, c.offset)
 			}
@@ -154,7 +162,7 @@ func place(f found, streams []*stream) (placement, error) {
 		if l.stream.invalid && l.record == nil && c == nil {
 			l.from = p.position
 		}
-		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil
+		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil && l.former == nil
 	}
 	return p, nil
 }
@@ -181,6 +189,7 @@ func (f *found) moved(l *laneStart, spec Spec, start int64, former *progress, sp
 	switch {
 	case former != nil:
 		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
+		l.former, l.passed = former.Chain.former(chainMoved), passedOver(former.Cursor, l.from)
 	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position
 		l.from, l.gaps = to.apply(f.commit.offset, nil)
 	}

@@ -64,6 +64,7 @@ type progress struct {
 	Expired      int64      `json:"expired"`            // offsets lost to retention, an upper bound of events
 	Oldest       *time.Time `json:"oldest,omitempty"`   // append time of the oldest event that is not settled; absent: there is none, or nobody knows
 
+	Chain   *chainRecord  `json:"chain,omitempty"`  // of the events below Cursor
 	Recent  *recentRecord `json:"recent,omitempty"` // what became of events lately
 	Gaps    []gap         `json:"gaps,omitempty"`
 	Updated time.Time     `json:"updated"`

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/integrity"
 )
 
 // Kafka forgets what is older than the topic's retention, delivered or not. The guard
@@ -280,7 +282,7 @@ func (l *lane) rescue(ctx context.Context, c *chunk, done int) int {
 		c.oldest = next
 	}
 	if n := len(letters); n > 0 {
-		l.passed(n, fateDeadLettered)
+		l.passed(n, fateDeadLettered, classExpiring)
 	}
 	return len(letters)
 }
@@ -346,6 +348,8 @@ func (p *partition) expirePaused(ctx context.Context, l *lane) error {
 		limit := now.Add(-age)
 		l.mu.Lock()
 		from, oldest, why := l.next, l.oldest(), l.expiring(now)
+		l.follow(from)
+		place := expiring{chain: l.taking, tip: l.tip, to: l.until()}
 		l.mu.Unlock()
 		if oldest.IsZero() || oldest.After(limit) {
 			return nil
@@ -354,7 +358,7 @@ func (p *partition) expirePaused(ctx context.Context, l *lane) error {
 		if err != nil {
 			return err
 		}
-		old := p.expiringOf(l.stream, span.Records, span.Next, limit)
+		old := p.expiringOf(l.stream, span.Records, min(span.Next, place.to), limit, place)
 		letters := make([]*kgo.Record, len(old.records))
 		for i, r := range old.records {
 			if letters[i], err = l.letter(r, why); err != nil {
@@ -387,10 +391,14 @@ func (l *lane) pass(from int64, old expiring) bool {
 		l.seekAt = -1 // not known
 	}
 	if n := len(old.records); n > 0 {
-		l.became(fateDeadLettered, from, old.to-1, n)
+		l.tip = old.tip
+		l.became(run{from: from, last: old.to - 1, n: n, what: fateDeadLettered, chain: old.chain, links: old.links, withheld: classExpiring})
+		if old.chain != nil && len(old.links) < n {
+			l.breakChain(old.to, chainUnread, integrity.Gap{From: from, To: old.to, Reason: classExpiring})
+		}
 	}
 	if old.filtered > 0 {
-		l.became(fateFiltered, from, old.to-1, old.filtered)
+		l.became(run{from: from, last: old.to - 1, n: old.filtered, what: fateFiltered})
 	}
 	return true
 }
@@ -401,16 +409,21 @@ type expiring struct {
 	filtered int       // events beside them that the stream's filter does not let through
 	to       int64     // up to there that covers the log
 	next     time.Time // when the record there was appended, if it was read
+
+	chain *chain           // that the events are in; nil: in none
+	links []integrity.Link // of each; none where nobody can tell what would have left
+	tip   integrity.Head   // of the chain with them
 }
 
-// expiringOf picks the records of a stream that were appended before limit.
-func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limit time.Time) (old expiring) {
+// expiringOf picks the records of a stream below end that were appended before limit. Old
+// says where they stand in the stream's chain.
+func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limit time.Time, old expiring) expiring {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	position := p.position.Load()
+	end = min(end, p.position.Load())
 	for _, r := range records {
-		if r.Timestamp.After(limit) || r.Offset >= position {
-			old.to, old.next = min(r.Offset, position), r.Timestamp
+		if r.Timestamp.After(limit) || r.Offset >= end {
+			old.to, old.next = min(r.Offset, end), r.Timestamp
 			return old
 		}
 		event, _ := p.check.check(r)
@@ -422,13 +435,18 @@ func (p *partition) expiringOf(s *stream, records []*kgo.Record, end int64, limi
 			if have != s || !p.takes(s, r.Offset) {
 				continue
 			}
-			if pass, err := s.passes(&p.check); pass || err != nil {
-				old.records = append(old.records, r)
-			} else {
+			pass, err := s.passes(&p.check)
+			if !pass && err == nil {
 				old.filtered++
+				continue
+			}
+			old.records = append(old.records, r)
+			if old.chain != nil && s.unready.Load() == nil {
+				link := old.tip.Link(s.leaf(event, &p.check, old.chain, old.tip, err))
+				old.links, old.tip = append(old.links, link), link.Head()
 			}
 		}
 	}
-	old.to = min(end, position)
+	old.to = end
 	return old
 }

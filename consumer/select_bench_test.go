@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -71,7 +72,7 @@ func path(tb testing.TB, p *partition, streams ...*stream) func() {
 			if err != nil || !pass {
 				tb.Fatal(pass, err)
 			}
-			if buffers[i], err = s.frame(buffers[i][:0], e, &p.check); err != nil {
+			if buffers[i], err = s.frame(buffers[i][:0], e, &p.check, integrity.Head{}); err != nil {
 				tb.Fatal(err)
 			}
 		}

@@ -19,10 +19,11 @@ import (
 // a newer one is refused: it was written by a newer binary. A record is written in the oldest
 // version that can say what it says, so that older binaries go on with what they know.
 const (
-	SpecVersion   = 3
+	SpecVersion   = 4
 	specOfFile    = 1 // owned by a file
 	specOfOthers  = 2 // has an owner that version 1 does not know, and sealed secrets
 	specSelective = 3 // has a filter or a mask, without which nobody must deliver it
+	specUnchained = 4 // its events are not to be chained
 )
 
 // States of a stream as its owner set them.
@@ -63,6 +64,7 @@ type Spec struct {
 	Format         string          `json:"format"`
 	Kind           string          `json:"kind"`
 	Settings       json.RawMessage `json:"settings"`
+	Unchained      bool            `json:"unchained,omitempty"`     // its events are not numbered and chained
 	Start          string          `json:"start"`                   // StartNow, StartBeginning or RFC 3339
 	EpochOffset    *int64          `json:"epoch_offset,omitempty"`  // where in the streams topic BaseEpoch began; absent: here
 	BaseEpoch      int64           `json:"base_epoch"`              // records of this epoch and later ones say where the lane stands
@@ -132,6 +134,9 @@ func DecodeSpec(r *kgo.Record) (Spec, error) {
 	if s.Version < specSelective && (s.Filter != "" || len(s.Mask) > 0) {
 		return Spec{}, fmt.Errorf("stream %q: the record has a filter or a mask, which its format version does not know", r.Key)
 	}
+	if s.Version < specUnchained && s.Unchained {
+		return Spec{}, fmt.Errorf("stream %q: the record says that its events are not chained, which its format version does not know", r.Key)
+	}
 	if s.State == SpecDraining && s.Drain == nil {
 		return Spec{}, fmt.Errorf("stream %q: the record does not say where the stream ends", r.Key)
 	}
@@ -153,6 +158,8 @@ func (s Spec) Encode() ([]byte, error) {
 // version is the oldest version that can say what the spec says.
 func (s Spec) version() int {
 	switch {
+	case s.Unchained:
+		return specUnchained
 	case s.Filter != "" || len(s.Mask) > 0:
 		return specSelective
 	case s.Owner == sinks.OwnerAPI:
