@@ -149,7 +149,7 @@ func (c *Checker) join(f *feed, i int) {
 	}
 	if !next.empty() {
 		if s.empty() {
-			s.begin = next.begin
+			s.begin, s.before = next.begin, next.before
 		}
 		s.tree = grown(s, next)
 		s.last, s.end, s.lastID = next.last, next.end, next.lastID
