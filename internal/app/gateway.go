@@ -281,7 +281,7 @@ func (g Gateway) follow(ctx context.Context, opts []kgo.Opt, schemas *gatewaySch
 	}
 	state.prepared.Store(true)
 	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() error { return feel(ctx, client, topics.Events(), &state.kafka) })
+	work.Go(func() error { return feel(ctx, client, topics.Events(), &state.kafka, (&writable{}).ask) })
 	work.Go(func() error { return schemas.follow(ctx, client, topics.Schemas(), log) })
 	work.Go(func() error { return from.run(ctx) })
 	return work.Wait()

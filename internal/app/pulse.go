@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -62,16 +63,19 @@ func (c *crew) feel(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	return feel(ctx, client, c.topics.Events(), &c.state.kafka)
+	return feel(ctx, client, c.topics.Events(), &c.state.kafka, served)
 }
 
-// feel asks Kafka for a topic again and again until ctx ends.
-func feel(ctx context.Context, client *kgo.Client, topic string, health *pulse) error {
+// feel asks Kafka for a topic again and again until ctx ends; ask says what is wrong with it.
+func feel(ctx context.Context, client *kgo.Client, topic string, health *pulse, ask func(context.Context, *kadm.Client, string) error) error {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	for {
 		began := time.Now()
-		if err := served(ctx, kadm.NewClient(client), topic); ctx.Err() == nil {
+		asking, cancel := context.WithTimeout(ctx, pulseTimeout)
+		err := ask(asking, kadm.NewClient(client), topic)
+		cancel()
+		if ctx.Err() == nil {
 			health.note(err, began)
 		}
 		select {
@@ -85,20 +89,80 @@ func feel(ctx context.Context, client *kgo.Client, topic string, health *pulse) 
 // served says why a topic cannot be read: Kafka does not answer, has no such topic, or
 // none of its partitions has a leader.
 func served(ctx context.Context, admin *kadm.Client, topic string) error {
-	ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
-	defer cancel()
+	_, err := led(ctx, admin, topic)
+	return err
+}
+
+// led are the partitions of a topic that have a leader, of which there is one at least.
+func led(ctx context.Context, admin *kadm.Client, topic string) ([]kadm.PartitionDetail, error) {
 	md, err := admin.Metadata(ctx, topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t := md.Topics[topic]
 	if t.Err != nil {
-		return fmt.Errorf("topic %s: %w", topic, t.Err)
+		return nil, fmt.Errorf("topic %s: %w", topic, t.Err)
 	}
+	var led []kadm.PartitionDetail
 	for _, p := range t.Partitions {
 		if p.Leader >= 0 {
-			return nil
+			led = append(led, p)
 		}
 	}
-	return fmt.Errorf("topic %s: %w", topic, kerr.LeaderNotAvailable)
+	if led == nil {
+		return nil, fmt.Errorf("topic %s: %w", topic, kerr.LeaderNotAvailable)
+	}
+	return led, nil
+}
+
+// writable says why a topic does not take what all in-sync replicas have to acknowledge. As
+// with leaders, one partition that does is enough: who sends events elsewhere gets none of them
+// into another one.
+type writable struct {
+	least int       // in-sync replicas that a write needs (min.insync.replicas); 0: not known; owned by whoever asks
+	asked time.Time // when that was found out; owned likewise
+}
+
+// leastFor is how long min.insync.replicas is gone by before it is asked for again.
+const leastFor = time.Minute
+
+func (w *writable) ask(ctx context.Context, admin *kadm.Client, topic string) error {
+	led, err := led(ctx, admin, topic)
+	if err != nil {
+		return err
+	}
+	if w.asked.IsZero() || time.Since(w.asked) > leastFor {
+		// Kafka need not let us see it: then leaders alone count, and its log is not filled with
+		// refusals.
+		w.asked = time.Now()
+		if n, err := strconv.Atoi(topicSetting(ctx, admin, topic, "min.insync.replicas")); err == nil {
+			w.least = n
+		}
+	}
+	most := 0
+	for _, p := range led {
+		most = max(most, len(p.ISR))
+	}
+	if most < w.least {
+		return fmt.Errorf("topic %s: no partition has more than %d in-sync replicas, and min.insync.replicas is %d: %w", topic, most, w.least, kerr.NotEnoughReplicas)
+	}
+	return nil
+}
+
+// topicSetting is a setting of a topic as it is in force; empty: Kafka does not tell.
+func topicSetting(ctx context.Context, admin *kadm.Client, topic, name string) string {
+	described, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return ""
+	}
+	found, err := described.On(topic, nil)
+	if err != nil || found.Err != nil {
+		return ""
+	}
+	for _, c := range found.Configs {
+		if c.Key == name && c.Value != nil {
+			return *c.Value
+		}
+	}
+	return ""
 }

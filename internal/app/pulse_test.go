@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 func TestReadinessFollowsKafka(t *testing.T) {
@@ -63,4 +66,51 @@ func TestKafkaIsGoneOnlyAfterAWhileAndThereAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A gateway is ready while an event can be acknowledged by all in-sync replicas.
+func TestAGatewayIsNotReadyWhenKafkaRefusesWrites(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	admin := kadm.NewClient(s.client())
+	s.gateway().ready()
+	ask := (&writable{}).ask
+	if err := ask(t.Context(), admin, "audit.events"); err != nil {
+		t.Fatal(err)
+	}
+	two := "2" // and there is one broker
+	altered, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "min.insync.replicas", Value: &two}}, "audit.events")
+	if err == nil {
+		_, err = altered.On("audit.events", func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &writable{}
+	err = w.ask(t.Context(), admin, "audit.events")
+	if !errors.Is(err, kerr.NotEnoughReplicas) || !strings.Contains(err.Error(), "no partition has more than 1 in-sync replicas, and min.insync.replicas is 2") {
+		t.Errorf("%v", err)
+	}
+	if err := served(t.Context(), admin, "audit.events"); err != nil {
+		t.Errorf("it can be read all the same: %v", err)
+	}
+	// What has changed is seen after a while; what Kafka does not tell stands in nobody's way.
+	w.least, w.asked = 1, time.Now()
+	if err := w.ask(t.Context(), admin, "audit.events"); err != nil {
+		t.Errorf("%v", err)
+	}
+	w.asked = time.Now().Add(-2 * leastFor)
+	if err := w.ask(t.Context(), admin, "audit.events"); !errors.Is(err, kerr.NotEnoughReplicas) {
+		t.Errorf("%v", err)
+	}
+	if err := w.ask(t.Context(), admin, "audit.nothing"); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("%v", err)
+	}
+
+	// Whoever asks for readiness is told why.
+	var health pulse
+	health.note(err, time.Now().Add(-pulseGone))
+	if err := health.gone(); err == nil || !strings.Contains(err.Error(), "min.insync.replicas is 2") {
+		t.Errorf("%v", err)
+	}
 }
