@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
-{{/* What all pods have in common. Takes root, component, args, port (of what the component serves beside metrics, or 0; it has the component's name), resources. */}}
+{{/* What all pods have in common. Takes root, component, args, port (of what the component serves beside metrics, or 0; it has the component's name), resources; and where they differ grace (seconds to stop in) and pause (seconds before it is told to stop). */}}
 {{- define "auditstream.pod" -}}
 {{- $v := .root.Values -}}
 metadata:
@@ -66,7 +66,7 @@ spec:
   serviceAccountName: {{ include "auditstream.fullname" .root }}
   automountServiceAccountToken: {{ $v.serviceAccount.automount }}
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ $v.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ .grace | default $v.terminationGracePeriodSeconds }}
   {{- with $v.imagePullSecrets }}
   imagePullSecrets: {{ toYaml . | nindent 4 }}
   {{- end }}
@@ -98,6 +98,11 @@ spec:
         - {name: {{ .component }}, containerPort: {{ .port }}}
         {{- end }}
         - {name: metrics, containerPort: 8081}
+      {{- if and .pause (semverCompare ">=1.30-0" .root.Capabilities.KubeVersion.Version) }}
+      # Proxies learn at the same moment as the pod that it is to end: until they have, it goes on.
+      lifecycle:
+        preStop: {sleep: {seconds: {{ .pause }}}}
+      {{- end }}
       # Sound as long as the process answers; a Kafka that is away is no reason to restart.
       livenessProbe:
         httpGet: {path: /healthz, port: {{ ternary .component "metrics" (gt (int .port) 0) }}, scheme: {{ ternary "HTTPS" "HTTP" (and (gt (int .port) 0) (hasKey (dig .component dict $v.config) "tls")) }}}
