@@ -38,6 +38,7 @@ const (
 	chainExpired  = "expired"  // Kafka forgot records before they were read
 	chainCutOff   = "cut_off"  // Kafka lost records that it had acknowledged: some may have been sent
 	chainTopic    = "topic"    // the events topic was made anew
+	chainOff      = "off"      // the stream was not chained for a time
 	chainUnread   = "unread"   // events went to the dead letters, and nobody could tell what would have left of them
 
 	withheldLost  = "lost"  // Kafka forgot the event before it could be dead-lettered
@@ -76,15 +77,21 @@ func newChain(id *sinks.Lane, begin, below int64, reason string, gaps []integrit
 	return &chain{begin: begin, origin: origin, feed: integrity.FeedID(origin), reason: reason, gaps: gaps}
 }
 
-// beginChain begins the first chain of a lane that holds nothing, after a former one if there
-// was any. The caller holds mu, or nobody else knows the lane.
-func (l *lane) beginChain(begin int64, former *integrity.Former, gaps []integrity.Gap) {
-	if !l.stream.chained() {
+// beginChain begins the first chain of a lane that holds nothing, after a former one, if there
+// was any, that ended for a reason. The caller holds mu, or nobody else knows the lane.
+func (l *lane) beginChain(begin int64, former *chainRecord, reason string, gaps []integrity.Gap) {
+	if l.stream.invalid {
 		return
 	}
-	c := newChain(&l.id, begin, begin, "", gaps)
-	if former != nil && former.Origin != c.origin {
-		c.reason, c.previous = former.Reason, former
+	if !l.stream.chained() {
+		if former != nil {
+			l.off = &chainRecord{Previous: former.former(reason), Ended: former.over(time.Now())}
+		}
+		return
+	}
+	c := newChain(&l.id, begin, begin, reason, gaps)
+	if f := former.former(reason); f != nil && f.Origin != c.origin {
+		c.previous, l.ended = f, former.over(time.Now())
 	}
 	l.chains, l.taking, l.tip = []*chain{c}, c, integrity.Begin(c.origin)
 	l.proof = proof{head: l.tip}
@@ -153,7 +160,8 @@ func (l *lane) turn() {
 	cursor := l.cursor()
 	for len(l.chains) > 1 && cursor >= l.chains[1].begin {
 		former, next := l.chains[0], l.chains[1]
-		next.previous = &integrity.Former{Origin: former.origin, Head: l.proof.head, Reason: next.reason}
+		rec := l.chainRecord(next.begin)
+		next.previous, l.ended = rec.former(next.reason), rec.over(time.Now())
 		if l.taking == former {
 			l.taking, l.tip = next, integrity.Begin(next.origin)
 		}

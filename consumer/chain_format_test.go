@@ -28,6 +28,10 @@ func TestProgressRecordWithAChain(t *testing.T) {
 			Withheld:   []withheld{{From: 2, To: 2, Digest: digest, Hash: head.Hash, Reason: classRejected}},
 			Checkpoint: &checkpointRecord{Size: 1, At: at},
 			Then:       []thenRecord{{Origin: origin[:len(origin)-3] + "300", Begin: 300, Reason: chainExpired, Gaps: []integrity.Gap{{From: 260, To: 300, Reason: chainExpired}}}},
+			Ended: []*chainRecord{{
+				Origin: before, Begin: 40, Head: integrity.Begin(before).Next(digest), Edge: []integrity.Hash{digest},
+				Withheld: []withheld{{From: 1, To: 1, Digest: digest, Hash: head.Hash, Reason: classExpiring}}, Offset: 90, At: &at,
+			}},
 		},
 	}
 	value, err := want.encode()
@@ -39,7 +43,7 @@ func TestProgressRecordWithAChain(t *testing.T) {
 	if err := got.add(&kgo.Record{Key: []byte(want.key().String()), Value: value}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got[want.key()], cmp.AllowUnexported(progress{})); diff != "" {
+	if diff := cmp.Diff(want, got[want.key()], cmp.AllowUnexported(progress{}, chainRecord{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -10,16 +10,23 @@ import (
 // chainRecord is what a record of progress says of the lane's chain: everything as of the
 // record's cursor.
 type chainRecord struct {
-	Origin         string            `json:"origin"`
-	Begin          int64             `json:"begin"` // offset from which on events are in it
-	integrity.Head                   // members size and hash
-	Edge           []integrity.Hash  `json:"edge,omitempty"`     // of the Merkle tree over the events
-	Previous       *integrity.Former `json:"previous,omitempty"` // the chain before it; absent: there was none, or nobody knows
-	Gaps           []integrity.Gap   `json:"gaps,omitempty"`     // offsets passed over where it begins
-	Withheld       []withheld        `json:"withheld,omitempty"` // since the last checkpoint
+	Origin string `json:"origin"` // empty: the stream's events are not chained now
+	Begin  int64  `json:"begin"`  // offset from which on events are in it
+	integrity.Head
+
+	Edge     []integrity.Hash  `json:"edge,omitempty"`     // of the Merkle tree over the events
+	Previous *integrity.Former `json:"previous,omitempty"` // the chain before it; absent: there was none, or nobody knows
+	Gaps     []integrity.Gap   `json:"gaps,omitempty"`     // offsets passed over where it begins
+	Withheld []withheld        `json:"withheld,omitempty"` // since the last checkpoint
 
 	Checkpoint *checkpointRecord `json:"checkpoint,omitempty"` // the last one; absent: there was none
 	Then       []thenRecord      `json:"then,omitempty"`       // chains that begin above the cursor
+	Ended      []*chainRecord    `json:"ended,omitempty"`      // that had no checkpoint since they ended, oldest first
+
+	Offset int64      `json:"offset,omitempty"` // of a chain that has ended: where that was
+	At     *time.Time `json:"at,omitempty"`     // likewise: when
+
+	cursor int64 // of the record
 }
 
 // checkpointRecord is the last checkpoint of a chain.
@@ -36,17 +43,24 @@ type thenRecord struct {
 	Gaps   []integrity.Gap `json:"gaps,omitempty"`
 }
 
-// chainRecord is what the lane's record says of its chain; nil without one. The caller holds
-// mu.
-func (l *lane) chainRecord() *chainRecord {
+// maxEnded bounds the chains that wait for a last checkpoint, and endedFor how long they do:
+// where nobody makes any they would wait for ever.
+const (
+	maxEnded = 4
+	endedFor = 24 * time.Hour
+)
+
+// chainRecord is what the lane's record with the cursor says of its chain; nil without one.
+// The caller holds mu.
+func (l *lane) chainRecord(cursor int64) *chainRecord {
 	if len(l.chains) == 0 {
-		return nil
+		return l.off
 	}
 	c, p := l.chains[0], &l.proof
 	tree := p.tree.Clone()
 	rec := &chainRecord{
 		Origin: c.origin, Begin: c.begin, Head: p.head, Edge: tree.Edge(), Previous: c.previous, Gaps: c.gaps,
-		Withheld: slices.Clone(p.withheld), Checkpoint: p.checkpoint,
+		Withheld: slices.Clone(p.withheld), Checkpoint: p.checkpoint, Ended: waiting(l.ended, time.Now()), cursor: cursor,
 	}
 	for _, c := range l.chains[1:] {
 		rec.Then = append(rec.Then, thenRecord{c.origin, c.begin, c.reason, c.gaps})
@@ -54,30 +68,66 @@ func (l *lane) chainRecord() *chainRecord {
 	return rec
 }
 
-// former is the chain as one that follows names it; nil if the record has none.
-func (r *chainRecord) former(reason string) *integrity.Former {
+// as is the chain of a record with the cursor.
+func (r *chainRecord) as(cursor int64) *chainRecord {
 	if r == nil {
 		return nil
+	}
+	c := *r
+	c.cursor = cursor
+	return &c
+}
+
+// former is the chain as one that follows names it; nil if there is none.
+func (r *chainRecord) former(reason string) *integrity.Former {
+	switch {
+	case r == nil:
+		return nil
+	case r.Origin == "": // what is left from before the stream's events were not chained any more
+		if r.Previous == nil {
+			return nil
+		}
+		return &integrity.Former{Origin: r.Previous.Origin, Head: r.Previous.Head, Reason: chainOff}
 	}
 	return &integrity.Former{Origin: r.Origin, Head: r.Head, Reason: reason}
 }
 
-// former is the chain that a successor of the lane goes on from; nil without one. The caller
-// holds mu.
-func (l *lane) former() *integrity.Former {
-	if len(l.chains) == 0 {
-		return nil
+// over are the chains that wait for a last checkpoint when this one has ended: itself, if
+// there is something to say, and others before it.
+func (r *chainRecord) over(now time.Time) []*chainRecord {
+	out := slices.Clone(r.Ended)
+	checked := int64(0)
+	if r.Checkpoint != nil {
+		checked = r.Checkpoint.Size
 	}
-	return &integrity.Former{Origin: l.chains[0].origin, Head: l.proof.head, Reason: chainRevision}
+	if r.Origin != "" && (checked < r.Size || len(r.Withheld) > 0) {
+		last := *r
+		last.Ended, last.Then = nil, nil
+		last.Offset, last.At = r.cursor, new(now.UTC())
+		out = append(out, &last)
+	}
+	return waiting(out, now)
+}
+
+// waiting are those of chains that go on waiting for a last checkpoint.
+func waiting(ended []*chainRecord, now time.Time) []*chainRecord {
+	var out []*chainRecord
+	for _, r := range ended[max(0, len(ended)-maxEnded):] {
+		if r.At != nil && now.Sub(*r.At) < endedFor {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // succeedsAt begins the chain of a lane that goes on from a former one, which stood at an
 // offset. The caller holds p.mu; nobody else knows the lane.
-func (l *lane) succeedsAt(former *integrity.Former, stood int64) {
-	if former != nil && l.begin != stood {
-		former.Reason = chainMoved
+func (l *lane) succeedsAt(former *chainRecord, stood int64) {
+	reason := chainRevision
+	if l.begin != stood {
+		reason = chainMoved
 	}
-	l.beginChain(l.begin, former, passedOver(stood, l.begin))
+	l.beginChain(l.begin, former, reason, passedOver(stood, l.begin))
 }
 
 // passedOver is the gap from one offset to another, none if that does not lie above.
@@ -91,18 +141,19 @@ func passedOver(from, to int64) []integrity.Gap {
 // resumeChain goes on with the chain that is on record, or begins one. The caller holds p.mu;
 // nobody else knows the lane.
 func (l *lane) resumeChain(start *laneStart) {
-	if !l.stream.chained() {
-		return
-	}
 	rec := start.record
 	if rec == nil {
-		l.beginChain(l.next, start.former, start.passed)
+		l.beginChain(l.next, start.former, start.because, start.passed)
 		return
 	}
 	own := rec.key() == progressKey{l.id.UID, l.id.Epoch, l.id.Revision}
 	tree, err := rec.Chain.tree()
-	if !own || rec.Chain == nil || err != nil {
-		l.beginChain(l.next, rec.Chain.former(chainRevision), nil)
+	if own && l.stream.invalid || own && !l.stream.chained() {
+		l.off = rec.Chain
+		return
+	}
+	if !own || rec.Chain == nil || err != nil || rec.Chain.Origin == "" {
+		l.beginChain(l.next, rec.Chain.as(rec.Cursor), chainRevision, nil)
 		return
 	}
 	r := rec.Chain
@@ -112,6 +163,8 @@ func (l *lane) resumeChain(start *laneStart) {
 	for _, t := range r.Then {
 		l.chains = append(l.chains, &chain{begin: t.Begin, origin: t.Origin, feed: integrity.FeedID(t.Origin), reason: t.Reason, gaps: t.Gaps})
 	}
+	l.ended = r.Ended
+	l.onFile, l.onFileTo = rec, rec.Cursor
 	if start.recount || l.next < rec.Cursor {
 		l.breakChain(l.next, chainCutOff)
 	}

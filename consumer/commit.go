@@ -65,6 +65,8 @@ func (p *partition) snapshot(all bool) snapshot {
 		if all || l.stale(cursor, now) {
 			s.records = append(s.records, l.record(cursor, now))
 			s.lanes = append(s.lanes, l)
+		} else {
+			l.onFileTo = cursor
 		}
 		l.mu.Unlock()
 	}
@@ -95,7 +97,7 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 		Retried: l.counts.retried, Expired: l.counts.expired,
 		Gaps: l.gaps, Updated: now.UTC(),
 	}
-	p.Chain = l.chainRecord()
+	p.Chain = l.chainRecord(cursor)
 	p.Class, p.HTTPStatus = l.health.class, l.health.status
 	p.Recent = l.recent.record(now)
 	if oldest := l.oldest(); !oldest.IsZero() {

@@ -69,6 +69,10 @@ func (l *lane) unsaved(n int) {
 // recordWritten takes note of an acknowledged record. The caller holds l.mu.
 func (l *lane) recordWritten(rec *progress) {
 	l.saved, l.savedAt, l.recorded, l.matched = true, rec.Updated, rec.Cursor, rec.Matched
+	l.onFile, l.onFileTo = rec, rec.Cursor
+	if len(l.chains) > 0 && (rec.Chain == nil || rec.Chain.Origin != l.chains[0].origin) {
+		l.saved = false // another chain has begun since the record was made, and waits for its own
+	}
 	if l.written != nil {
 		close(l.written)
 		l.written = nil

@@ -575,7 +575,7 @@ func (p *partition) skip(start int64) {
 				continue
 			}
 			l = p.addLane(p.streams[s], max(position, p.from[s]), nil)
-			l.beginChain(l.begin, nil, nil)
+			l.beginChain(l.begin, nil, "", nil)
 			l.next, l.live, l.tally.abreast = l.begin, true, true
 		}
 		if _, behind := p.behind[l]; !behind && !l.isRetired() {

@@ -79,6 +79,11 @@ type lane struct {
 	taking *chain         // that the next event will be in
 	tip    integrity.Head // of taking, with everything that is queued
 	proof  proof          // of the settled events
+	ended  []*chainRecord // chains that had no checkpoint since they ended
+	off    *chainRecord   // of a stream whose events are not chained: what is left of the time before; nil: nothing
+
+	onFile   *progress // the last record that is acknowledged, with all it says of the chain; nil: none of this revision
+	onFileTo int64     // it still holds as of this cursor
 
 	newest int64 // offset of the event that was queued last
 	tally  tally // guarded by p.mu

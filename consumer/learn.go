@@ -182,6 +182,9 @@ func (g *Group) reap() {
 	defer g.learning.Unlock()
 	parts := g.owned()
 	g.retired = slices.DeleteFunc(g.retired, func(s *stream) bool {
+		if s.visits.Load() > 0 {
+			return false
+		}
 		for _, p := range parts {
 			if p.occupied(s) {
 				return false
@@ -281,7 +284,7 @@ func (p *partition) introduce(s *stream, start int64, gaps []gap) {
 		return
 	}
 	l := p.addLane(s, start, nil)
-	l.beginChain(start, nil, nil)
+	l.beginChain(start, nil, "", nil)
 	l.next, l.gaps = start, gaps
 	if l.live = start >= position; !l.live {
 		p.behind[l] = struct{}{}
@@ -376,7 +379,7 @@ func (p *partition) succeed(l *lane) {
 	l.collect()
 	l.turn()
 	cursor := l.cursor()
-	former := l.former()
+	former := l.chainRecord(cursor)
 	counted := l.countedTo()
 	if l.succeeded = true; l.successor == nil {
 		p.unsaved.Add(l.savedCount - l.counts.settled()) // of no lane any more

@@ -188,10 +188,8 @@ func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
 		if r.Offset < p.from[s.index] {
 			return nil
 		}
-		l = p.addLane(s, p.from[s.index], nil)
-		l.beginChain(l.begin, nil, nil)
-		l.next, l.live = r.Offset, true
-		l.tally.abreast = true
+		l = p.beginLane(s)
+		l.next = r.Offset
 	}
 	if l.tally.abreast {
 		l.sees(r.Offset)

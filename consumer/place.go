@@ -40,8 +40,9 @@ type laneStart struct {
 	obsolete []progressKey
 	gone     *gap // the rest of an events topic that is gone; nil without one
 
-	former *integrity.Former // the chain before, where the lane's record is not the one that has it; nil: nobody knows of any
-	passed []integrity.Gap   // what was passed over since
+	former  *chainRecord    // the chain before, where the lane's record is not the one that has it; nil: nobody knows of any
+	because string          // of the reasons of a chain
+	passed  []integrity.Gap // what was passed over since
 
 	counted int64 // a lane that counts as the live reader comes past has counted everything below; 0: not known
 	recount bool  // what was counted above the cursor may not be there any more
@@ -94,7 +95,7 @@ func place(f found, streams []*stream) (placement, error) {
 		} else if former := records[spec.UID].former(spec); former != nil && (c == nil || recreated) {
 			// Kafka forgets a group's offsets with their topic, so that often no commit says so.
 			l.gone = &gap{From: former.Cursor, To: former.Cursor, Reason: goneTopic + former.TopicID}
-			l.former = former.Chain.former(chainTopic)
+			l.former, l.because = former.Chain.as(former.Cursor), chainTopic
 			if recreated && former.TopicID == c.meta.Events {
 				l.gone.To = max(l.gone.To, c.offset)
 			}
@@ -189,7 +190,7 @@ func (f *found) moved(l *laneStart, spec Spec, start int64, former *progress, sp
 	switch {
 	case former != nil:
 		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
-		l.former, l.passed = former.Chain.former(chainMoved), passedOver(former.Cursor, l.from)
+		l.former, l.because, l.passed = former.Chain.as(former.Cursor), chainMoved, passedOver(former.Cursor, l.from)
 	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position
 		l.from, l.gaps = to.apply(f.commit.offset, nil)
 	}

@@ -33,6 +33,8 @@ type stream struct {
 
 	omitted prometheus.Counter // events that its expression does not let through; nil before it is known
 
+	visits atomic.Int64 // of its feeds under way: its sink stays open; see Feeds
+
 	restored atomic.Pointer[Spec] // the same as a streams topic made anew has it; nil: none was
 }
 
