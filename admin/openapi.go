@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/openapi"
 )
 
@@ -69,9 +70,10 @@ func description() map[string]described {
 	why := text("reason", "why; it stays on record")
 	deeds := reflect.TypeFor[deed]()
 	return map[string]described{
-		"GET /v1/openapi.json": {about: "This description, as JSON", answers: map[int]reflect.Type{200: nil}},
-		"GET /v1/openapi.yaml": {about: "This description, as YAML", answers: map[int]reflect.Type{200: nil}, kind: typeYAML},
-		"GET /v1/whoami":       {about: "Whose the token is", answers: ok[Whoami]()},
+		"GET /v1/openapi.json":       {about: "This description, as JSON", answers: map[int]reflect.Type{200: nil}},
+		"GET /v1/openapi.yaml":       {about: "This description, as YAML", answers: map[int]reflect.Type{200: nil}, kind: typeYAML},
+		"GET " + integrity.WellKnown: {about: "The public keys that checkpoints of feeds are signed with, and the statements by which they have replaced each other", answers: ok[integrity.Published]()},
+		"GET /v1/whoami":             {about: "Whose the token is", answers: ok[Whoami]()},
 		"GET /v1/streams": {about: "Where the streams stand, the worst first", method: "Streams", answers: ok[StreamList](), query: []parameter{
 			text("state", "only streams in this state"), text("organization", "only those of this organization, or *"), text("kind", "only those of this kind of destination"),
 			text("owner", "only those that a file owns, or the API: file or api"),

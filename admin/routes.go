@@ -1,10 +1,13 @@
 package admin
 
+import "github.com/auditstream/auditstream/integrity"
+
 // routes are all operations of the API. A test holds them against its description.
 func (s *server) routes() []route {
 	return []route{
 		{method: "GET", path: "/v1/openapi.json", open: true, handle: openAPI(typeJSON)},
 		{method: "GET", path: "/v1/openapi.yaml", open: true, handle: openAPI(typeYAML)},
+		{method: "GET", path: integrity.WellKnown, open: true, handle: (*request).integrityKeys},
 		{method: "GET", path: "/v1/whoami", handle: (*request).whoami},
 
 		{method: "GET", path: "/v1/streams", weight: heavy, handle: (*request).streams},

@@ -4,6 +4,8 @@ import (
 	"math"
 	"net/http"
 	"slices"
+
+	"github.com/auditstream/auditstream/integrity"
 )
 
 // SchemaList are the actions that are known.
@@ -33,6 +35,21 @@ func (r *request) schema() error {
 		return err
 	}
 	return r.respond(http.StatusOK, s)
+}
+
+// integrityKeys are public, for whoever verifies feeds.
+func (r *request) integrityKeys() error {
+	if err := r.query().done(); err != nil {
+		return err
+	}
+	known := integrity.Published{Keys: []integrity.PublishedKey{}, Statements: []string{}}
+	if ask := r.server.cfg.Keys; ask != nil {
+		var err error
+		if known, err = ask(r.Context()); err != nil {
+			return CodeUnavailable.Errorf("Kafka does not tell the public keys now")
+		}
+	}
+	return r.respond(http.StatusOK, known)
 }
 
 func (r *request) topics() error {

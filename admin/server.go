@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/internal/login"
 )
@@ -22,9 +23,10 @@ type Config struct {
 	Service    Service
 	Identifier Identifier
 	Tokens     Authenticator
-	Ready      func() error // why /readyz is to say no; nil: never
-	Console    http.Handler // for whatever is neither the API nor health; nil: nothing is there
-	Metrics    *Metrics     // nil: nobody counts
+	Ready      func() error                                       // why /readyz is to say no; nil: never
+	Console    http.Handler                                       // for whatever is neither the API nor health; nil: nothing is there
+	Metrics    *Metrics                                           // nil: nobody counts
+	Keys       func(context.Context) (integrity.Published, error) // the public keys of checkpoints; nil: there are none
 	Log        *zap.Logger
 }
 
@@ -60,7 +62,7 @@ func NewServer(c Config) http.Handler {
 // that is not in its shortest form, whoever asks for it.
 func (s *server) top(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case strings.HasPrefix(r.URL.Path, apiPrefix):
+	case strings.HasPrefix(r.URL.Path, apiPrefix), r.URL.Path == integrity.WellKnown:
 		s.dispatch(w, r)
 	case r.URL.Path == "/healthz" && reads(r):
 		plainText(w, http.StatusOK, "ok")

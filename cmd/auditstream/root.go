@@ -31,6 +31,7 @@ func newRoot() *cobra.Command {
 		newDoctor(),
 		newExplain(),
 		newGateway(),
+		newIntegrity(),
 		newJob(),
 		newPublish(),
 		newServe(),

@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/admin/console"
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/checkpoints"
 	"github.com/auditstream/auditstream/internal/httpserver"
 	"github.com/auditstream/auditstream/internal/seal"
 )
@@ -188,6 +189,7 @@ func (a Administration) generate(ctx context.Context, opts []kgo.Opt, tokens *ad
 	work.Go(func() error { return o.watchTopics(ctx, health) })
 	now.serve(&generation{control: control, ready: health.gone, api: admin.NewServer(admin.Config{
 		Service: control, Identifier: control, Tokens: tokens, Log: log, Ready: health.gone, Console: now.console, Metrics: a.shown.requests,
+		Keys: (&checkpoints.Publisher{Client: o.client, Topics: o.topics, Log: log}).Published,
 	})})
 	defer now.serve(nil)
 	return work.Wait()

@@ -109,7 +109,7 @@ func (g Gateway) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (err erro
 	}
 	defer beside.close()
 	handler, err := gateway.NewServer(gateway.Config{
-		Extra:     from.routes(),
+		Extra:     append(from.routes(), publicKeys(beside.keys)),
 		Publisher: publisher, Keys: keys, Once: once, Rates: g.rates(), Validator: g.validator(), Registry: schemas.registry,
 		Schemas: beside.schemas, Exports: beside.exports, Retentions: beside.retentions, URL: g.Config.Gateway.URL,
 		Begun: state.begun, Ready: state.ready,

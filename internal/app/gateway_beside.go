@@ -2,11 +2,15 @@ package app
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/consumer/export"
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/checkpoints"
+	"github.com/auditstream/auditstream/internal/openapi"
 	"github.com/auditstream/auditstream/internal/organization"
 	"github.com/auditstream/auditstream/producer/gateway"
 	"github.com/auditstream/auditstream/schema"
@@ -17,6 +21,7 @@ type beside struct {
 	schemas    *schemaDesk
 	exports    *exporter
 	retentions *retentions
+	keys       *checkpoints.Publisher
 	close      func()
 }
 
@@ -47,10 +52,29 @@ func (g Gateway) beside(opts []kgo.Opt, publisher gateway.Publisher, schemas *ga
 		schemas:    newSchemaDesk(schemas.base, &Schemas{opts: opts, client: client, topic: topics.Schemas()}, inForce, log),
 		exports:    newExporter(exporterConfig{exports: exports, organizations: organizations, counting: counting, reading: &reading, tell: tell, log: log.Named("exports")}),
 		retentions: &retentions{topic: organizations, client: client, events: topics.Events(), tell: tell, log: log},
+		keys:       &checkpoints.Publisher{Client: client, Topics: topics, Log: log},
 		close: func() {
 			organizations.Close()
 			exports.Close()
 			client.Close()
 		},
 	}, nil
+}
+
+// publicKeys is the route that serves the public keys of checkpoints, for whoever verifies.
+func publicKeys(keys *checkpoints.Publisher) gateway.Extra {
+	text := openapi.Object{"type": "string"}
+	instant := openapi.Object{"type": "string", "format": "date-time"}
+	return gateway.Extra{
+		Method: http.MethodGet, Path: integrity.WellKnown, Handler: keys,
+		About: "The public keys that checkpoints of feeds are signed with",
+		More:  "statements are signed notes by which keys have replaced each other. Who verifies goes by them, from a key that he trusts from elsewhere.",
+		Answer: openapi.Object{"type": "object", "required": []string{"keys", "statements"}, "additionalProperties": false, "properties": openapi.Object{
+			"keys": openapi.Object{"type": "array", "items": openapi.Object{
+				"type": "object", "required": []string{"key"}, "additionalProperties": false, "properties": openapi.Object{"key": text, "from": instant, "until": instant},
+			}},
+			"statements": openapi.Object{"type": "array", "items": text},
+		}},
+		Refused: []int{http.StatusServiceUnavailable},
+	}
 }

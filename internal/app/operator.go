@@ -27,6 +27,7 @@ type Operator struct {
 	reader   *kafka.Reader
 	topics   kafka.Topics
 	keys     *seal.Ring
+	signing  config.Integrity // keys of checkpoints; read when they are used
 	ids      consumer.IDs
 	valid    schema.Validator
 	tell     *announcer
@@ -58,7 +59,7 @@ func operate(ctx context.Context, opts []kgo.Opt, cfg *config.Config, keys *seal
 	if err != nil {
 		return nil, err
 	}
-	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), keys: keys, log: log}
+	o := &Operator{opts: opts, client: client, reader: &kafka.Reader{Client: client}, topics: cfg.Topics.Kafka(), keys: keys, signing: cfg.Integrity, log: log}
 	o.valid.OrganizationPattern = cfg.Events.OrganizationPattern
 	o.tell = &announcer{topic: o.topics.Events(), organization: cfg.Admin.Organization, valid: o.valid, log: log}
 	if err := o.look(ctx); err != nil {

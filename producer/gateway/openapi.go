@@ -195,6 +195,14 @@ func status(code string) int {
 // inPath finds the variables of a path.
 var inPath = regexp.MustCompile(`\{(\w+)\}`)
 
+// bodyOf is the body of a route of others, which may have none.
+func bodyOf(e Extra) map[string]any {
+	if e.Body == nil {
+		return nil
+	}
+	return map[string]any{typeJSON: e.Body}
+}
+
 // describe is the description of the routes that are served (OpenAPI 3.1).
 func (s *server) describe() (object, error) {
 	types := openapi.NewSchemas(reflect.TypeFor[Error](), func(reflect.Type) object { return nil })
@@ -202,7 +210,7 @@ func (s *server) describe() (object, error) {
 	for _, e := range s.cfg.Extra {
 		about[e.Method+" "+e.Path] = described{
 			about: e.About, more: e.More, headers: e.Headers, refused: e.Refused,
-			body: map[string]any{typeJSON: e.Body}, answers: map[int]any{http.StatusOK: e.Answer},
+			body: bodyOf(e), answers: map[int]any{http.StatusOK: e.Answer},
 		}
 	}
 	paths := object{}
