@@ -1,11 +1,13 @@
 package datadog
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest"
@@ -36,6 +38,20 @@ func TestConformance(t *testing.T) {
 						},
 						Arrived: func() [][]byte { return arrived(double) },
 						Replays: func() []string { return replays(double) },
+						Proofs: func() (list []sinktest.Proof) {
+							for _, e := range places(t, double) {
+								list = append(list, sinktest.Proof{Feed: e.Feed, Number: e.Number, Chain: e.Chain})
+							}
+							return list
+						},
+						Notes: func() (list [][]byte) {
+							for _, e := range places(t, double) {
+								if e.Checkpoint != "" {
+									list = append(list, []byte(e.Checkpoint))
+								}
+							}
+							return list
+						},
 						Secrets: []string{key},
 					}
 				},
@@ -57,9 +73,38 @@ func testSettings(baseURL string) *Settings {
 func arrived(double *ddlogs.Server) [][]byte {
 	var values [][]byte
 	for _, e := range double.Events() {
-		values = append(values, e.Message)
+		if !strings.HasPrefix(string(e.Message), `"Checkpoint of feed `) {
+			values = append(values, e.Message)
+		}
 	}
 	return values
+}
+
+// place is the attribute auditstream of an entry.
+type place struct {
+	Feed       string         `json:"feed"`
+	Number     int64          `json:"seq"`
+	Chain      integrity.Hash `json:"chain"`
+	Digest     integrity.Hash `json:"digest"`
+	Checkpoint string         `json:"checkpoint"`
+}
+
+// places are the attributes auditstream of all entries.
+func places(t *testing.T, double *ddlogs.Server) (list []place) {
+	t.Helper()
+	for _, e := range double.Events() {
+		var p place
+		if raw := e.Attributes["auditstream"]; raw != nil {
+			if err := json.Unmarshal(raw, &p); err != nil {
+				t.Error(err)
+			}
+			if p.Checkpoint == "" && p.Digest != integrity.Digest(e.Message) {
+				t.Errorf("the digest of %s is %s", e.Message, p.Digest)
+			}
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // replays are the jobs that the entries' tags name.

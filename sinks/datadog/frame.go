@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 	"github.com/auditstream/auditstream/sinks/internal/rfc3339"
 )
 
@@ -16,6 +17,7 @@ import (
 type framer struct {
 	head     string             // from the first member on, up to and into the value of ddtags
 	tail     string             // from the end of that value on: members that are the same for all
+	witness  string             // what checkpoints have in place of both
 	outcomes map[string]outcome // by action; nil: no attributes are added
 }
 
@@ -34,6 +36,7 @@ func newFramer(s *Settings) framer {
 		head: member("ddsource", s.Source) + `"ddtags":"` + tags + "organization_id:",
 		tail: `",` + member("hostname", s.Hostname) + member("service", s.Service),
 	}
+	f.witness = member("ddsource", s.Source) + member("ddtags", tags+"auditstream.checkpoint:true") + f.tail[len(`",`):]
 	if s.Attributes {
 		f.outcomes = outcomes()
 	}
@@ -61,6 +64,10 @@ func quote(s string) string {
 	return string(text)
 }
 
+// attribute is where an event's place in its feed stands, with its digest: Datadog may give
+// an event back in other words than it got it.
+const attribute = `"auditstream":`
+
 // timed is how the frame of an event begins that has a time. It stands first, so that
 // Deliver finds it.
 const timed = `,{"timestamp":`
@@ -84,6 +91,10 @@ func (f *framer) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	dst = append(dst, f.tail...)
 	if f.outcomes != nil {
 		dst = f.appendAttributes(dst, e)
+	}
+	if e.Feed != "" {
+		dst = append(dst, attribute...)
+		dst = append(proof.AppendObject(dst, e, true), ',')
 	}
 	dst = append(dst, `"message":`...)
 	dst = append(dst, e.Value...)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 )
 
 // Kind is the kind of destination that is written file in the configuration.
@@ -55,13 +56,37 @@ func open(s *Settings, o sinks.Options) *Sink {
 	}
 }
 
-// Frame implements sinks.Sink: the event is a line, of text where the format is one.
+// Frame implements sinks.Sink: the event is a line, of text where the format is one. Where
+// the event stands in its feed is the last member of its object, or extensions of CEF, the
+// one format of text.
 func (s *Sink) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 	line := e.Value
 	if e.Line != nil {
 		line = e.Line
 	}
-	return append(append(dst, line...), '\n'), nil
+	dst = append(dst, line...)
+	switch {
+	case e.Feed == "":
+	case e.Line != nil:
+		dst = append(proof.AppendExtension(append(dst, ' '), e), '\n')
+		return dst, nil
+	case len(line) > len("{}") && line[len(line)-1] == '}':
+		dst = append(dst[:len(dst)-1], `,"integrity":`...)
+		dst = append(proof.AppendObject(dst, e, false), '}')
+	}
+	return append(dst, '\n'), nil
+}
+
+// Checkpoint implements sinks.Witness: it is a line among those of the events.
+func (s *Sink) Checkpoint(ctx context.Context, lane sinks.Lane, signed []byte) error {
+	c, err := proof.Read(signed)
+	if err != nil {
+		return err
+	}
+	if err := s.write(ctx, &sinks.Batch{Lane: lane, Body: append(c.JSON, '\n')}); err != nil {
+		return s.failure(ctx, err)
+	}
+	return nil
 }
 
 // Deliver implements sinks.Sink.

@@ -1,10 +1,18 @@
 package https
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest"
@@ -40,8 +48,20 @@ func TestConformance(t *testing.T) {
 							change(s)
 							return s
 						},
-						Arrived: func() [][]byte { return collect(double, func(e webhook.Event) []byte { return e.Value }) },
-						Replays: func() []string { return collect(double, func(e webhook.Event) string { return e.Replay }) },
+						Arrived: func() [][]byte { return collect(double, "", func(e webhook.Event) []byte { return e.Value }) },
+						Replays: func() []string { return collect(double, "", func(e webhook.Event) string { return e.Replay }) },
+						Proofs:  func() []sinktest.Proof { return proofs(t, double) },
+						Notes: func() [][]byte {
+							return collect(double, "checkpoint", func(e webhook.Event) []byte {
+								var body struct {
+									Checkpoint string `json:"checkpoint"`
+								}
+								if err := json.Unmarshal(e.Value, &body); err != nil {
+									t.Error(err)
+								}
+								return []byte(body.Checkpoint)
+							})
+						},
 						Secrets: []string{bearer, first, first[len("whsec_"):]},
 					}
 				},
@@ -70,12 +90,59 @@ func testSettings(baseURL string) *Settings {
 	return s
 }
 
-func collect[T any](double *webhook.Server, of func(webhook.Event) T) []T {
+// collect takes something from everything of a kind that has arrived.
+func collect[T any](double *webhook.Server, kind string, of func(webhook.Event) T) []T {
 	var list []T
 	for _, e := range double.Events() {
-		list = append(list, of(e))
+		if e.Kind == kind {
+			list = append(list, of(e))
+		}
 	}
 	return list
+}
+
+// proofs counts on from what the headers say of each request, and checks that they are
+// right about its end, and that they are signed.
+func proofs(t *testing.T, double *webhook.Server) []sinktest.Proof {
+	t.Helper()
+	var head integrity.Head
+	return collect(double, "", func(e webhook.Event) (p sinktest.Proof) {
+		h := e.Header
+		if h.Get("Auditstream-Feed") == "" {
+			return p
+		}
+		if e.Index == 0 {
+			before, err1 := integrity.ParseHash(h.Get("Auditstream-Chain-Before"))
+			number, err2 := strconv.ParseInt(h.Get("Auditstream-First"), 10, 64)
+			if err := errors.Join(err1, err2); err != nil {
+				t.Error(err)
+			}
+			head = integrity.Head{Size: number - 1, Hash: before}
+			checkPlaceSigned(t, h)
+		}
+		head = head.Next(integrity.Digest(e.Value))
+		if h.Get("Auditstream-Last") == strconv.FormatInt(head.Size, 10) != (h.Get("Auditstream-Chain-After") == head.Hash.String()) {
+			t.Errorf("behind event %d the chain is %s, and the headers say: %v", head.Size, head.Hash, h)
+		}
+		return sinktest.Proof{Feed: integrity.FeedID(h.Get("Auditstream-Origin")), Number: head.Size, Chain: head.Hash}
+	})
+}
+
+// checkPlaceSigned checks the signature of the headers that say where events stand, as the
+// documentation tells receivers to.
+func checkPlaceSigned(t *testing.T, h http.Header) {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(first[len("whsec_"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s\n%s\n%s\n%s\n%s\n%s\n%s", h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"),
+		h.Get("Auditstream-Feed"), h.Get("Auditstream-Origin"), h.Get("Auditstream-First"), h.Get("Auditstream-Last"),
+		h.Get("Auditstream-Chain-Before"), h.Get("Auditstream-Chain-After"))
+	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); h.Get("Auditstream-Signature") != want {
+		t.Errorf("the headers are signed %q, want %q", h.Get("Auditstream-Signature"), want)
+	}
 }
 
 // refusals are what receivers answer, and what may stand before them.

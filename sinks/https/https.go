@@ -12,8 +12,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 	"github.com/auditstream/auditstream/sinks/transport"
 )
 
@@ -22,6 +25,28 @@ const (
 	headerStream = "Auditstream-Stream"
 	headerReplay = "Auditstream-Replay" // the job, where the events are sent another time
 )
+
+// Headers that say where a request's events stand in their feed.
+const (
+	headerFeed   = "Auditstream-Feed"
+	headerOrigin = "Auditstream-Origin"
+	headerFirst  = "Auditstream-First"
+	headerLast   = "Auditstream-Last"
+	headerBefore = "Auditstream-Chain-Before"
+	headerAfter  = "Auditstream-Chain-After"
+
+	headerKind     = "Auditstream-Kind"      // of a request without events
+	headerOwnProof = "Auditstream-Signature" // signs those above
+)
+
+// placeHeaders are those above that say where events stand, in the order in which they are
+// signed.
+func placeHeaders() []string {
+	return []string{headerFeed, headerOrigin, headerFirst, headerLast, headerBefore, headerAfter}
+}
+
+// kindCheckpoint is the kind of a request with a checkpoint.
+const kindCheckpoint = "checkpoint"
 
 // Kind is the kind of destination that is written https in the configuration.
 func Kind() sinks.Kind {
@@ -91,32 +116,70 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	if s.settings.Body == Array {
 		r.Parts = [][]byte{[]byte("["), b.Body[len(","):], []byte("]")}
 	}
+	r.Header.Set(headerID, batchID(b, s.replay))
+	if c := b.Chain; c != nil {
+		r.Header.Set(headerFeed, integrity.FeedID(c.Origin))
+		r.Header.Set(headerOrigin, c.Origin)
+		r.Header.Set(headerFirst, strconv.FormatInt(c.Before.Size+1, 10))
+		r.Header.Set(headerLast, strconv.FormatInt(c.After().Size, 10))
+		r.Header.Set(headerBefore, c.Before.Hash.String())
+		r.Header.Set(headerAfter, c.After().Hash.String())
+	}
+	if err := s.send(ctx, r); err != nil {
+		return sinks.Receipt{}, err
+	}
+	return sinks.Receipt{Settled: len(b.Events)}, nil
+}
+
+// Checkpoint implements sinks.Witness: a checkpoint is a request of its own, whose body has
+// the form of one with events.
+func (s *Sink) Checkpoint(ctx context.Context, lane sinks.Lane, signed []byte) error {
+	c, err := proof.Read(signed)
+	if err != nil {
+		return err
+	}
+	r := transport.Request{
+		Method: s.settings.Method,
+		Header: http.Header{headerStream: {lane.Stream}, headerKind: {kindCheckpoint}, headerFeed: {c.Feed}, headerOrigin: {c.Origin}},
+		Parts:  [][]byte{c.JSON, []byte("\n")},
+	}
+	if s.settings.Body == Array {
+		r.Parts = [][]byte{[]byte("["), c.JSON, []byte("]")}
+	}
+	r.Header.Set(headerID, checkpointID(signed))
+	return s.send(ctx, r)
+}
+
+// send signs r, if requests are to be signed, and sends it.
+func (s *Sink) send(ctx context.Context, r transport.Request) error {
 	if s.replay != "" {
 		r.Header.Set(headerReplay, s.replay)
 	}
-	r.Header.Set(headerID, batchID(b, s.replay))
 	if s.signer != nil && transport.Previewing(ctx) {
 		r.Header.Set(headerTimestamp, transport.Concealed)
 		r.Header.Set(headerSignature, transport.Concealed)
+		if r.Header.Get(headerFeed) != "" {
+			r.Header.Set(headerOwnProof, transport.Concealed)
+		}
 	} else if s.signer != nil {
 		keys, err := s.signer.read(ctx)
 		if err != nil {
-			return sinks.Receipt{}, err
+			return err
 		}
 		r.Sign = keys.sign
 	}
 	a, err := s.client.Do(ctx, r)
 	if err != nil {
-		return sinks.Receipt{}, err
+		return err
 	}
 	if refusal := s.judge(a); refusal != nil {
 		if refusal.Class == sinks.Misconfigured {
 			s.client.ForgetCredential()
 			s.signer.forget()
 		}
-		return sinks.Receipt{}, refusal
+		return refusal
 	}
-	return sinks.Receipt{Settled: len(b.Events)}, nil
+	return nil
 }
 
 // judge is what an answer means: nil if the receiver has taken the batch.

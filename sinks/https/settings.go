@@ -141,7 +141,11 @@ func (s *Settings) validateHeaders(wrong func(field, format string, args ...any)
 func isOurs(canonical string) bool {
 	switch canonical {
 	case "Host", "Connection", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Te", "Trailer", "Upgrade",
-		"Expect", "User-Agent", headerID, headerTimestamp, headerSignature, headerStream, headerReplay:
+		"Expect", "User-Agent", headerID, headerTimestamp, headerSignature, headerStream, headerReplay,
+		headerKind, headerOwnProof:
+		return true
+	}
+	if slices.Contains(placeHeaders(), canonical) {
 		return true
 	}
 	return strings.HasPrefix(canonical, "Proxy-")

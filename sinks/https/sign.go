@@ -47,6 +47,12 @@ func batchID(b *sinks.Batch, replay string) string {
 	return "msg_" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:18])
 }
 
+// checkpointID names a checkpoint: the same one, sent again, has the same id.
+func checkpointID(signed []byte) string {
+	sum := sha256.Sum256(signed)
+	return "msg_" + base64.RawURLEncoding.EncodeToString(sum[:18])
+}
+
 func number(h hash.Hash, n int64) {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(n))
@@ -128,5 +134,23 @@ func (k keys) sign(h http.Header, parts [][]byte) error {
 	}
 	h.Set(headerTimestamp, at)
 	h.Set(headerSignature, strings.Join(signatures, " "))
+	if h.Get(headerFeed) != "" {
+		h.Set(headerOwnProof, k.signPlace(h, at))
+	}
 	return nil
+}
+
+// signPlace signs the headers that say where the events stand in their feed. Standard
+// Webhooks' signature is of the body alone.
+func (k keys) signPlace(h http.Header, at string) string {
+	signatures := make([]string, len(k))
+	for i, key := range k {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(h.Get(headerID) + "." + at))
+		for _, name := range placeHeaders() {
+			mac.Write([]byte("\n" + h.Get(name)))
+		}
+		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
+	return strings.Join(signatures, " ")
 }

@@ -1,6 +1,10 @@
 package s3_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -10,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/s3"
@@ -122,8 +127,58 @@ func startTarget(t *testing.T, cfg s3store.Config, change ...func(*s3.Settings))
 			return events
 		},
 		Replays: func() []string { return replays(t, store) },
+		Proofs:  func() []sinktest.Proof { return proofs(t, store) },
+		Notes: func() (list [][]byte) {
+			for _, o := range store.Objects(bucket, "audit/_checkpoints/") {
+				_, content, ok := store.Get(bucket, o.Key)
+				if !ok {
+					t.Errorf("%s is gone", o.Key)
+				}
+				list = append(list, content)
+			}
+			return list
+		},
 		Secrets: []string{secretKey, accessKeyID, url.QueryEscape(secretKey)},
 	}
+}
+
+// proofs counts on from what the metadata of each object say, and checks that they are right
+// about its end.
+func proofs(t *testing.T, store *s3store.Server) (list []sinktest.Proof) {
+	t.Helper()
+	for _, o := range store.Objects(bucket, "audit/stream") {
+		_, packed, _ := store.Get(bucket, o.Key)
+		z, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := o.Metadata
+		head := integrity.Head{}
+		if m["auditstream-origin"] != "" {
+			first, err1 := strconv.ParseInt(m["auditstream-first"], 10, 64)
+			before, err2 := integrity.ParseHash(m["auditstream-chain-before"])
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			head = integrity.Head{Size: first - 1, Hash: before}
+		}
+		for line := range bytes.Lines(lines) {
+			if m["auditstream-origin"] == "" {
+				list = append(list, sinktest.Proof{})
+				continue
+			}
+			head = head.Next(integrity.Digest(bytes.TrimSuffix(line, []byte("\n"))))
+			list = append(list, sinktest.Proof{Feed: integrity.FeedID(m["auditstream-origin"]), Number: head.Size, Chain: head.Hash})
+		}
+		if m["auditstream-origin"] != "" && (m["auditstream-last"] != strconv.FormatInt(head.Size, 10) || m["auditstream-chain-after"] != head.Hash.String()) {
+			t.Errorf("%s ends at %d with %s, and its metadata say %v", o.Key, head.Size, head.Hash, m)
+		}
+	}
+	return list
 }
 
 // replays are the jobs that the objects' keys name, once for each event.

@@ -144,7 +144,7 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 	if c.layout.sumPacked {
 		content = packed
 	}
-	l := newLink(c, slot, next, end-w.settled, content)
+	l := newLink(c, slot, next, end-w.settled, content, chainOf(b, w.settled, end))
 	o, err := s.store.put(ctx, upload{key: key, contentType: c.layout.contentType, body: packed, metadata: l.metadata(), retain: true})
 	switch o {
 	case created:
@@ -163,6 +163,14 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 	case refused:
 	}
 	return link{}, err
+}
+
+// chainOf is where the events [i, j) of b stand in the chain of their feed, if they do.
+func chainOf(b *sinks.Batch, i, j int) *sinks.Chain {
+	if b.Chain == nil {
+		return nil
+	}
+	return b.Slice(i, j).Chain
 }
 
 // met reads the object that a 412 has told us of.

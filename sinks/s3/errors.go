@@ -11,6 +11,8 @@ var (
 	errIgnored = errors.New("the store ignores If-None-Match: * (it created one object twice): auditstream cannot deliver to it without " +
 		"losing or doubling events; use Amazon S3 or a store with conditional writes, see that no proxy drops the header, " +
 		"or choose guarantee: at_least_once")
+	errLake = errors.New("a custom source of Security Lake holds tables of its class and nothing else: " +
+		"checkpoints and digests of this stream are in audit.checkpoints, and in the archive where there is one")
 	errGone   = errors.New("S3 says that this object exists, and then that it does not: was it deleted just now?")
 	errNoHead = errors.New("this object exists and the credentials may not read its metadata: allow them s3:GetObject on the prefix")
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -48,18 +49,37 @@ func TestFormatIsAsWritten(t *testing.T) {
 		"testdata/object-3.golden": lakeLayout(),
 		"testdata/object-4.golden": looseLayout(),
 	} {
-		t.Run(file, func(t *testing.T) { holdFormat(t, file, l) })
+		t.Run(file, func(t *testing.T) { holdFormat(t, file, l, nil) })
 	}
+	// What objects of every format have beside that, where their events are numbered.
+	t.Run("numbered", func(t *testing.T) { holdFormat(t, "testdata/object-1-chain.golden", gzipLayout(), exampleChain(5, 2)) })
 }
 
-func holdFormat(t *testing.T, file string, as layout) {
+// exampleChain is a chain's events behind those before it.
+func exampleChain(before, events int) *sinks.Chain {
+	const origin = "auditstream/acme-archive/01JDAAAAAAAAAAAAAAAAAAAAAA/nu1wMZ54R_eIJHqAHhjXRA/11/2.5.1200"
+	head := integrity.Begin(origin)
+	c := &sinks.Chain{Origin: origin}
+	for i := range before + events {
+		if i == before {
+			c.Before = head
+		}
+		link := head.Link(integrity.Digest([]byte{byte(i)}))
+		if head = link.Head(); i >= before {
+			c.Links = append(c.Links, link)
+		}
+	}
+	return c
+}
+
+func holdFormat(t *testing.T, file string, as layout, feed *sinks.Chain) {
 	t.Helper()
 	prefix := "audit/prod/"
 	if as.root != "" {
 		prefix = as.root
 	}
 	c := chain{layout: as, prefix: prefix, lane: exampleLane(), day: 20779}
-	l := newLink(c, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"))
+	l := newLink(c, 1207, 1393, 2, []byte("{\"a\":1}\n{\"a\":2}\n"), feed)
 	var b strings.Builder
 	key := c.key(1207)
 	if as.format == formatLoose {
@@ -196,7 +216,7 @@ func TestLinkRefusesWhatItDoesNotKnowWhole(t *testing.T) {
 		"negative revision":      func(m map[string]string) { m[metaRevision] = "-1" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newLink(c, 20, 30, 10, nil).metadata()
+			m := newLink(c, 20, 30, 10, nil, nil).metadata()
 			read := func() error {
 				l, err := parseLink(m, formatGzip)
 				if err == nil {
@@ -215,11 +235,33 @@ func TestLinkRefusesWhatItDoesNotKnowWhole(t *testing.T) {
 	}
 }
 
+// What metadata say of the chain is for those who verify: nonsense there holds nothing up.
+func TestPlaceThatMakesNoSenseIsNone(t *testing.T) {
+	c := chain{layout: gzipLayout(), lane: exampleLane(), day: 20779}
+	for name, change := range map[string]func(map[string]string){
+		"no first":           func(m map[string]string) { delete(m, metaFirst) },
+		"more than there is": func(m map[string]string) { m[metaLast] = "8" },
+		"no hash":            func(m map[string]string) { m[metaBefore] = "abc" },
+		"before the first":   func(m map[string]string) { m[metaFirst], m[metaLast] = "0", "1" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newLink(c, 20, 30, 2, nil, exampleChain(5, 2)).metadata()
+			if l, err := parseLink(m, formatGzip); err != nil || l.first != 6 || l.last != 7 {
+				t.Fatalf("before the change: %+v, %v", l, err)
+			}
+			change(m)
+			if l, err := parseLink(m, formatGzip); err != nil || l.origin != "" || l.last != 0 {
+				t.Errorf("%+v, %v", l, err)
+			}
+		})
+	}
+}
+
 func FuzzParseLink(f *testing.F) {
 	f.Add("1", "0", "5", "3", strings.Repeat("ab", 32))
 	f.Add("2", "-1", "00", "9223372036854775808", "")
 	f.Fuzz(func(t *testing.T, format, slot, next, count, sum string) {
-		m := newLink(chain{layout: gzipLayout(), lane: exampleLane()}, 1, 2, 1, nil).metadata()
+		m := newLink(chain{layout: gzipLayout(), lane: exampleLane()}, 1, 2, 1, nil, nil).metadata()
 		m[metaFormat], m[metaSlot], m[metaNext], m[metaCount], m[metaSHA256] = format, slot, next, count, sum
 		l, err := parseLink(m, formatGzip)
 		if err != nil {

@@ -54,7 +54,7 @@ func (s *Sink) putLoose(ctx context.Context, b *sinks.Batch, next int64) error {
 	if s.layout.sumPacked {
 		content = packed
 	}
-	l := newLink(c, b.Events[0].Offset, next, len(b.Events), content)
+	l := newLink(c, b.Events[0].Offset, next, len(b.Events), content, b.Chain)
 	o, err := s.store.put(ctx, upload{key: key, contentType: s.layout.contentType, body: packed, metadata: l.metadata(), retain: true, overwrite: true})
 	switch o {
 	case created, exists:

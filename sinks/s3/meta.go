@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/sinks"
 )
 
 // Names of the user metadata; S3 puts x-amz-meta- before them. Persisted.
@@ -21,6 +24,13 @@ const (
 	metaNext      = "auditstream-next"
 	metaCount     = "auditstream-count"
 	metaSHA256    = "auditstream-sha256"
+
+	// Of objects whose events are numbered only.
+	metaOrigin = "auditstream-origin"
+	metaFirst  = "auditstream-first"
+	metaLast   = "auditstream-last"
+	metaBefore = "auditstream-chain-before"
+	metaAfter  = "auditstream-chain-after"
 )
 
 // link is one object of a chain: the matching events of the chain's day with offsets in
@@ -37,21 +47,33 @@ type link struct {
 	next      int64
 	count     int64  // events in it
 	sha256    string // of the uncompressed content, in hex
+
+	// Where the events stand in the chain of their feed; empty: they are not numbered. It
+	// decides nothing here: what does not fit is for whoever verifies.
+	origin        string
+	first, last   int64
+	before, after integrity.Hash
 }
 
-func newLink(c chain, slot, next int64, events int, content []byte) link {
+func newLink(c chain, slot, next int64, events int, content []byte, feed *sinks.Chain) link {
 	sum, lane := sha256.Sum256(content), c.lane
-	return link{
+	l := link{
 		format:  c.layout.format,
 		cluster: escape(lane.Cluster), topicID: escape(lane.TopicID), partition: lane.Partition,
 		uid: escape(lane.UID), epoch: lane.Epoch, revision: lane.Revision,
 		slot: slot, next: next, count: int64(events), sha256: hex.EncodeToString(sum[:]),
 	}
+	if feed != nil {
+		after := feed.After()
+		l.origin, l.first, l.last = feed.Origin, feed.Before.Size+1, after.Size
+		l.before, l.after = feed.Before.Hash, after.Hash
+	}
+	return l
 }
 
 func (l link) metadata() map[string]string {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return map[string]string{
+	m := map[string]string{
 		metaFormat:    number(int64(l.format)),
 		metaCluster:   l.cluster,
 		metaTopicID:   l.topicID,
@@ -64,6 +86,24 @@ func (l link) metadata() map[string]string {
 		metaCount:     number(l.count),
 		metaSHA256:    l.sha256,
 	}
+	if l.origin != "" {
+		m[metaOrigin], m[metaFirst], m[metaLast] = l.origin, number(l.first), number(l.last)
+		m[metaBefore], m[metaAfter] = l.before.String(), l.after.String()
+	}
+	return m
+}
+
+// place reads where the object's events stand in the chain of their feed. What makes no
+// sense is no place: it must not hold up delivery.
+func (l *link) place(m map[string]string) {
+	first, err1 := strconv.ParseInt(m[metaFirst], 10, 64)
+	last, err2 := strconv.ParseInt(m[metaLast], 10, 64)
+	before, err3 := integrity.ParseHash(m[metaBefore])
+	after, err4 := integrity.ParseHash(m[metaAfter])
+	if errors.Join(err1, err2, err3, err4) != nil || first < 1 || last-first+1 != l.count {
+		return
+	}
+	l.origin, l.first, l.last, l.before, l.after = m[metaOrigin], first, last, before, after
 }
 
 // parseLink reads what metadata wrote. What it does not know whole, it refuses: to go on
@@ -97,6 +137,7 @@ func parseLink(m map[string]string, format int) (link, error) {
 	if wrong != nil {
 		return link{}, wrong
 	}
+	l.place(m)
 	return l, nil
 }
 

@@ -76,6 +76,7 @@ type (
 		EventCode    string     `json:"event_code" parquet:"event_code,optional"`
 		OriginalTime string     `json:"original_time" parquet:"original_time,optional"`
 		Product      rowProduct `json:"product" parquet:"product"`
+		Sequence     int64      `json:"sequence" parquet:"sequence,optional"`
 		TenantUID    string     `json:"tenant_uid" parquet:"tenant_uid,optional"`
 		UID          string     `json:"uid" parquet:"uid,optional"`
 		Version      string     `json:"version" parquet:"version"`

@@ -3,10 +3,12 @@ package scs
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest"
@@ -38,7 +40,28 @@ func TestConformance(t *testing.T) {
 							s.Compression = compression
 							return s
 						},
-						Arrived: func() [][]byte { return collect(double, func(e scsingest.Event) []byte { return e.Body }) },
+						Arrived: func() [][]byte {
+							return slices.DeleteFunc(collect(double, func(e scsingest.Event) []byte {
+								if e.SourceType == "auditstream:checkpoint" {
+									return nil
+								}
+								return e.Body
+							}), func(body []byte) bool { return body == nil })
+						},
+						Proofs: func() []sinktest.Proof {
+							return collect(double, func(e scsingest.Event) sinktest.Proof { return proofOf(t, &e) })
+						},
+						Notes: func() (list [][]byte) {
+							for _, e := range double.Events() {
+								var body struct {
+									Checkpoint string `json:"checkpoint"`
+								}
+								if e.SourceType == "auditstream:checkpoint" && json.Unmarshal(e.Body, &body) == nil {
+									list = append(list, []byte(body.Checkpoint))
+								}
+							}
+							return list
+						},
 						Replays: func() []string {
 							return collect(double, func(e scsingest.Event) string {
 								var job string
@@ -63,6 +86,24 @@ func testSettings(baseURL string) *Settings {
 	s.Tenant, s.ClientID, s.ClientSecret = "acme", "0oa1:x", secret.Ref{Env: "SCS_TEST_SECRET"}
 	s.Host = `audit "host"`
 	return s
+}
+
+// proofOf is where an event stands in its feed, by its attributes.
+func proofOf(t *testing.T, e *scsingest.Event) sinktest.Proof {
+	t.Helper()
+	raw, err := json.Marshal(e.Attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Feed   string         `json:"auditstream_feed"`
+		Number int64          `json:"auditstream_seq,string"`
+		Chain  integrity.Hash `json:"auditstream_chain"`
+	}
+	if err := json.Unmarshal(raw, &p); err != nil {
+		t.Error(err)
+	}
+	return sinktest.Proof(p)
 }
 
 func collect[T any](double *scsingest.Server, of func(scsingest.Event) T) []T {

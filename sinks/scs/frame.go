@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 	"github.com/auditstream/auditstream/sinks/internal/rfc3339"
 )
 
@@ -14,20 +15,29 @@ import (
 // does not know: there are only known ones. Each frame begins with the comma that separates
 // it from the one before; Deliver turns the first into a bracket.
 type framer struct {
-	members string // those that are the same for all
+	members    string // those that are the same for all
+	attributes string // likewise, of the attributes
+	witness    string // what checkpoints have in place of members
 }
 
 func newFramer(s *Settings, job string) framer {
+	attributes := ""
+	if job != "" {
+		attributes = `"` + replayAttribute + `":` + quote(job)
+	}
+	own := *s
+	own.SourceType = checkpointType
+	return framer{members: members(s), attributes: attributes, witness: members(&own)}
+}
+
+func members(s *Settings) string {
 	var text strings.Builder
 	for _, m := range []struct{ key, value string }{{"host", s.Host}, {"source", s.Source}, {"sourcetype", s.SourceType}} {
 		if m.value != "" {
 			text.WriteString(`,"` + m.key + `":` + quote(m.value))
 		}
 	}
-	if job != "" {
-		text.WriteString(`,"attributes":{"` + replayAttribute + `":` + quote(job) + "}")
-	}
-	return framer{members: text.String()}
+	return text.String()
 }
 
 // replayAttribute tells what a replay sent from what came live.
@@ -53,6 +63,16 @@ func (f *framer) Frame(dst []byte, e *sinks.Event) ([]byte, error) {
 		dst = strconv.AppendInt(dst, ms, 10)
 	}
 	dst = append(dst, f.members...)
+	if f.attributes != "" || e.Feed != "" {
+		dst = append(append(dst, `,"attributes":{`...), f.attributes...)
+		if f.attributes != "" && e.Feed != "" {
+			dst = append(dst, ',')
+		}
+		if e.Feed != "" {
+			dst = proof.AppendFields(dst, e)
+		}
+		dst = append(dst, '}')
+	}
 	dst = append(dst, `,"body":`...)
 	dst = append(dst, e.Value...)
 	dst = append(dst, '}')

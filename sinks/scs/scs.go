@@ -13,6 +13,7 @@ import (
 	"net/http"
 
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 	"github.com/auditstream/auditstream/sinks/transport"
 )
 
@@ -64,29 +65,51 @@ func open(s *Settings, o sinks.Options) (*Sink, error) {
 
 // Deliver implements sinks.Sink: it posts the frames as one array.
 func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
-	if transport.Previewing(ctx) {
-		_, err := s.client.Do(ctx, transport.Request{
-			Header: http.Header{"Authorization": {"Bearer " + transport.Concealed}},
-			Parts:  [][]byte{[]byte("["), b.Body[len(","):], []byte("]")},
-		})
+	if err := s.post(ctx, b.Body[len(","):]); err != nil {
 		return sinks.Receipt{}, err
+	}
+	return sinks.Receipt{Settled: len(b.Events)}, nil
+}
+
+// Checkpoint implements sinks.Witness.
+func (s *Sink) Checkpoint(ctx context.Context, _ sinks.Lane, signed []byte) error {
+	c, err := proof.Read(signed)
+	if err != nil {
+		return err
+	}
+	// The id is the same for the same checkpoint.
+	event := fmt.Appendf(nil, `{"id":"%s.%d.%d","timestamp":%d%s,"attributes":{"%s":"%s"},"body":`,
+		c.Feed, c.Size, c.Time.Unix(), c.Time.UnixMilli(), s.witness, proof.FieldFeed, c.Feed)
+	return s.post(ctx, append(append(event, c.JSON...), '}'))
+}
+
+// checkpointType is the source type of checkpoints: a search for events does not find them
+// among these.
+const checkpointType = "auditstream:checkpoint"
+
+// post makes one request with events, which commas separate.
+func (s *Sink) post(ctx context.Context, events []byte) error {
+	parts := [][]byte{[]byte("["), events, []byte("]")}
+	if transport.Previewing(ctx) {
+		_, err := s.client.Do(ctx, transport.Request{Header: http.Header{"Authorization": {"Bearer " + transport.Concealed}}, Parts: parts})
+		return err
 	}
 	token, err := s.login.token(ctx)
 	if err != nil {
-		return sinks.Receipt{}, err
+		return err
 	}
 	a, err := s.client.Do(ctx, transport.Request{
 		Header:  http.Header{"Authorization": {"Bearer " + token.access}},
-		Parts:   [][]byte{[]byte("["), b.Body[len(","):], []byte("]")},
+		Parts:   parts,
 		Secrets: []string{token.access},
 	})
 	if err != nil {
-		return sinks.Receipt{}, err
+		return err
 	}
 	refusal := judge(a)
 	if refusal == nil {
 		token.served.Store(true)
-		return sinks.Receipt{Settled: len(b.Events)}, nil
+		return nil
 	}
 	if a.Status == http.StatusUnauthorized {
 		// A token that served before may have been revoked: the next attempt brings a new one, and
@@ -102,7 +125,7 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 		s.client.ForgetCredential()
 		s.login.client.ForgetCredential()
 	}
-	return sinks.Receipt{}, refusal
+	return refusal
 }
 
 // Test implements sinks.Tester: it delivers b.

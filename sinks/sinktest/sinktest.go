@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 )
@@ -51,8 +52,18 @@ type Target struct {
 	Settings func(baseURL string) sinks.Settings // of a sink that delivers to the double at http://127.0.0.1:PORT
 	Arrived  func() [][]byte                     // the values of the durable events in order of arrival, byte for byte
 	Replays  func() []string                     // for each of Arrived the job that it says it was replayed by, "" for none
+	Proofs   func() []Proof                      // for each of Arrived where it says that it stands in the chain of its feed
+	Notes    func() [][]byte                     // the checkpoints that have arrived, signed, in order; nil: the sink takes none
 	Secrets  []string                            // what no error and no log may show
 	Close    func()                              // may be nil
+}
+
+// Proof is where an event that has arrived stands in the chain of its feed; the zero Proof:
+// nowhere. Where the destination was told of many events at once the harness counts on.
+type Proof struct {
+	Feed   string
+	Number int64
+	Chain  integrity.Hash
 }
 
 // Refusal is one programmed answer to a batch of three events, none of which is stored.
@@ -80,6 +91,8 @@ func Conformance(t *testing.T, h Harness) {
 		{"events arrive byte for byte and in order", arrive, false},
 		{"lanes deliver side by side", deliverConcurrently, false},
 		{"a replay arrives beside the live events, and says what it is", replay, false},
+		{"from what arrives the chain can be made again", chained, false},
+		{"a checkpoint arrives as it was signed", checkpoints, false},
 		{"refusals have their class and take nothing", refusals, true},
 		{"a question that fails confirms nothing", questionsFail, true},
 		{"nobody listens", nobodyListens, true},

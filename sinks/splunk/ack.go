@@ -26,6 +26,8 @@ type acknowledged struct {
 	every  time.Duration // between two questions of a test
 	accept bool          // a token without acknowledgement is good enough
 
+	checkpoints *channel
+
 	// Whether the token acknowledges is asked before the first event is sent, and after
 	// anything that may have changed it: what is sent to one that does not would be there,
 	// and be sent again and again.

@@ -2,10 +2,13 @@ package splunk
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/sinktest"
@@ -40,6 +43,8 @@ func TestConformance(t *testing.T) {
 						},
 						Arrived: func() [][]byte { return arrived(double) },
 						Replays: func() []string { return replays(t, double) },
+						Proofs:  func() []sinktest.Proof { return proofs(t, double) },
+						Notes:   func() [][]byte { return notes(t, double) },
 						Secrets: []string{token},
 					}
 				},
@@ -60,9 +65,52 @@ func testSettings(baseURL string) *Settings {
 func arrived(double *hec.Server) [][]byte {
 	var values [][]byte
 	for _, e := range double.Events() {
-		values = append(values, e.Event)
+		if e.SourceType != "auditstream:checkpoint" {
+			values = append(values, e.Event)
+		}
 	}
 	return values
+}
+
+// notes are the checkpoints among the events.
+func notes(t *testing.T, double *hec.Server) (list [][]byte) {
+	t.Helper()
+	for _, e := range double.Events() {
+		if e.SourceType != "auditstream:checkpoint" {
+			continue
+		}
+		var event struct {
+			Checkpoint string `json:"checkpoint"`
+		}
+		var fields map[string]string
+		if err := errors.Join(json.Unmarshal(e.Event, &event), json.Unmarshal(e.Fields, &fields)); err != nil {
+			t.Error(err)
+		}
+		if origin, _, _ := strings.Cut(event.Checkpoint, "\n"); fields["auditstream_feed"] != integrity.FeedID(origin) || e.Index != "audit" || e.Time.IsZero() {
+			t.Errorf("the checkpoint is found under %v in %s at %v", fields, e.Index, e.Time)
+		}
+		list = append(list, []byte(event.Checkpoint))
+	}
+	return list
+}
+
+// proofs are where the events stand in their feed, by their indexed fields.
+func proofs(t *testing.T, double *hec.Server) (list []sinktest.Proof) {
+	t.Helper()
+	for _, e := range double.Events() {
+		var fields struct {
+			Feed   string         `json:"auditstream_feed"`
+			Number int64          `json:"auditstream_seq,string"`
+			Chain  integrity.Hash `json:"auditstream_chain"`
+		}
+		if e.Fields != nil {
+			if err := json.Unmarshal(e.Fields, &fields); err != nil {
+				t.Error(err)
+			}
+		}
+		list = append(list, sinktest.Proof(fields))
+	}
+	return list
 }
 
 // replays are the jobs that the events' indexed fields name.

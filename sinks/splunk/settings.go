@@ -11,6 +11,7 @@ import (
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 	"github.com/auditstream/auditstream/sinks/transport"
 )
 
@@ -118,6 +119,8 @@ func (s *Settings) checkFields(wrong func(field, message string)) {
 			wrong(field, "has a name that is not 1 to 64 of a-z, A-Z, 0-9 and _")
 		case name == replayField:
 			wrong(field, "is the field that a replay marks its events with: choose another name")
+		case slices.Contains(proof.Fields(), fieldPrefix+name):
+			wrong(field, "is a field that says where an event stands in its feed: choose another name")
 		case s.Fields[name] == "":
 			wrong(field, "is empty: write a text, or what it takes from the event, as in {action}")
 		case err != nil:

@@ -39,8 +39,9 @@ func Kind() sinks.Kind {
 // Sink delivers to one collector.
 type Sink struct {
 	framer
-	client *transport.Client
-	log    *zap.Logger
+	envelope string // of checkpoints; see newEnvelope
+	client   *transport.Client
+	log      *zap.Logger
 }
 
 func open(s *Settings, o sinks.Options) (sinks.Sink, error) {
@@ -49,6 +50,10 @@ func open(s *Settings, o sinks.Options) (sinks.Sink, error) {
 		return nil, &sinks.FieldError{Field: "url", Message: err.Error()}
 	}
 	f, err := newFramer(s, o.Replay)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := newEnvelope(s)
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +71,13 @@ func open(s *Settings, o sinks.Options) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink := &Sink{framer: f, client: client, log: o.Log.Named("splunk")}
+	sink := &Sink{framer: f, envelope: envelope, client: client, log: o.Log.Named("splunk")}
 	if !s.Acknowledge {
 		return sink, nil
 	}
 	return &acknowledged{
 		Sink: sink, ackURL: base + "/services/collector/ack", accept: s.AcknowledgeDisabled == Accept,
-		every: time.Duration(s.AcknowledgePoll), channels: map[sinks.Lane]*channel{},
+		every: time.Duration(s.AcknowledgePoll), channels: map[sinks.Lane]*channel{}, checkpoints: newChannel(),
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/auditstream/auditstream/sinks"
+	"github.com/auditstream/auditstream/sinks/internal/proof"
 )
 
 // What a template may name: what is known of an event without parsing it.
@@ -16,6 +17,9 @@ const (
 	byID           = "{id}"
 	byOrganization = "{organization_id}"
 )
+
+// byPlace is where the event's place in its chain stands, in fields. No template names it.
+const byPlace = "place"
 
 // maxValue bounds what an event puts in for a name, in bytes: what is longer is cut. Splunk
 // keeps these values in its index, for every event.
@@ -93,6 +97,8 @@ func (p *piece) append(dst []byte, e *sinks.Event) []byte {
 		return appendEscaped(dst, e.ID)
 	case byOrganization:
 		return appendEscaped(dst, e.OrganizationID)
+	case byPlace:
+		return proof.AppendFields(dst, e)
 	}
 	return append(dst, p.text...)
 }

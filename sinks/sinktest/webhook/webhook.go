@@ -33,6 +33,9 @@ type Event struct {
 	Batch  string // webhook-id
 	Stream string
 	Replay string
+	Kind   string      // what the request says that it carries, if not events
+	Header http.Header // of its request
+	Index  int         // in its request
 }
 
 // Server is the receiver: an http.Handler.
@@ -80,9 +83,10 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	if !s.config.Dedupe || !s.known[id] {
 		s.known[id] = true
-		for _, value := range events {
+		for i, value := range events {
 			s.events = append(s.events, Event{
 				Value: value, Batch: id, Stream: r.Header.Get("auditstream-stream"), Replay: r.Header.Get("auditstream-replay"),
+				Kind: r.Header.Get("auditstream-kind"), Header: r.Header.Clone(), Index: i,
 			})
 		}
 	}
