@@ -21,18 +21,32 @@ import (
 // still being sent for the rest of Config.DeliveryTimeout, so the error of such an event
 // is Uncertain.
 func (c *Client) Publish(ctx context.Context, events ...*schema.Event) error {
-	if len(events) == 0 {
+	drafts := make([]draft, len(events))
+	for i, event := range events {
+		drafts[i].event = event
+	}
+	return c.publish(ctx, drafts)
+}
+
+// draft is an event on its way to become a record.
+type draft struct {
+	event   *schema.Event
+	encoded *schema.Encoded // nil: it is to be checked and encoded
+}
+
+func (c *Client) publish(ctx context.Context, drafts []draft) error {
+	if len(drafts) == 0 {
 		return nil
 	}
-	call := c.newCall(len(events))
-	for i, event := range events {
-		c.send(ctx, call, event, func(err error) { call.finish(i, err) })
+	call := c.newCall(len(drafts))
+	for i, d := range drafts {
+		c.send(ctx, call, d, func(err error) { call.finish(i, err) })
 	}
 	errs := call.wait(ctx)
-	failed := &PublishError{Total: len(events)}
+	failed := &PublishError{Total: len(drafts)}
 	for i, err := range errs {
 		if err != nil {
-			failed.Failed = append(failed.Failed, EventError{i, idOf(events[i]), err})
+			failed.Failed = append(failed.Failed, EventError{i, idOf(drafts[i].event), err})
 		}
 	}
 	if len(failed.Failed) > 0 {
@@ -57,7 +71,7 @@ func (c *Client) PublishAsync(ctx context.Context, event *schema.Event, done fun
 		done = func(error) {}
 	}
 	call := c.newCall(1)
-	c.send(ctx, call, event, func(err error) {
+	c.send(ctx, call, draft{event: event}, func(err error) {
 		done(err)
 		call.finish(0, err)
 	})
@@ -159,9 +173,9 @@ func (k *call) wait(ctx context.Context) []error {
 }
 
 // send hands one event over; finish is called exactly once, now or later.
-func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish func(error)) {
-	ctx, finish = c.traced(ctx, event, c.counts.counted(finish))
-	record, err := c.prepare(ctx, k, event)
+func (c *Client) send(ctx context.Context, k *call, d draft, finish func(error)) {
+	ctx, finish = c.traced(ctx, d.event, c.counts.counted(finish))
+	record, err := c.prepare(ctx, k, d)
 	if err != nil {
 		finish(err)
 		return
@@ -189,26 +203,11 @@ func (c *Client) send(ctx context.Context, k *call, event *schema.Event, finish 
 	})
 }
 
-// prepare makes event's record, or says why there can be none.
-func (c *Client) prepare(ctx context.Context, k *call, event *schema.Event) (*kgo.Record, error) {
-	if event == nil {
-		return nil, errors.New("the event is nil")
-	}
-	if event.ID == "" {
-		event.ID = schema.NewID(time.Now())
-	}
-	if event.OrganizationID == "" {
-		// The key of the record, so required even where a Validator does not ask for it.
-		return nil, schema.Violations{{Pointer: "/organization_id", Code: schema.CodeRequired, Message: "required"}}
-	}
-	value, violations := c.conf.Validator.Encode(nil, event)
-	if err := violations.Err(); err != nil {
+// prepare makes a draft's record, or says why there can be none.
+func (c *Client) prepare(ctx context.Context, k *call, d draft) (*kgo.Record, error) {
+	organization, value, err := c.encode(d)
+	if err != nil {
 		return nil, err
-	}
-	if c.conf.Check != nil {
-		if err := c.conf.Check(event).Err(); err != nil {
-			return nil, err
-		}
 	}
 	if ctx.Err() != nil || c.stop.Err() != nil {
 		return nil, k.notHandedOver(ctx, nil)
@@ -216,12 +215,45 @@ func (c *Client) prepare(ctx context.Context, k *call, event *schema.Event) (*kg
 	if err := c.awaitLimit(ctx, k); err != nil {
 		return nil, err
 	}
-	record := newRecord(c.conf.Topic, event.OrganizationID, value)
+	record := newRecord(c.conf.Topic, organization, value)
 	c.carry(ctx, record)
 	if size, limit := wireSize(record), int(c.limit.bytes()); size > limit {
 		return nil, &TooLargeError{Size: size, Limit: limit, Topic: c.conf.Topic}
 	}
 	return record, nil
+}
+
+// encode is the canonical form of a draft, and whose event it is, or why it cannot be published.
+func (c *Client) encode(d draft) (organization string, value []byte, err error) {
+	event := d.event
+	if event == nil {
+		return "", nil, errors.New("the event is nil")
+	}
+	if d.encoded != nil {
+		return c.encoded(d.encoded)
+	}
+	if event.ID == "" {
+		event.ID = schema.NewID(time.Now())
+	}
+	if event.OrganizationID == "" {
+		return "", nil, noOrganization()
+	}
+	value, violations := c.conf.Validator.Encode(nil, event)
+	if err := violations.Err(); err != nil {
+		return "", nil, err
+	}
+	if c.conf.Check != nil {
+		if err := c.conf.Check(event).Err(); err != nil {
+			return "", nil, err
+		}
+	}
+	return event.OrganizationID, value, nil
+}
+
+// noOrganization: it is the key of the record, so required even where a Validator does not ask
+// for it.
+func noOrganization() error {
+	return schema.Violations{{Pointer: "/organization_id", Code: schema.CodeRequired, Message: "required"}}
 }
 
 // reserve takes size bytes of the buffer, waiting for them if need be.

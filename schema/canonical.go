@@ -62,6 +62,7 @@ func AppendMetadata(dst []byte, metadata map[string]any) ([]byte, error) {
 type encoder struct {
 	dst    []byte
 	depth  int // of open objects and arrays
+	idAt   int // of dst: behind this an event without an id has its place for one; 0: not known
 	report *report
 }
 

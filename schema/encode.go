@@ -19,7 +19,11 @@ func (e *encoder) event(ev *Event, root *place) {
 	if ev.Context != nil {
 		e.context(ev.Context, o.name("context"))
 	}
-	o.text("id", ev.ID)
+	if ev.ID != "" {
+		o.text("id", ev.ID)
+	} else if o.before("id"); o.any && !o.has("id") {
+		e.idAt = len(e.dst)
+	}
 	o.metadata(ev.Metadata)
 	o.text("occurred_at", ev.OccurredAt)
 	o.text("organization_id", ev.OrganizationID)
@@ -93,16 +97,23 @@ func (o *objectEncoder) refuseSpelling(spelling, name string) {
 // name writes the extra members before name, then name. An extra member of that very name
 // gives way to the field.
 func (o *objectEncoder) name(name string) *place {
-	for len(o.left) > 0 && compareUTF16(o.left[0], name) < 0 {
-		o.writeExtra()
-	}
-	if len(o.left) > 0 && o.left[0] == name {
+	if o.before(name); o.has(name) {
 		o.left = o.left[1:]
 	}
 	at := o.at.named(name)
 	o.writeName(name, at)
 	return at
 }
+
+// before writes the extra members before name.
+func (o *objectEncoder) before(name string) {
+	for len(o.left) > 0 && compareUTF16(o.left[0], name) < 0 {
+		o.writeExtra()
+	}
+}
+
+// has says whether an extra member of that name comes next.
+func (o *objectEncoder) has(name string) bool { return len(o.left) > 0 && o.left[0] == name }
 
 func (o *objectEncoder) writeExtra() {
 	name := o.left[0]

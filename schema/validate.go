@@ -79,19 +79,24 @@ func (v *Validator) Validate(e *Event) Violations {
 // Encode validates e and appends its canonical form to dst, at the cost of one encoding.
 // With violations dst is returned as it was.
 func (v *Validator) Encode(dst []byte, e *Event) ([]byte, Violations) {
-	var r report
-	c := checker{Validator: v, report: &r, skipNumbers: true} // the encoder reports them
-	root := rootPlace()
-	c.fields(e, root)
-	enc := encoder{dst: dst, report: &r}
-	enc.event(e, root)
-	if len(r.list) == 0 {
-		v.tooLarge(len(enc.dst)-len(dst), &r)
+	dst, _, violations := v.encode(dst, e)
+	return dst, violations
+}
+
+// encode also returns where in what it has appended the id of an event without one goes, 0 if
+// that is not known.
+func (v *Validator) encode(dst []byte, e *Event) (value []byte, idAt int, found Violations) {
+	w := newWorkspace()
+	w.checker = checker{Validator: v, report: &w.report, skipNumbers: true} // the encoder reports them
+	w.checker.fields(e, &w.top)
+	w.encoder = encoder{dst: w.encoded[:0], report: &w.report}
+	w.encoder.event(e, &w.top)
+	w.encoded = w.encoder.dst
+	if len(w.report.list) == 0 && !v.tooLarge(len(w.encoded), &w.report) {
+		idAt = w.encoder.idAt
+		dst = append(slices.Grow(dst, len(w.encoded)), w.encoded...)
 	}
-	if len(r.list) > 0 {
-		return dst, r.list
-	}
-	return enc.dst, nil
+	return dst, idAt, w.found()
 }
 
 // Validate returns every violation in e, as the zero [Validator] sees it.

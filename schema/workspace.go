@@ -11,11 +11,16 @@ type workspace struct {
 	report  report
 	parser  parser
 	checker checker
+	encoder encoder
+	encoded []byte
 }
 
 // maxKept bounds what a workspace keeps of each kind: an event of ten thousand targets must
 // not leave its memory behind for good.
 const maxKept = 1024
+
+// maxKeptBytes bounds what a workspace keeps of the memory that events are encoded in.
+const maxKeptBytes = 64 << 10
 
 var workspaces = sync.Pool{New: func() any { //nolint:gochecknoglobals // memory to be used again, no state
 	return &workspace{places: make([]place, 0, 128), parser: parser{stack: make([]node, 0, 32), nodes: make([]node, 0, 64)}}
@@ -40,7 +45,11 @@ func (w *workspace) done() {
 	clear(stack)
 	clear(nodes)
 	if cap(w.places) <= maxKept && cap(stack) <= maxKept && cap(nodes) <= maxKept {
-		*w = workspace{places: w.places[:0], parser: parser{stack: stack[:0], nodes: nodes[:0]}}
+		encoded := w.encoded
+		if cap(encoded) > maxKeptBytes {
+			encoded = nil
+		}
+		*w = workspace{places: w.places[:0], parser: parser{stack: stack[:0], nodes: nodes[:0]}, encoded: encoded}
 		workspaces.Put(w)
 	}
 }

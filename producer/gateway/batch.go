@@ -226,7 +226,7 @@ func (b *batch) read(text []byte) *item {
 			// others holds no claim himself, or two could wait for each other.
 			b.flush()
 			if it.err = notTried("Kafka has not taken an event before it."); !b.stopped {
-				it.err = b.server.claim(b.Context(), it, it.content)
+				it.err = b.server.claim(b.Context(), it)
 			}
 		}
 	}

@@ -16,9 +16,9 @@ type item struct {
 	key   string // for idempotency, as it was sent; "": none
 	claim Claim  // nil until it is made
 
-	content  []byte // that the claim is on
-	repeated bool   // it was accepted before
-	err      *Error // it was refused, or has failed
+	encoded  *schema.Encoded // nil until it was found valid
+	repeated bool            // it was accepted before
+	err      *Error          // it was refused, or has failed
 
 	published bool // and Kafka has it
 	settled   bool // the claim is

@@ -19,12 +19,11 @@ func (r *request) admit(ctx context.Context, it *item) *Error {
 	if err := r.rate(e.OrganizationID, 1); err != nil {
 		return err
 	}
-	content, err := r.server.check(e)
-	if err != nil {
+	var err *Error
+	if it.encoded, err = r.server.check(e); err != nil {
 		return err
 	}
-	it.content = content
-	return r.server.claim(ctx, it, content)
+	return r.server.claim(ctx, it)
 }
 
 // permit says whether the key is for such an event. An organization that is not the key's is
@@ -50,10 +49,10 @@ func (r *request) rate(organization string, events int) *Error {
 	return &Error{Status: http.StatusTooManyRequests, Code: CodeRate, Message: "Too many requests.", RetryAfter: wait}
 }
 
-// check is everything that an event has to be, and its content: the canonical form, without an
-// id unless it brings its own.
-func (s *server) check(e *schema.Event) ([]byte, *Error) {
-	content, found := s.cfg.Validator.Encode(nil, e)
+// check is everything that an event has to be. Its content is the canonical form, without an id
+// unless it brings its own.
+func (s *server) check(e *schema.Event) (*schema.Encoded, *Error) {
+	content, found := s.cfg.Validator.Encoded(e)
 	if found == nil && s.cfg.Registry != nil {
 		found = s.cfg.Registry.Validate(e).Violations
 	}
@@ -74,8 +73,8 @@ func (s *server) check(e *schema.Event) ([]byte, *Error) {
 
 // claim claims an item's key and content, and gives the event the id that they make. One that
 // brings its id keeps it; the id is part of the content then.
-func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
-	claim, err := s.cfg.Once.Claim(ctx, it.event.OrganizationID, it.key, content)
+func (s *server) claim(ctx context.Context, it *item) *Error {
+	claim, err := s.cfg.Once.Claim(ctx, it.event.OrganizationID, it.key, it.encoded.Value())
 	switch {
 	case errors.Is(err, ErrConflict):
 		e := Errorf(http.StatusConflict, CodeConflict, "The idempotency key was used with another event.")
@@ -87,10 +86,14 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 		return unavailable(CodeUnavailable, "Whether the event was published before cannot be found out.", fmt.Errorf("claim: %w", err))
 	}
 	it.claim = claim
-	if it.event.ID == "" {
-		it.event.ID = claim.ID()
+	if it.repeated = claim.Done(); it.encoded.ID() != "" {
+		return nil
 	}
-	it.repeated = claim.Done()
+	if it.repeated {
+		it.event.ID = claim.ID()
+	} else if found := it.encoded.SetID(claim.ID()); len(found) > 0 {
+		return publishError(found)
+	}
 	return nil
 }
 
@@ -98,16 +101,16 @@ func (s *server) claim(ctx context.Context, it *item, content []byte) *Error {
 // and says of each what became of it. That a caller has gone does not stop it: the event may
 // be on its way already, and what became of it is counted.
 func (r *request) publish(items ...*item) {
-	var events []*schema.Event
+	var events []*schema.Encoded
 	var sent []*item
 	for _, it := range items {
 		defer it.settle() // also if something panics: nobody could claim the same any more
 		if it.err == nil && !it.repeated {
-			events, sent = append(events, it.event), append(sent, it)
+			events, sent = append(events, it.encoded), append(sent, it)
 		}
 	}
 	if len(events) > 0 {
-		err := r.server.cfg.Publisher.Publish(context.WithoutCancel(r.Context()), events...)
+		err := producer.PublishEncoded(context.WithoutCancel(r.Context()), r.server.cfg.Publisher, events...)
 		failed, listed := errors.AsType[*producer.PublishError](err)
 		switch {
 		case listed:

@@ -109,20 +109,60 @@ func (s *Spool) Ready() error {
 // Events go to disk that Kafka has not taken within Config.After, whether it may have them all
 // the same or not, and while it is away or anything of their organization waits on the disk.
 func (s *Spool) Publish(ctx context.Context, events ...*schema.Event) error {
+	drafts := make([]draft, len(events))
+	for i, e := range events {
+		drafts[i].event = e
+	}
+	return s.publish(ctx, drafts)
+}
+
+// PublishEncoded is Publish for events that were encoded before.
+func (s *Spool) PublishEncoded(ctx context.Context, events ...*schema.Encoded) error {
+	drafts := make([]draft, len(events))
+	for i, e := range events {
+		drafts[i] = draft{e.Event(), e}
+	}
+	return s.publish(ctx, drafts)
+}
+
+// draft is an event that somebody publishes.
+type draft struct {
+	event   *schema.Event
+	encoded *schema.Encoded // nil: it was not encoded before
+}
+
+// identify gives an event without an id one: the same, whichever way it takes, or both.
+func (d *draft) identify() error {
+	switch {
+	case d.event == nil:
+		return errors.New("the event is nil")
+	case d.encoded != nil && d.encoded.ID() == "":
+		return d.encoded.SetID(schema.NewID(time.Now())).Err()
+	case d.encoded == nil && d.event.ID == "":
+		d.event.ID = schema.NewID(time.Now())
+	}
+	return nil
+}
+
+func (d *draft) organization() string {
+	if d.encoded != nil {
+		return d.encoded.OrganizationID()
+	}
+	return d.event.OrganizationID
+}
+
+func (s *Spool) publish(ctx context.Context, events []draft) error {
 	errs := make([]error, len(events))
-	var straight []*schema.Event
+	var straight []draft
 	var places []int // of those that go straight
 	keep, kept := make([]bool, len(events)), false
-	for i, e := range events {
-		switch {
-		case e == nil:
-			errs[i] = errors.New("the event is nil")
+	for i := range events {
+		e := &events[i]
+		if errs[i] = e.identify(); errs[i] != nil {
 			continue
-		case e.ID == "":
-			e.ID = schema.NewID(time.Now()) // the same, whichever way it takes, or both
 		}
-		if s.straight(e.OrganizationID) {
-			straight, places = append(straight, e), append(places, i)
+		if s.straight(e.organization()) {
+			straight, places = append(straight, *e), append(places, i)
 		} else {
 			keep[i], kept = true, true
 		}
@@ -142,8 +182,8 @@ func (s *Spool) Publish(ctx context.Context, events ...*schema.Event) error {
 	for i, err := range errs {
 		if err != nil {
 			id := ""
-			if events[i] != nil {
-				id = events[i].ID
+			if events[i].event != nil {
+				id = events[i].event.ID
 			}
 			failed.Failed = append(failed.Failed, producer.EventError{Index: i, ID: id, Err: err})
 		}
@@ -163,11 +203,11 @@ func (s *Spool) straight(organization string) bool {
 }
 
 // try publishes events to Kafka, and returns the outcome of each.
-func (s *Spool) try(ctx context.Context, events []*schema.Event) []error {
+func (s *Spool) try(ctx context.Context, events []draft) []error {
 	patience, cancel := context.WithTimeout(ctx, s.conf.After)
 	defer cancel()
 	errs := make([]error, len(events))
-	err := s.conf.Kafka.Publish(patience, events...)
+	err := s.straightOn(patience, events)
 	if failed, ok := errors.AsType[*producer.PublishError](err); ok {
 		for _, f := range failed.Failed {
 			errs[f.Index] = f.Err
@@ -181,6 +221,22 @@ func (s *Spool) try(ctx context.Context, events []*schema.Event) []error {
 		s.away.Store(false)
 	}
 	return errs
+}
+
+// straightOn publishes the events of one call to Kafka: all of them were encoded before, or none.
+func (s *Spool) straightOn(ctx context.Context, events []draft) error {
+	if events[0].encoded == nil {
+		plain := make([]*schema.Event, len(events))
+		for i, e := range events {
+			plain[i] = e.event
+		}
+		return s.conf.Kafka.Publish(ctx, plain...)
+	}
+	encoded := make([]*schema.Encoded, len(events))
+	for i, e := range events {
+		encoded[i] = e.encoded
+	}
+	return producer.PublishEncoded(ctx, s.conf.Kafka, encoded...)
 }
 
 // spools says whether an event that Kafka did not take goes to disk. One that it would
@@ -202,7 +258,7 @@ var errUnreadable = errors.New("the event cannot be read")
 
 // keep writes events to disk, those of one call in its order and with its trace, and notes the
 // outcome of each.
-func (s *Spool) keep(events []*schema.Event, which []bool, in traced, errs []error) {
+func (s *Spool) keep(events []draft, which []bool, in traced, errs []error) {
 	var batch []queued
 	var places []int
 	now := time.Now()
@@ -210,12 +266,12 @@ func (s *Spool) keep(events []*schema.Event, which []bool, in traced, errs []err
 		if !which[i] {
 			continue
 		}
-		value, err := s.encode(events[i])
+		value, err := s.encode(&events[i])
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		batch = append(batch, queued{at: now, organization: events[i].OrganizationID, traced: in, value: value})
+		batch = append(batch, queued{at: now, organization: events[i].organization(), traced: in, value: value})
 		places = append(places, i)
 	}
 	if len(batch) == 0 {
@@ -240,13 +296,19 @@ func (s *Spool) keep(events []*schema.Event, which []bool, in traced, errs []err
 }
 
 // encode is the event's canonical form, or why there is none.
-func (s *Spool) encode(e *schema.Event) ([]byte, error) {
-	if e.OrganizationID == "" {
+func (s *Spool) encode(d *draft) ([]byte, error) {
+	switch organization := d.organization(); {
+	case organization == "":
 		return nil, schema.Violations{{Pointer: "/organization_id", Code: schema.CodeRequired, Message: "required"}}
-	}
-	if len(e.OrganizationID) > 1<<16-1 {
+	case len(organization) > 1<<16-1:
 		return nil, schema.Violations{{Pointer: "/organization_id", Code: schema.CodeTooLarge, Message: "too long"}}
 	}
-	value, violations := s.conf.Validator.Encode(nil, e)
+	var value []byte
+	var violations schema.Violations
+	if d.encoded != nil {
+		value, violations = d.encoded.For(&s.conf.Validator)
+	} else {
+		value, violations = s.conf.Validator.Encode(nil, d.event)
+	}
 	return value, violations.Err()
 }

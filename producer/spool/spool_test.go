@@ -236,3 +236,34 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestEncodedEventsTakeTheSameWays has events, with and without an id, go to disk and from
+// there to Kafka.
+func TestEncodedEventsTakeTheSameWays(t *testing.T) {
+	r := open(t, t.TempDir(), &kafka{}).drains(t)
+	r.kafka.set(away, false)
+	var v schema.Validator
+	var want []string
+	for n := range 5 {
+		e := event(1, n)
+		if n%2 == 0 {
+			e.ID = ""
+		}
+		x, violations := v.Encoded(e)
+		if violations != nil {
+			t.Fatal(violations)
+		}
+		if err := r.PublishEncoded(t.Context(), x); err != nil || x.ID() == "" || x.ID() != e.ID {
+			t.Fatalf("event %d has id %q, %q: %v", n, e.ID, x.ID(), err)
+		}
+		want = append(want, e.ID)
+	}
+	if r.waiting() == 0 {
+		t.Error("nothing waits on the disk")
+	}
+	r.kafka.set(nil, false)
+	r.empty(t)
+	if diff := cmp.Diff(want, r.kafka.first(1)); diff != "" {
+		t.Errorf("(-published +arrived):\n%s", diff)
+	}
+}
