@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -113,10 +114,21 @@ type LaneStatus struct {
 	Rates    Rates      `json:"rates"`
 	Totals   Totals     `json:"totals"`
 	Gaps     []Gap      `json:"gaps,omitempty"` // the last ones
+	Chain    *Chain     `json:"chain,omitempty"`
 
 	recent  recently
 	settled int64 // below it, everything is for certain
 	looked  int64 // below it, everything of the stream is in Totals
+}
+
+// Chain is how far the chain of a stream's events in one partition has come, as of its record
+// of progress.
+type Chain struct {
+	Origin string         `json:"origin"`
+	Begin  int64          `json:"begin"`  // offset at which it begins
+	Offset int64          `json:"offset"` // all of it below is settled
+	Size   int64          `json:"size"`   // events in it so far
+	Hash   integrity.Hash `json:"hash"`
 }
 
 // Gap is a range of offsets that was not delivered and never will be.
@@ -385,6 +397,9 @@ func laneStatus(l laneStart, f found) LaneStatus {
 		st.Since, st.Error, st.NextAttempt = &rec.Since, rec.Error, rec.NextAttempt
 		st.Class, st.HTTPStatus = rec.Class, rec.HTTPStatus
 		st.Gaps = rec.Gaps
+		if c := rec.Chain; c != nil && c.Origin != "" {
+			st.Chain = &Chain{Origin: c.Origin, Begin: c.Begin, Offset: rec.Cursor, Size: c.Size, Hash: c.Hash}
+		}
 		switch rec.State {
 		case StatePaused:
 			st.State = StatusPaused

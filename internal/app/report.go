@@ -75,10 +75,11 @@ type reporter struct {
 	at     time.Time // of status
 	to     time.Time // of the report
 
-	parts   []*reportPart
-	expired []admin.Expired
-	first   time.Time // when the first event was appended that Kafka has of what was asked for; zero: there is none
-	up      bool      // time was up before all was read
+	parts    []*reportPart
+	expired  []admin.Expired
+	first    time.Time // when the first event was appended that Kafka has of what was asked for; zero: there is none
+	unsigned int64     // checkpoints of the stream that no known key has signed
+	up       bool      // time was up before all was read
 }
 
 // reportPart is what a report has of one partition.

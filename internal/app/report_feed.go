@@ -1,11 +1,22 @@
 package app
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/checkpoints"
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // feedMark is a place of a chain whose number is known: so many of the feed's events lie
@@ -28,7 +39,7 @@ type feedMark struct {
 func (p *reportPart) marks(list []*feedMark) {
 	begun := map[string]bool{}
 	for _, m := range list {
-		if !begun[m.origin] {
+		if !begun[m.origin] && m.begin >= 0 { // one behind a log that was cut off begins where nobody can tell
 			begun[m.origin] = true
 			p.feed = append(p.feed, &feedMark{origin: m.origin, begin: m.begin, offset: m.begin, former: m.former, dead: -1})
 		}
@@ -48,8 +59,115 @@ func (p *reportPart) passes(offset int64) {
 	}
 }
 
-// readFeed finds the numbers of the feed.
-func (r *reporter) readFeed(context.Context) error { return nil }
+// feedSlack is how much older than what it is about a checkpoint may seem: its record has the
+// time of one broker, the events that of others.
+const feedSlack = time.Hour
+
+// maxFeedMarks bounds the places of a partition's chains that are held against the topic: a
+// checkpoint every ten minutes for half a year. Of more every second one is left out, which
+// makes spans longer and forgets no event.
+const maxFeedMarks = 1 << 15
+
+// readFeed finds the numbers of the feed: in the checkpoints that are kept in Kafka, and in the
+// records of progress, which nobody has signed.
+func (r *reporter) readFeed(ctx context.Context) error {
+	found := map[int32][]*feedMark{}
+	if err := r.readCheckpoints(ctx, found); err != nil {
+		return err
+	}
+	for _, p := range r.parts {
+		if c := p.lane.Chain; c != nil {
+			if origin, err := integrity.ParseOrigin(c.Origin); err == nil {
+				found[p.number] = append(found[p.number], &feedMark{origin: c.Origin, begin: c.Begin, offset: c.Offset, size: c.Size, former: r.former(origin), dead: -1})
+			}
+		}
+		p.marks(found[p.number])
+	}
+	return nil
+}
+
+// former says whether a chain is of a former revision of the stream.
+func (r *reporter) former(o integrity.Origin) bool {
+	return o.Revision != r.status.Spec.Revision || o.Epoch != r.status.Spec.Epoch
+}
+
+// readCheckpoints reads the checkpoints of the stream that were made about the time.
+func (r *reporter) readCheckpoints(ctx context.Context, found map[int32][]*feedMark) error {
+	topic := r.o.topics.Checkpoints()
+	statements, err := checkpoints.ReadStatements(ctx, r.o.client, r.o.topics)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil // no process that makes checkpoints has run yet
+	}
+	if err != nil {
+		return err
+	}
+	keys, err := checkpoints.Trusted(statements)
+	if keys == nil {
+		return fmt.Errorf("keys of checkpoints: %w", err)
+	}
+	listed, err := kadm.NewClient(r.o.client).ListOffsetsAfterMilli(ctx, r.first.Add(-feedSlack).UnixMilli(), topic)
+	if err = errors.Join(err, listed.Error()); err != nil {
+		return fmt.Errorf("offsets of %s: %w", topic, err)
+	}
+	from, ok := listed.Lookup(topic, kafka.CheckpointsPartition)
+	if !ok {
+		return nil
+	}
+	spec := r.status.Spec
+	mine := []byte("auditstream/" + spec.ID + "/" + spec.UID + "/" + r.o.ids.Events + "/")
+	_, err = r.o.reader.ReadOn(ctx, topic, kafka.CheckpointsPartition, from.Offset, func(rec *kgo.Record) {
+		if !bytes.HasPrefix(rec.Key, mine) {
+			return
+		}
+		c, err := keys.Open(rec.Value)
+		if err != nil || c.Origin != string(rec.Key) {
+			r.unsigned++
+			return
+		}
+		m, number := r.mark(c)
+		found[number] = append(found[number], m)
+		if len(found[number]) > maxFeedMarks {
+			found[number] = everySecond(found[number])
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoints: %w", err)
+	}
+	return nil
+}
+
+// mark is the place that a checkpoint speaks of.
+func (r *reporter) mark(c *integrity.Checkpoint) (m *feedMark, number int32) {
+	origin, _ := integrity.ParseOrigin(c.Origin) // whoever signs a checkpoint has read it
+	m = &feedMark{
+		origin: c.Origin, begin: origin.Begin, offset: c.Offset, size: c.Size, signed: true, former: r.former(origin), after: c.After,
+	}
+	for _, w := range c.Withheld {
+		if !lettered(w.Reason) {
+			m.dead = -1
+			break
+		}
+		m.dead += w.To - w.From + 1
+	}
+	return m, origin.Partition
+}
+
+// lettered says whether each event that is withheld for a reason has a dead letter. Of the
+// others some have none: what Kafka forgot before, and what an older object has.
+func lettered(reason string) bool {
+	return slices.Contains([]string{"rejected", "expiring"}, reason)
+}
+
+// everySecond leaves every second place out, the first and the last ones not.
+func everySecond(list []*feedMark) []*feedMark {
+	out := list[:0]
+	for i, m := range list {
+		if m.dead = -1; i%2 == 0 || i == len(list)-1 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
 
 // held is what the numbers of a partition's feed say.
 type held struct {

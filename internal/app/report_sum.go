@@ -102,6 +102,9 @@ func (r *reporter) judge(out *admin.Report) {
 			notes("partition %d has had more gaps than are kept on record: of what was passed over before %s, some may count as delivered", p.number, p.lane.Gaps[0].At.UTC().Format(time.RFC3339))
 		}
 	}
+	if r.unsigned > 0 {
+		differs("%d checkpoints of the stream in %s are not signed by a key that was in force: somebody else has written them", r.unsigned, r.o.topics.Checkpoints())
+	}
 	if n := len(out.Feed.Differ); n > maxDiffer {
 		out.Feed.Differ = out.Feed.Differ[:maxDiffer]
 		differs("and %d more spans of the feed", n-maxDiffer)
