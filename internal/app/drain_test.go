@@ -73,9 +73,9 @@ func TestADrainDeliversWhatWasPublishedBeforeAndNothingElse(t *testing.T) {
 	p.end()
 	p = run(t, Delivery{Config: s.config("streams: []\n")})
 	p.logged("partition taken")
-	if st := s.stands(o); st.Lag != 30 {
-		t.Errorf("lag %d, want 30 up to the end", st.Lag)
-	}
+	// Between a lane's record and the commit that follows it, which of its events wait is not
+	// told exactly.
+	eventually(t, "a lag of 30 up to the end", func() bool { return s.stands(o).Lag == 30 })
 	s.splunk.Program(nil)
 	s.gone(o)
 	eventually(t, "no record of progress", func() bool { return s.records(o) == 0 })
