@@ -62,7 +62,7 @@ func outcome(s *admin.Stream, what string) string {
 	case o.Members == 0:
 		return fmt.Sprintf("%s: %s; in force as soon as a process delivers it", s.ID, what)
 	case o.InForce < o.Owned:
-		return fmt.Sprintf("%s: %s; in force in %d of %d partitions, the others follow", s.ID, what, o.InForce, o.Owned)
+		return fmt.Sprintf("%s: %s; in force in %d of %s, the others follow", s.ID, what, o.InForce, plural(int64(o.Owned), "partition", "partitions"))
 	}
 	return fmt.Sprintf("%s: %s; in force in all %d partitions", s.ID, what, o.Owned)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newDeadletterShow() *cobra.Command {
@@ -177,7 +178,7 @@ func showText(out io.Writer, l *admin.DeadLetter) error {
 	for i, h := range r.Headers {
 		p(first(i, "headers"), "%s: %s", h.Key, h.Value)
 	}
-	p("value", "%d bytes", len(r.Value))
+	p("value", "%s", units.Count(len(r.Value), "byte", "bytes"))
 	b.WriteByte('\n')
 	showValue(&b, r.Value)
 	_, err := out.Write(b.Bytes())

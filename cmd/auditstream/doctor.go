@@ -14,6 +14,7 @@ import (
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/doctor"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -157,7 +158,7 @@ func (p *doctorPrinter) end() error {
 		p.err = printYAML(p.out, p.all)
 	}
 	if p.output == outputTable && p.err == nil {
-		_, p.err = fmt.Fprintf(p.out, "\n%d ok, %d warnings, %d failures, %d skipped\n", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail], counts[doctor.Skipped])
+		_, p.err = fmt.Fprintf(p.out, "\n%d ok, %s, %s, %d skipped\n", counts[doctor.OK], units.Count(counts[doctor.Warn], "warning", "warnings"), units.Count(counts[doctor.Fail], "failure", "failures"), counts[doctor.Skipped])
 	}
 	switch {
 	case p.err != nil:

@@ -158,7 +158,7 @@ Exit codes: 0 it is stopped, 1 it is not, 2 wrong arguments.`,
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("%s %s: %s, %d of %d events sent", j.Job, j.UID, j.Stopped, j.Done.Delivered, j.Matched), nil
+			return fmt.Sprintf("%s %s: %s, %d of %s sent", j.Job, j.UID, j.Stopped, j.Done.Delivered, eventsText(j.Matched)), nil
 		},
 	})
 }
@@ -177,7 +177,7 @@ Exit codes: 0 it is on record that it goes on, 1 it does not, 2 wrong arguments.
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("%s %s: goes on where the API is served, %d of %d events sent", j.Job, j.UID, j.Done.Delivered, j.Matched), nil
+			return fmt.Sprintf("%s %s: goes on where the API is served, %d of %s sent", j.Job, j.UID, j.Done.Delivered, eventsText(j.Matched)), nil
 		},
 	})
 }

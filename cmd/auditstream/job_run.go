@@ -13,6 +13,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // jobExitCodes are those of a replay and of a redrive.
@@ -187,7 +188,7 @@ func (f *jobFlags) run(cmd *cobra.Command, s admin.Service, screen *jobScreen, j
 	runner, _ := s.(runsJobs)
 	here := runner != nil && j.Runner != consumer.RunnerServer
 	again := fmt.Sprintf("%s%s --resume %s", cmd.CommandPath(), f.asks(), j.UID)
-	begun := fmt.Sprintf("%s %s of stream %s: %d events", j.Job, j.UID, j.Stream, j.Matched)
+	begun := fmt.Sprintf("%s %s of stream %s: %s", j.Job, j.UID, j.Stream, eventsText(j.Matched))
 	switch {
 	case here:
 		screen.print(begun + "; if it is stopped: " + again)
@@ -216,7 +217,7 @@ func (f *jobFlags) run(cmd *cobra.Command, s admin.Service, screen *jobScreen, j
 	if printed := f.print(cmd.OutOrStdout(), reportOf(end)); printed != nil {
 		err = errors.Join(err, printed)
 	}
-	sent := fmt.Sprintf("%d of %d events", end.Done.Delivered+end.Done.Refused, end.Matched)
+	sent := fmt.Sprintf("%d of %s", end.Done.Delivered+end.Done.Refused, eventsText(end.Matched))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w; to go on: %s", err, again)
@@ -275,10 +276,10 @@ func partly(j *admin.Job) error {
 		if j.Job == consumer.TaskRedrive {
 			where = "their letters stay open"
 		}
-		errs = append(errs, fmt.Sprintf("%d events were not taken, %s: auditstream deadletter list --stream %s", n, where, j.Stream))
+		errs = append(errs, fmt.Sprintf("%s not taken, %s: auditstream deadletter list --stream %s", units.Count(n, "event was", "events were"), where, j.Stream))
 	}
 	if n := j.Done.Expired; n > 0 {
-		errs = append(errs, fmt.Sprintf("%d offsets expired in Kafka before their turn", n))
+		errs = append(errs, fmt.Sprintf("%s in Kafka before being sent", units.Count(n, "offset expired", "offsets expired")))
 	}
 	return errors.New(strings.Join(errs, "; "))
 }
@@ -299,7 +300,7 @@ func (f *jobFlags) print(out io.Writer, r *jobReport) error {
 		if err := t.print(out); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(out, "%d events of stream %s would be sent\n", r.Matched, r.Stream)
+		_, err := fmt.Fprintf(out, "%s of stream %s would be sent\n", eventsText(r.Matched), r.Stream)
 		return err
 	}
 	if r.Job == "" && r.Stream == "" {
@@ -311,10 +312,12 @@ func (f *jobFlags) print(out io.Writer, r *jobReport) error {
 		return err
 	}
 	if f.handOver {
-		_, err := fmt.Fprintf(out, "%s %s: handed over, %d events of stream %s\n", r.What, r.Job, r.Matched, r.Stream)
+		_, err := fmt.Fprintf(out, "%s %s: handed over, %s of stream %s\n", r.What, r.Job, eventsText(r.Matched), r.Stream)
 		return err
 	}
 	_, err := fmt.Fprintf(out, "%s %s: delivered %d, refused %d, expired %d of %d; attempts repeated %d\n",
 		r.What, r.Job, r.Result.Delivered, r.Result.Refused, r.Result.Expired, r.Matched, r.Result.Retried)
 	return err
 }
+
+func eventsText(n int64) string { return units.Count(n, "event", "events") }

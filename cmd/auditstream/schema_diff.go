@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/schema/catalogue"
 	"github.com/auditstream/auditstream/schema/registry"
 )
@@ -69,7 +70,7 @@ Exit codes: 0 nothing breaks, or --allow-breaking, 1 something breaks, 2 wrong a
 					breaking++
 				}
 			}
-			cmd.PrintErrf("%d changes, %d breaking\n", len(changes), breaking)
+			cmd.PrintErrf("%s, %d breaking\n", units.Count(len(changes), "change", "changes"), breaking)
 			if breaking > 0 && !allow {
 				return &exitError{exitFailed, nil} // each change has been told
 			}
@@ -144,7 +145,7 @@ func oneAction(all *catalogue.Catalogue, arg string) (*catalogue.Action, error) 
 		return nil, err
 	}
 	if len(actions) != 1 {
-		return nil, usageError(fmt.Errorf("%s holds %d actions; give a file with one", arg, len(actions)))
+		return nil, usageError(fmt.Errorf("%s holds %s; give a file with one", arg, units.Count(len(actions), "action", "actions")))
 	}
 	return actions[0], nil
 }

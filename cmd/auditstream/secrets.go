@@ -14,6 +14,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/seal"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newSecrets() *cobra.Command {
@@ -152,12 +153,12 @@ func rotate(ctx context.Context, o *app.Operator, adopt bool, out, messages io.W
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(out, "%d streams signed that nobody had signed\n", n); err != nil {
+		if _, err := fmt.Fprintf(out, "%s signed that nobody had signed\n", units.Count(n, "stream", "streams")); err != nil {
 			return err
 		}
 	}
 	done, err := o.Rotate(ctx, func(r app.Rotated) {
-		fmt.Fprintf(messages, "%d records so far\n", r.Records) //nolint:errcheck // there is nowhere else to tell
+		fmt.Fprintf(messages, "%s so far\n", units.Count(r.Records, "record", "records")) //nolint:errcheck // there is nowhere else to tell
 	})
 	if errors.Is(err, seal.ErrNoKeys) {
 		return usageError(err)
@@ -165,11 +166,11 @@ func rotate(ctx context.Context, o *app.Operator, adopt bool, out, messages io.W
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "%d streams signed and %d secrets sealed with the first key\n", done.Records, done.Secrets); err != nil {
+	if _, err := fmt.Fprintf(out, "%s signed and %s sealed with the first key\n", units.Count(done.Records, "stream", "streams"), units.Count(done.Secrets, "secret", "secrets")); err != nil {
 		return err
 	}
 	if done.Left > 0 {
-		return fmt.Errorf("the last records of %d streams have no effect, and were left as they are: see auditstream stream list", done.Left)
+		return fmt.Errorf("%s no effect, and were left as they are: see auditstream stream list", units.Count(done.Left, "stream's last records have", "streams' last records have"))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newStreamApply() *cobra.Command {
@@ -121,10 +122,12 @@ func forceText(now *admin.Stream, change admin.Change) (string, error) {
 	switch {
 	case o == nil || o.Members == 0:
 		return fmt.Sprintf("no process delivers %s streams now, it holds when one starts", now.Kind), nil
+	case o.Owned == 1 && o.InForce == 1:
+		return "in force in the one partition", nil
 	case o.Owned > 0 && o.InForce == o.Owned:
 		return fmt.Sprintf("in force in all %d partitions", o.Owned), nil
 	case change.Wait == 0:
-		return fmt.Sprintf("in force in %d of %d partitions yet", o.InForce, o.Owned), nil
+		return fmt.Sprintf("in force in %d of %s yet", o.InForce, units.Count(o.Owned, "partition", "partitions")), nil
 	}
-	return "", fmt.Errorf("after %s in force in %d of %d partitions: the processes there are stuck, or older ones that cannot read the change (see their logs)", change.Wait, o.InForce, o.Owned)
+	return "", fmt.Errorf("after %s in force in %d of %s: the processes there are stuck, or older ones that cannot read the change (see their logs)", change.Wait, o.InForce, units.Count(o.Owned, "partition", "partitions"))
 }

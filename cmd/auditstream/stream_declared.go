@@ -158,9 +158,9 @@ func (p *planning) plan(ctx context.Context, s admin.Service, streams []declared
 		if h.Owner != sinks.OwnerAPI || slices.ContainsFunc(streams, func(d declared) bool { return d.id == h.ID }) {
 			continue
 		}
-		d := deletion{ID: h.ID, Version: h.Version, Lag: h.Lag, Cursor: fmt.Sprintf("goes on until what waits is delivered, at most %d events now", h.Lag)}
+		d := deletion{ID: h.ID, Version: h.Version, Lag: h.Lag, Cursor: fmt.Sprintf("goes on until what waits is delivered, at most %s now", eventsText(h.Lag))}
 		if p.drop {
-			d.Cursor = fmt.Sprintf("ends where it is: what waits, at most %d events now, never will be delivered", h.Lag)
+			d.Cursor = fmt.Sprintf("ends where it is: what waits, at most %s now, never will be delivered", eventsText(h.Lag))
 		}
 		out.Deletions = append(out.Deletions, d)
 	}

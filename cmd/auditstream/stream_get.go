@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newStreamGet() *cobra.Command {
@@ -108,7 +109,7 @@ func printStream(out io.Writer, s *admin.Stream) error {
 	}
 	n := s.Totals
 	p("events", "%d matched = %d delivered + %d filtered + %d dead-lettered + %d lost + %d pending", n.Matched, n.Delivered, n.Filtered, n.DeadLettered, n.Lost, n.Pending)
-	p("besides", "%d attempts made again, %d offsets expired", n.Retried, n.Expired)
+	p("besides", "%s made again, %s expired", units.Count(n.Retried, "attempt", "attempts"), units.Count(n.Expired, "offset", "offsets"))
 	for _, r := range []struct {
 		what string
 		rate consumer.Rate

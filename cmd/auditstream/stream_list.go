@@ -15,6 +15,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newStreamList() *cobra.Command {
@@ -254,8 +255,8 @@ func printHeldBack(cmd *cobra.Command, s admin.Service) error {
 		}
 		for _, p := range t.Partitions {
 			if x := p.Open; x != nil && (x.Since == nil || now.Sub(*x.Since) >= hangsAfter) {
-				_, told := fmt.Fprintf(cmd.ErrOrStderr(), "note: partition %d cannot be read beyond offset %d, %d offsets are held back from all streams: %s has to end, or be aborted (kafka-transactions.sh)\n",
-					p.Number, p.LastStable, p.End-p.LastStable, printable(transactionText(x)))
+				_, told := fmt.Fprintf(cmd.ErrOrStderr(), "note: partition %d cannot be read beyond offset %d, %s held back from all streams: %s has to end, or be aborted (kafka-transactions.sh)\n",
+					p.Number, p.LastStable, units.Count(p.End-p.LastStable, "offset is", "offsets are"), printable(transactionText(x)))
 				err = errors.Join(err, told)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/all"
 )
@@ -210,7 +211,7 @@ func runTests(cmd *cobra.Command, tests []streamTest, output string, within time
 		}
 	}
 	if failed > 0 || len(list) < len(tests) {
-		return &exitError{exitFailed, fmt.Errorf("%d of %d streams tested have failed", failed, len(list))}
+		return &exitError{exitFailed, fmt.Errorf("%d of %s failed", failed, units.Count(len(list), "stream tested has", "streams tested have"))}
 	}
 	return nil
 }

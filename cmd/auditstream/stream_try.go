@@ -19,6 +19,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/ndjson"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -201,9 +202,9 @@ func tryEvents(cmd *cobra.Command, t triedStream, events io.Reader, output strin
 	case len(list) == 0:
 		return usageError(errors.New("there is no event to try"))
 	case invalid > 0:
-		return &exitError{exitPartly, fmt.Errorf("%d of %d events are not valid", invalid, len(list))}
+		return &exitError{exitPartly, fmt.Errorf("%d of %s not valid", invalid, units.Count(len(list), "event is", "events are"))}
 	case kept > 0:
-		return &exitError{exitFailed, fmt.Errorf("%d of %d events would not be sent", kept, len(list))}
+		return &exitError{exitFailed, fmt.Errorf("%d of %s would not be sent", kept, eventsText(int64(len(list))))}
 	}
 	return nil
 }
@@ -277,7 +278,7 @@ func triedText(s triedStream, t triedEvent) string {
 	case !t.Sent:
 		p("result", "not sent: the stream does not carry it")
 	default:
-		p("result", "sent, %d bytes before compression:", len(t.Bytes))
+		p("result", "sent, %s before compression:", units.Count(len(t.Bytes), "byte", "bytes"))
 		if t.Method != "" {
 			fmt.Fprintf(&b, "    %s %s\n", t.Method, printable(t.URL))
 		}

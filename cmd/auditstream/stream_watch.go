@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // minWatch bounds how often streams are listed: each time costs Kafka some requests.
@@ -39,7 +40,7 @@ func watchStreams(cmd *cobra.Command, s admin.Service, output string, every time
 		case err != nil:
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", timeText(&now), printable(err.Error())) //nolint:errcheck // there is nowhere else to tell
 		case output == outputTable:
-			fmt.Fprintf(&page, "%s, %d streams\n\n", timeText(&now), len(list))
+			fmt.Fprintf(&page, "%s, %s\n\n", timeText(&now), units.Count(len(list), "stream", "streams"))
 			err = printStreamTableTo(&page, list, colours(out))
 			page.WriteByte('\n')
 		case output == outputYAML:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 func newTail() *cobra.Command {
@@ -108,7 +109,7 @@ const tailRow = "%-24s  %-10s  %-30s  %-32s  %-38s  %s\n"
 
 func (p *tailPrinter) print(e admin.TailEvent) error {
 	if e.Missed > 0 && p.output == outputTable {
-		if _, err := fmt.Fprintf(p.notes, "%d events are not shown: they come faster than this terminal takes them\n", e.Missed); err != nil {
+		if _, err := fmt.Fprintf(p.notes, "%s not shown: they come faster than this terminal takes them\n", units.Count(e.Missed, "event is", "events are")); err != nil {
 			return err
 		}
 	}

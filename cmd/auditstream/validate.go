@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks/all"
 )
 
@@ -171,7 +172,7 @@ func (v *validation) print(out, problems io.Writer) error {
 	} else {
 		fmt.Fprintf(&b, "Kafka: %s\n", strings.Join(v.Brokers, ", "))
 	}
-	fmt.Fprintf(&b, "Topics: %s (%d partitions, replication %d)\n", strings.Join(v.Topics, ", "), t.Partitions, t.Replication)
+	fmt.Fprintf(&b, "Topics: %s (%s, replication %d)\n", strings.Join(v.Topics, ", "), units.Count(t.Partitions, "partition", "partitions"), t.Replication)
 	fmt.Fprintf(&b, "Kept: events %v, dead letters %v\n", t.Retention, t.DeadLetterRetention)
 	fmt.Fprintf(&b, "Secrets: %s\n", v.secretSummary())
 	fmt.Fprintf(&b, "Streams: %d\n", len(v.Streams))
@@ -184,13 +185,10 @@ func (v *validation) print(out, problems io.Writer) error {
 }
 
 func (v *validation) secretSummary() string {
-	switch v.Secrets {
-	case 0:
+	if v.Secrets == 0 {
 		return "none"
-	case 1:
-		return "1 reference"
 	}
-	return fmt.Sprintf("%d references", v.Secrets)
+	return units.Count(v.Secrets, "reference", "references")
 }
 
 func (v *validation) streamTable(b *strings.Builder) {

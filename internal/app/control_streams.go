@@ -8,6 +8,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // CreateStream implements admin.StreamService.
@@ -164,5 +165,5 @@ func (c *Control) replaced(ctx context.Context, s consumer.Spec) (string, error)
 	if st.Lag == 0 {
 		return text + "; the present one has delivered everything", nil
 	}
-	return fmt.Sprintf("%s; what the present one has not delivered then, at most %d events now, never will be", text, st.Lag), nil
+	return fmt.Sprintf("%s; what the present one has not delivered then, at most %s now, never will be", text, units.Count(st.Lag, "event", "events")), nil
 }

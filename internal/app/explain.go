@@ -13,6 +13,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/schema"
 )
 
@@ -337,7 +338,7 @@ func (e *explainer) before(ctx context.Context, waits []*waiting) error {
 }
 
 func beforeText(n int64, atLeast bool) string {
-	text := fmt.Sprintf("; %d events of the stream come before it in this partition", n)
+	text := fmt.Sprintf("; %s before it in this partition", units.Count(n, "event of the stream comes", "events of the stream come"))
 	switch {
 	case atLeast:
 		return strings.Replace(text, "; ", "; at least ", 1)

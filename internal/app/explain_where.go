@@ -12,6 +12,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // fate is all that is known about one record and one stream of its organization.
@@ -151,7 +152,7 @@ func ofLetter(w admin.Whereabouts, l *deadletter.Listed) admin.Whereabouts {
 		why = "in job " + l.Streams[i].Replay + " " + why
 	}
 	if l.Written > 1 {
-		why += fmt.Sprintf(" (%d times)", l.Written)
+		why += fmt.Sprintf(" (%s)", units.Count(l.Written, "time", "times"))
 	}
 	if m := l.Mark; m != nil {
 		done := fmt.Sprintf("%s %s by %s", m.State, m.At.UTC().Format(time.RFC3339), cmp.Or(m.By, "nobody named"))

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // brokers connects to each broker by itself: first to those of the configuration, then to
@@ -71,7 +72,7 @@ func (e *examiner) brokers(ctx context.Context) bool {
 		good++
 	}
 	if good == len(e.md.Brokers) && good > 0 {
-		e.ok("brokers", "%s of cluster %s: each answers%s", count(good, "broker"), e.md.Cluster, securityText(k))
+		e.ok("brokers", "%s of cluster %s: each answers%s", units.Count(good, "broker", "brokers"), e.md.Cluster, securityText(k))
 	}
 	return good > 0
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
 	"github.com/auditstream/auditstream/internal/app"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // groups looks at the processes that deliver, kind by kind.
@@ -55,13 +56,13 @@ func (e *examiner) groups(ctx context.Context) {
 		who := strings.Join(slices.Sorted(maps.Keys(members)), ", ")
 		switch {
 		case len(g.Members) == 0:
-			e.fail("groups", "start one: auditstream serve deliver", "no process delivers the %s of kind %s (group %s)", count(streams[kind], "stream"), kind, id)
+			e.fail("groups", "start one: auditstream serve deliver", "no process delivers the %s of kind %s (group %s)", units.Count(streams[kind], "stream", "streams"), kind, id)
 		case g.State != "Stable":
-			e.warn("groups", "look again in a moment; a group that does not come to rest has processes that come and go: see their logs", "group %s is %s, with %s: %s", id, g.State, count(len(g.Members), "process"), who)
+			e.warn("groups", "look again in a moment; a group that does not come to rest has processes that come and go: see their logs", "group %s is %s, with %s: %s", id, g.State, units.Count(len(g.Members), "process", "processs"), who)
 		case owned < partitions:
 			e.warn("groups", "look again in half a minute; then see the logs of the processes", "group %s: %d of %d partitions have an owner", id, owned, partitions)
 		default:
-			e.ok("groups", "%s: %s, %s", id, count(len(g.Members), "member"), who)
+			e.ok("groups", "%s: %s, %s", id, units.Count(len(g.Members), "member", "members"), who)
 		}
 	}
 }
@@ -101,7 +102,7 @@ func (e *examiner) streams(context.Context) {
 		e.fail("streams", "auditstream stream list shows all, the worst first", "and %d more", more)
 	}
 	if told == 0 {
-		e.ok("streams", "%s, none in error; %d paused", count(len(e.statuses), "stream"), paused)
+		e.ok("streams", "%s, none in error; %d paused", units.Count(len(e.statuses), "stream", "streams"), paused)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // Status is what came of one look.
@@ -70,7 +71,7 @@ type examiner struct {
 func Run(ctx context.Context, c Config, report func(Finding)) error {
 	e := &examiner{Config: c, report: report, topics: c.Config.Topics.Kafka()}
 	defer e.close()
-	e.ok("config", "%s is valid: %s, topics %s.*", c.File, count(len(c.Config.Streams), "stream"), e.topics.Prefix)
+	e.ok("config", "%s is valid: %s, topics %s.*", c.File, units.Count(len(c.Config.Streams), "stream", "streams"), e.topics.Prefix)
 	e.secrets(ctx)
 	e.listeners()
 	e.host()
@@ -200,16 +201,8 @@ func (e *examiner) secrets(ctx context.Context) {
 		}
 	}
 	if good == len(known) {
-		e.ok("secrets", "%s, each can be read here", count(good, "reference"))
+		e.ok("secrets", "%s, each can be read here", units.Count(good, "reference", "references"))
 	}
-}
-
-// count is n of something, in words.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // reason is why Kafka did not answer, without the layers around it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/internal/organization"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // exports holds how far back the exports of organizations are to reach against how long Kafka
@@ -43,7 +44,7 @@ func (e *examiner) exports(ctx context.Context) {
 		}
 	}
 	if len(beyond) == 0 {
-		e.ok("exports", "%s have a retention of their own, none longer than Kafka keeps events", count(set, "organization"))
+		e.ok("exports", "%s have a retention of their own, none longer than Kafka keeps events", units.Count(set, "organization", "organizations"))
 		return
 	}
 	const shown = 3
@@ -52,5 +53,5 @@ func (e *examiner) exports(ctx context.Context) {
 		names += " and " + strconv.Itoa(more) + " more"
 	}
 	e.warn("exports", "make topics.retention and the topic's retention.ms as long, or the retention of the organizations shorter",
-		"%s: exports are to reach back up to %s, and Kafka keeps events for %.1f", names, count(longest, "day"), float64(ms)/float64((24*time.Hour).Milliseconds()))
+		"%s: exports are to reach back up to %s, and Kafka keeps events for %.1f", names, units.Count(longest, "day", "days"), float64(ms)/float64((24*time.Hour).Milliseconds()))
 }

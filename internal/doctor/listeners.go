@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // expiresSoon is when a certificate is to be renewed, at the latest.
@@ -30,7 +31,7 @@ func (e *examiner) listeners() {
 		}
 	}
 	certificate, problem := certificateOf(a.TLS, time.Now())
-	who := fmt.Sprintf("%s: %d admin, %d operator, %d viewer, %d confined to organizations", count(len(a.Tokens), "token"), roles["admin"], roles["operator"], roles["viewer"], confined)
+	who := fmt.Sprintf("%s: %d admin, %d operator, %d viewer, %d confined to organizations", units.Count(len(a.Tokens), "token", "tokens"), roles["admin"], roles["operator"], roles["viewer"], confined)
 	switch {
 	case problem != nil && problem.Status == Fail:
 		e.fail("admin", problem.Do, "admin.tls: %s", problem.Found)

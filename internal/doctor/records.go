@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 
+	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -38,7 +39,7 @@ func (e *examiner) records(ctx context.Context) {
 		}
 	}
 	if len(bad) == 0 {
-		e.ok("records", "%s: %d of configuration files, %d made over the API", count(len(specs), "stream"), len(specs)-byAPI, byAPI)
+		e.ok("records", "%s: %d of configuration files, %d made over the API", units.Count(len(specs), "stream", "streams"), len(specs)-byAPI, byAPI)
 	}
 }
 
@@ -64,11 +65,11 @@ func (e *examiner) keys(ctx context.Context) {
 		case u.Key == "" && known == 0:
 			continue // an installation without keys signs nothing
 		case u.Key == "":
-			e.fail("keys", "if they are yours, vouch for them: auditstream secrets rotate --adopt; else delete them", "%s of streams are not signed, and have no effect", count(u.Records, "record"))
+			e.fail("keys", "if they are yours, vouch for them: auditstream secrets rotate --adopt; else delete them", "%s of streams are not signed, and have no effect", units.Count(u.Records, "record", "records"))
 		case !u.Known:
-			e.fail("keys", "add the key to secrets.keys where delivery and the API run, behind the first; without it make these streams, and enter their secrets, anew", "key %q is not in the configuration: with it %s of streams are signed, and %s sealed, which nobody can use here", u.Key, count(u.Records, "record"), count(u.Secrets, "secret"))
+			e.fail("keys", "add the key to secrets.keys where delivery and the API run, behind the first; without it make these streams, and enter their secrets, anew", "key %q is not in the configuration: with it %s of streams are signed, and %s sealed, which nobody can use here", u.Key, units.Count(u.Records, "record", "records"), units.Count(u.Secrets, "secret", "secrets"))
 		default:
-			e.warn("keys", "once every process knows the first key: auditstream secrets rotate", "key %q is not the first any more, and still signs %s of streams and seals %s", u.Key, count(u.Records, "record"), count(u.Secrets, "secret"))
+			e.warn("keys", "once every process knows the first key: auditstream secrets rotate", "key %q is not the first any more, and still signs %s of streams and seals %s", u.Key, units.Count(u.Records, "record", "records"), units.Count(u.Secrets, "secret", "secrets"))
 		}
 		good = false
 	}
@@ -77,6 +78,6 @@ func (e *examiner) keys(ctx context.Context) {
 	case known == 0:
 		e.skipped("keys", "the configuration has none (secrets.keys): streams made over the API are not signed, and can hold no secret of their own")
 	default:
-		e.ok("keys", "%s; everything is sealed and signed with the first", count(known, "key"))
+		e.ok("keys", "%s; everything is sealed and signed with the first", units.Count(known, "key", "keys"))
 	}
 }

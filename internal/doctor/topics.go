@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // examineTopics holds the topics' settings against what delivery depends on.
@@ -38,7 +39,7 @@ func (e *examiner) examineTopics(ctx context.Context) {
 	}
 	if len(found.Problems)+len(found.Warnings) == 0 {
 		events := len(found.Metadata.Topics[e.topics.Events()].Partitions)
-		e.ok("topics", "all %d are there, with the settings that delivery depends on; events in %s", len(e.topics.Names()), count(events, "partition"))
+		e.ok("topics", "all %d are there, with the settings that delivery depends on; events in %s", len(e.topics.Names()), units.Count(events, "partition", "partitions"))
 	}
 }
 
@@ -71,7 +72,7 @@ func (e *examiner) replicas(ctx context.Context) {
 		tell(e.warn, behind, "see whether a broker is away or behind", "not all replicas are in sync")
 	}
 	if good && partitions > 0 {
-		e.ok("replicas", "each of %s has a leader and all of its replicas", count(partitions, "partition"))
+		e.ok("replicas", "each of %s has a leader and all of its replicas", units.Count(partitions, "partition", "partitions"))
 	} else if partitions == 0 {
 		e.skipped("replicas", "there are no topics")
 	}
@@ -255,7 +256,7 @@ func (e *examiner) disks(ctx context.Context) {
 	case told == 0:
 		e.skipped("disks", "the brokers do not tell")
 	case good:
-		e.ok("disks", "each of %s has more than a tenth left", count(told, "disk"))
+		e.ok("disks", "each of %s has more than a tenth left", units.Count(told, "disk", "disks"))
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
+
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // EnsureTopics creates the topics that are missing and checks those that exist. It never
@@ -57,7 +59,7 @@ type TooFewBrokers struct {
 
 func (e *TooFewBrokers) Error() string {
 	return fmt.Sprintf("cannot create %s with %d replicas: the cluster has %s; set topics.replication to %d or less, or start more brokers",
-		strings.Join(e.Topics, ", "), e.Replication, plural(e.Brokers, "broker"), e.Brokers)
+		strings.Join(e.Topics, ", "), e.Replication, units.Count(e.Brokers, "broker", "brokers"), e.Brokers)
 }
 
 func describe(ctx context.Context, adm *kadm.Client, topics Topics) (kadm.Metadata, error) {
@@ -168,11 +170,4 @@ func createCommand(md kadm.Metadata, spec topicSpec, replication int16) string {
 		fmt.Fprintf(&b, " --config %s=%s", k, spec.settings[k])
 	}
 	return b.String()
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
