@@ -21,6 +21,8 @@ type Checker struct {
 
 	untrusted   int64  // checkpoints that are not signed by a trusted key, or cannot be read
 	why         string // the first of them was refused
+	wanted      string // id of an event to prove
+	holder      *feed  // that has it
 	strays      int64  // events that carry no place in a chain
 	strayIDs    []string
 	marks       int   // of all feeds
@@ -52,6 +54,15 @@ type Item struct {
 	Chain  Hash   // of the chain with the event, as it came with it
 	ID     []byte // of the event, for findings
 	Where  string // it was found, for findings
+	Line   int64  // of Where; 0: Where says it all
+}
+
+// at is where the event was found.
+func (e *Item) at() string {
+	if e.Line == 0 {
+		return e.Where
+	}
+	return fmt.Sprintf("%s:%d", e.Where, e.Line)
 }
 
 // Bounds of what a checker keeps, over all feeds: some two hundred megabytes at the worst,
@@ -98,8 +109,10 @@ type feed struct {
 	high        int64 // greatest number so far
 	odd         []oddity
 	moved       []int64 // missing numbers whose events are there with others
-	tail        int64   // events behind the last checkpoint, of a feed that goes on
-	more        int64   // odd ones that were not kept
+	wantedAt    int64   // number of the event to prove; 0: another feed has it
+	proof       *Proof
+	tail        int64 // events behind the last checkpoint, of a feed that goes on
+	more        int64 // odd ones that were not kept
 	found       []Finding
 	countedOnly int64 // findings beyond those that are kept
 }
@@ -111,9 +124,10 @@ type mark struct {
 	rooted bool // root is known
 	first  time.Time
 	last   time.Time
-	after  int64 // size of the checkpoint before, as the first of this size said
-	signed bool  // by a trusted key
-	ends   bool  // the chain has ended here: another goes on
+	after  int64  // size of the checkpoint before, as the first of this size said
+	signed bool   // by a trusted key
+	note   []byte // the checkpoint, kept where a proof is wanted
+	ends   bool   // the chain has ended here: another goes on
 	state  markState
 }
 
@@ -185,7 +199,13 @@ func (c *Checker) Checkpoint(signed []byte) error {
 		}
 		return err
 	}
-	return c.Trust(p, c.options.Keys != nil)
+	if err := c.Trust(p, c.options.Keys != nil); err != nil {
+		return err
+	}
+	if m := c.feeds[FeedID(p.Origin)].marks[p.Size]; c.wanted != "" && m != nil {
+		m.note = append([]byte(nil), signed...)
+	}
+	return nil
 }
 
 // Trust takes in what a checkpoint says; signed, that somebody trusted has vouched for it.

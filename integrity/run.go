@@ -21,13 +21,13 @@ type Piece struct {
 	checker *Checker
 	feed    *feed
 	run     Run
-	head    Head    // with the events so far
-	count   int64   // of them
-	tree    *Tree   // over everything to the head; nil: not known
-	open    bool    // the run's end is where its events end
-	each    bool    // they are there already, in whole or in part: each is compared
-	good    int64   // greatest number at which a checkpoint agrees
-	bad     []int64 // numbers at which one does not
+	head    Head     // with the events so far
+	count   int64    // of them
+	tree    *tracked // over everything to the head; nil: not known
+	open    bool     // the run's end is where its events end
+	each    bool     // they are there already, in whole or in part: each is compared
+	good    int64    // greatest number at which a checkpoint agrees
+	bad     []int64  // numbers at which one does not
 	firstID string
 	lastID  []byte
 }
@@ -54,7 +54,7 @@ func (c *Checker) Begin(r Run) (*Piece, error) {
 	case i >= 0 && f.spans[i].last >= r.First, i+1 < len(f.spans) && f.spans[i+1].first <= r.Last && !f.spans[i+1].empty(), f.overlapsHeld(&r):
 		p.each = true
 	case i >= 0 && f.spans[i].last+1 == r.First && f.spans[i].end == r.Before && f.spans[i].tree != nil:
-		p.tree = new(f.spans[i].tree.Clone())
+		p.tree = f.spans[i].tree.clone()
 	}
 	return p, nil
 }
@@ -83,9 +83,8 @@ func (p *Piece) Event(digest Hash, id []byte) error {
 		p.firstID = string(id)
 	}
 	p.lastID = append(p.lastID[:0], id...)
-	if p.tree != nil {
-		p.tree.Append(digest)
-	}
+	p.checker.want(p.feed, p.head.Size, id)
+	p.feed.append(p.tree, digest)
 	if m := p.feed.marks[p.head.Size]; m != nil {
 		p.feed.meet(p.head.Size, p.head.Hash, p.tree)
 		switch {

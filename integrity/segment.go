@@ -11,12 +11,12 @@ import (
 // which the chain begins.
 type segment struct {
 	first, last int64
-	begin       edge   // its first event
-	before      *Hash  // of the chain, as whoever made the events says; nil: nobody does
-	end         Hash   // of the chain after last
-	lastID      []byte // of its last event
-	tree        *Tree  // over all events from 1 to last; nil: not known, for not all of them came in order
-	displaced   bool   // its event has another number by right
+	begin       edge     // its first event
+	before      *Hash    // of the chain, as whoever made the events says; nil: nobody does
+	end         Hash     // of the chain after last
+	lastID      []byte   // of its last event
+	tree        *tracked // over all events from 1 to last; nil: not known, for not all of them came in order
+	displaced   bool     // its event has another number by right
 }
 
 // edge is what is needed to check the link of an event once the one before it is there.
@@ -45,7 +45,7 @@ func step(hash, digest Hash) Hash { return Head{Hash: hash}.Next(digest).Hash }
 // Event takes in one event. An error is a reason not to go on.
 func (c *Checker) Event(e Item) error {
 	if e.Number < 1 {
-		c.Unreadable(e.Where)
+		c.Unreadable(e.at())
 		return nil
 	}
 	f, err := c.feed(e.Feed)
@@ -61,8 +61,9 @@ func (c *Checker) Event(e Item) error {
 		return nil
 	}
 	f.events++
+	c.want(f, e.Number, e.ID)
 	if c.options.Ordered && e.Number < f.high {
-		f.find(Finding{Kind: Reordered, From: e.Number, To: e.Number, IDs: ids(string(e.ID)), Where: e.Where, Detail: "it comes behind events with greater numbers"})
+		f.find(Finding{Kind: Reordered, From: e.Number, To: e.Number, IDs: ids(string(e.ID)), Where: e.at(), Detail: "it comes behind events with greater numbers"})
 	}
 	f.high = max(f.high, e.Number)
 	c.remember(f, &e)
@@ -92,13 +93,11 @@ func (c *Checker) insert(f *feed, i int, e *Item) error {
 		s := f.spans[i]
 		if s.last+1 == e.Number && step(s.end, e.Digest) == e.Chain {
 			if s.empty() {
-				s.begin = edge{e.Digest, e.Chain, string(e.ID), e.Where}
+				s.begin = edge{e.Digest, e.Chain, string(e.ID), e.at()}
 			}
 			s.last, s.end = e.Number, e.Chain
 			s.lastID = append(s.lastID[:0], e.ID...)
-			if s.tree != nil {
-				s.tree.Append(e.Digest)
-			}
+			f.append(s.tree, e.Digest)
 			f.meet(e.Number, e.Chain, s.tree)
 			f.grow(i)
 			c.join(f, i)
@@ -109,7 +108,7 @@ func (c *Checker) insert(f *feed, i int, e *Item) error {
 		s := f.spans[i+1]
 		if s.first-1 == e.Number && !s.empty() && s.follows(e.Chain) {
 			s.first, s.before = e.Number, nil
-			s.begin = edge{e.Digest, e.Chain, string(e.ID), e.Where}
+			s.begin = edge{e.Digest, e.Chain, string(e.ID), e.at()}
 			f.meet(e.Number, e.Chain, nil)
 			if i >= 0 {
 				c.join(f, i)
@@ -117,7 +116,7 @@ func (c *Checker) insert(f *feed, i int, e *Item) error {
 			return nil
 		}
 	}
-	s := &segment{first: e.Number, last: e.Number, begin: edge{e.Digest, e.Chain, string(e.ID), e.Where}, end: e.Chain, lastID: slices.Clone(e.ID)}
+	s := &segment{first: e.Number, last: e.Number, begin: edge{e.Digest, e.Chain, string(e.ID), e.at()}, end: e.Chain, lastID: slices.Clone(e.ID)}
 	return c.put(f, i+1, s)
 }
 
@@ -151,7 +150,7 @@ func (c *Checker) join(f *feed, i int) {
 		if s.empty() {
 			s.begin, s.before = next.begin, next.before
 		}
-		s.tree = grown(s, next)
+		s.tree = f.grown(s, next)
 		s.last, s.end, s.lastID = next.last, next.end, next.lastID
 		if s.tree != nil {
 			f.meet(s.last, s.end, s.tree)
@@ -163,21 +162,21 @@ func (c *Checker) join(f *feed, i int) {
 }
 
 // grown is the tree of s with the events of next: they are known only where next is one.
-func grown(s, next *segment) *Tree {
+func (f *feed) grown(s, next *segment) *tracked {
 	if next.tree != nil && next.tree.Size() == next.last {
 		return next.tree
 	}
 	if s.tree == nil || next.first != next.last || next.before != nil {
 		return nil
 	}
-	s.tree.Append(next.begin.digest)
+	f.append(s.tree, next.begin.digest)
 	return s.tree
 }
 
 // root puts the hash at which a chain begins before everything else of it: its first event,
 // also one that was withheld, then has a link as the others.
 func (c *Checker) root(f *feed) error {
-	return c.put(f, 0, &segment{first: 1, last: 0, end: Begin(f.origin).Hash, tree: &Tree{}})
+	return c.put(f, 0, &segment{first: 1, last: 0, end: Begin(f.origin).Hash, tree: &tracked{}})
 }
 
 // grow lets segment i go on over the events behind it that are on record as withheld.
@@ -198,9 +197,7 @@ func (f *feed) grow(i int) {
 		}
 		if w.From == w.To {
 			s.end = step(s.end, w.Hash)
-			if s.tree != nil {
-				s.tree.Append(w.Hash)
-			}
+			f.append(s.tree, w.Hash)
 		} else {
 			s.end, s.tree = w.Hash, nil
 		}
@@ -274,7 +271,7 @@ func (f *feed) oddly(e *Item) {
 		f.more++
 		return
 	}
-	f.odd = append(f.odd, oddity{number: e.Number, digest: e.Digest, chain: e.Chain, id: string(e.ID), where: e.Where})
+	f.odd = append(f.odd, oddity{number: e.Number, digest: e.Digest, chain: e.Chain, id: string(e.ID), where: e.at()})
 }
 
 // Sizes of a feed's slots: repeats come soon after the first time, for they are what was
@@ -304,20 +301,37 @@ func (c *Checker) remember(f *feed, e *Item) {
 	}
 }
 
+// append puts a digest at the end of a tree, where one is known.
+func (f *feed) append(tree *tracked, digest Hash) {
+	if tree == nil {
+		return
+	}
+	if f.wantedAt == tree.size+1 {
+		tree.wanted = f.wantedAt
+	}
+	tree.Append(digest)
+}
+
 // meet holds the chain at a number against what a checkpoint says of it, and the tree, where
 // it is known.
-func (f *feed) meet(number int64, chain Hash, tree *Tree) {
+func (f *feed) meet(number int64, chain Hash, tree *tracked) {
 	m := f.marks[number]
 	if m == nil {
 		return
 	}
 	m.state = differed
-	if m.chain == chain {
-		m.state = matched
-		if tree != nil && tree.Size() == number && m.rooted && tree.Root() != m.root {
-			f.find(Finding{Kind: Forked, From: number, To: number, Detail: "the checkpoint's root is not that of the events whose chain it vouches for"})
-		}
+	if m.chain != chain {
+		return
 	}
+	m.state = matched
+	if tree == nil || tree.Size() != number || !m.rooted {
+		return
+	}
+	if tree.Root() != m.root {
+		f.find(Finding{Kind: Forked, From: number, To: number, Detail: "the checkpoint's root is not that of the events whose chain it vouches for"})
+		return
+	}
+	f.prove(number, m, tree)
 }
 
 // look holds what came already against a mark that comes late.

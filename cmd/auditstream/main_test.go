@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -34,7 +35,15 @@ func TestScripts(t *testing.T) {
 	commands["datadog"] = datadog
 	bothCommands(commands)
 	pageCommands(commands)
+	example, err := filepath.Abs(filepath.Join("..", "..", "docs", "verify"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("VERIFY", example) // what the page about verify checks
+			return nil
+		},
 		Dir:                "testdata",
 		RequireUniqueNames: true,
 		Cmds:               commands,

@@ -40,6 +40,7 @@ func newRoot() *cobra.Command {
 		newStream(),
 		newTail(),
 		newValidate(),
+		newVerify(),
 		newVersion(),
 	)
 	root.InitDefaultHelpCmd()

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/verify"
+)
+
+// Exit codes of verify: what was found.
+const (
+	exitNotCovered = 3
+	exitMissing    = 4
+	exitAltered    = 5
+	exitReordered  = 6
+)
+
+// verifyFlags are what the command is told.
+type verifyFlags struct {
+	keys        []string
+	statements  []string
+	checkpoints []string
+	from, to    string
+	ordered     bool
+	event       string
+	proof       string
+	consistency []string
+	output      string
+}
+
+func newVerify() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify --key KEY SOURCE...",
+		Short: "Check that what a receiver has of feeds is complete and unaltered",
+		Long: `Check that what a receiver has of feeds is complete and unaltered. Nothing is asked of
+whoever sent it: the events' numbers and hashes have to lead to the checkpoints that the
+key has signed.
+
+A SOURCE is a file with an export of Splunk or Datadog (lines of JSON, or CSV), a file or
+directory of the destination file, a directory with a copy of a bucket, or - for standard
+input. Files may be packed by gzip or zstd. docs/verify.md has the searches that export what
+is read here.
+
+Checkpoints are taken from the sources, and from the files of --checkpoints, of which each
+may hold any number. The key is what GET /.well-known/auditstream/keys of the sender served
+when you began; keys that replaced it are in statements that it has signed (--keys).
+
+Of each feed everything has to be there from its first event to its last checkpoint; with
+--from and --to, from the last checkpoint at or before the one to the first at or after the
+other. Events that came twice are no tampering.
+
+  --event ID --proof FILE   writes a proof of one event, which its holder can show to others
+  --proof FILE              without a SOURCE: checks one
+  --consistency A,B         says whether the events lead from one checkpoint to another
+
+  table  sentences for people
+  json   one object
+  yaml   the same
+
+Exit codes: 0 complete and unaltered; 1 something could not be read or checked; 2 wrong
+arguments; 3 nothing contradicts it, but checkpoints do not vouch for all of it; 4 events
+are missing; 5 events were altered or inserted, or two signed statements contradict each
+other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`,
+		Example: `  auditstream verify --key audit.example.com+4ffeabe4+Af… splunk.ndjson
+  auditstream verify --key key.pub --checkpoints archive.txt --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z export.csv
+  auditstream verify --key key.pub --event audit_event_01KAQ7E5T0SVZ5B5X5V2Q0J6YD --proof event.tlog-proof /var/audit/acme
+  auditstream verify --key key.pub --proof event.tlog-proof
+  zcat export.json.gz | auditstream verify --key key.pub -o json - | jq '.feeds[] | select(.verdict != "complete")'`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(f.output); err != nil {
+				return err
+			}
+			o, err := f.options()
+			if err != nil {
+				return usageError(err)
+			}
+			if len(args) == 0 {
+				return f.withoutSource(cmd.OutOrStdout(), o)
+			}
+			return f.run(cmd, o, args)
+		},
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.keys, "key", nil, "public `KEY` that is trusted, or a file with it")
+	flags.StringArrayVar(&f.statements, "keys", nil, "`FILE` with statements of keys that replaced others, one behind another")
+	flags.StringArrayVar(&f.checkpoints, "checkpoints", nil, "`FILE` or directory with signed checkpoints, beside those of the sources")
+	flags.StringVar(&f.from, "from", "", "`TIME` (RFC 3339) from which everything has to be there; else from each feed's first event")
+	flags.StringVar(&f.to, "to", "", "`TIME` to which everything has to be there; else to each feed's last checkpoint")
+	flags.BoolVar(&f.ordered, "ordered", false, "events stand in their order in each source: one that comes late was moved")
+	flags.StringVar(&f.event, "event", "", "`ID` of an event to prove")
+	flags.StringVar(&f.proof, "proof", "", "`FILE` for the proof of --event; without a source, the proof to check")
+	flags.StringSliceVar(&f.consistency, "consistency", nil, "two `FILES` with a checkpoint each, with a comma between")
+	addOutput(cmd, &f.output)
+	return cmd
+}
+
+// options reads what flags name.
+func (f *verifyFlags) options() (verify.Options, error) {
+	o := verify.Options{Want: f.event}
+	o.Ordered = f.ordered
+	var err error
+	if o.From, err = verifyTime("--from", f.from); err != nil {
+		return o, err
+	}
+	if o.Until, err = verifyTime("--to", f.to); err != nil {
+		return o, err
+	}
+	if !o.From.IsZero() && !o.Until.IsZero() && o.Until.Before(o.From) {
+		return o, errors.New("--to is before --from")
+	}
+	if n := len(f.consistency); n != 0 && n != 2 {
+		return o, fmt.Errorf("--consistency takes two files, and got %d", n)
+	}
+	if f.event != "" && f.proof == "" {
+		return o, errors.New("--event needs --proof, the file to write")
+	}
+	if len(f.keys) == 0 {
+		if len(f.statements) > 0 {
+			return o, errors.New("--keys needs --key: a statement counts if a trusted key has signed it")
+		}
+		return o, nil
+	}
+	var keys []string
+	for _, k := range f.keys {
+		key, err := keyOrFile(k)
+		if err != nil {
+			return o, err
+		}
+		keys = append(keys, key)
+	}
+	if o.Keys, err = integrity.NewKeys(keys...); err != nil {
+		return o, fmt.Errorf("--key: %w", err)
+	}
+	for _, path := range f.statements {
+		statements, err := verify.ReadNotes(path)
+		if err != nil {
+			return o, fmt.Errorf("--keys: %w", err)
+		}
+		if err := o.Keys.AddAll(statements); err != nil {
+			return o, fmt.Errorf("--keys: %s: %w", path, err)
+		}
+	}
+	return o, nil
+}
+
+// keyOrFile is a public key, or what stands in the file of that name.
+func keyOrFile(text string) (string, error) {
+	if strings.Count(text, "+") >= 2 && !strings.ContainsAny(text, "/\\") {
+		return text, nil
+	}
+	b, err := os.ReadFile(text)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && strings.Count(text, "+") >= 2:
+		return text, nil // the base64 of keys has slashes too
+	case err != nil:
+		return "", fmt.Errorf("--key: %w", err)
+	case len(b) > 1000:
+		return "", fmt.Errorf("--key: %s holds more than a key", text)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func verifyTime(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%s %q is no time like 2026-11-01T00:00:00Z", flag, text)
+	}
+	return t, nil
+}
+
+// run checks sources.
+func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (err error) {
+	var sources []verify.Source
+	for _, path := range slices.Concat(f.checkpoints, f.consistency) {
+		notes, err := verify.OpenNotes(path)
+		if err != nil {
+			return usageError(err)
+		}
+		sources = append(sources, notes)
+	}
+	var pair *verify.Pair
+	if len(f.consistency) == 2 {
+		if pair, err = verify.ReadPair(o.Keys, f.consistency[0], f.consistency[1]); err != nil {
+			return usageError(fmt.Errorf("--consistency: %w", err))
+		}
+		o.Pair = pair
+	}
+	for _, arg := range args {
+		opened, err := openSource(cmd.InOrStdin(), arg)
+		if err != nil {
+			return usageError(err)
+		}
+		for _, s := range opened {
+			if c, ok := s.(io.Closer); ok {
+				defer c.Close() //nolint:errcheck // it was only read
+			}
+		}
+		sources = append(sources, opened...)
+	}
+	bar := newJobScreen(cmd.ErrOrStderr())
+	size := int64(0)
+	for _, s := range sources {
+		size += 2 * s.Size()
+	}
+	bar.show("checking", max(size, 1))
+	o.Progress = func(n int64) { bar.move(n, false) }
+	report, err := verify.Run(cmd.Context(), o, sources...)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	if o.Want != "" {
+		if report.NoProof != nil {
+			return errors.Join(printVerdict(cmd.OutOrStdout(), report, f.output), &exitError{exitFailed, fmt.Errorf("there is no proof: %w", report.NoProof)})
+		}
+		if err := os.WriteFile(f.proof, report.Proof.Text(), 0o644); err != nil { //nolint:gosec // a proof is there to be shown
+			return err
+		}
+		if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "The proof is in %s.\n", f.proof); err != nil {
+			return err
+		}
+	}
+	return errors.Join(printVerdict(cmd.OutOrStdout(), report, f.output), verdictError(report))
+}
+
+// openSource opens what one argument names.
+func openSource(stdin io.Reader, arg string) ([]verify.Source, error) {
+	if arg == "-" {
+		e, err := verify.Spool(stdin, "standard input")
+		return []verify.Source{e}, err
+	}
+	return verify.Open(arg)
+}
+
+// withoutSource checks a proof.
+func (f *verifyFlags) withoutSource(out io.Writer, o verify.Options) error {
+	switch {
+	case f.proof == "" || f.event != "":
+		return usageError(errors.New("say what to check: a file, a directory, or - for standard input; see auditstream verify --help"))
+	case o.Keys == nil:
+		return usageError(errors.New("--key is needed: a proof counts if a trusted key has signed its checkpoint"))
+	}
+	text, err := os.ReadFile(f.proof)
+	if err != nil {
+		return usageError(err)
+	}
+	p, err := integrity.ParseProof(text)
+	if err != nil {
+		return usageError(err)
+	}
+	c, err := p.Check(o.Keys)
+	if err != nil {
+		return &exitError{exitAltered, err}
+	}
+	shown := proofShown{c.Origin, p.Number, c.Size, c.Time, string(p.Event)}
+	switch f.output {
+	case outputJSON:
+		return printJSON(out, shown)
+	case outputYAML:
+		return printYAML(out, shown)
+	}
+	_, err = fmt.Fprintf(out, "The event is number %d of the feed %s, as the checkpoint of %s over %d events vouches:\n%s\n",
+		shown.Number, printable(shown.Origin), shown.Time.Format(time.RFC3339), shown.Size, printable(shown.Event))
+	return err
+}
+
+// proofShown is what a proof has shown.
+type proofShown struct {
+	Origin string    `json:"origin"`
+	Number int64     `json:"number"`
+	Size   int64     `json:"size"`
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+}
+
+func printVerdict(out io.Writer, r *verify.Report, output string) error {
+	switch output {
+	case outputJSON:
+		return printJSON(out, r)
+	case outputYAML:
+		return printYAML(out, r)
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, printable(r.Sentence))
+	for i := range r.Feeds {
+		fmt.Fprintf(&b, "  %s\n", printable(r.Feeds[i].Sentence))
+	}
+	for _, x := range r.Findings {
+		fmt.Fprintf(&b, "  %s\n", printable(x.String()))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// verdictError is the exit code of what was found; the sentences say it already.
+func verdictError(r *verify.Report) error {
+	code, ok := map[integrity.Verdict]int{
+		integrity.NotCovered: exitNotCovered, integrity.Unchecked: exitFailed, integrity.Shuffled: exitReordered,
+		integrity.Lacking: exitMissing, integrity.Tampered: exitAltered,
+	}[r.Verdict]
+	if !ok {
+		return nil
+	}
+	return &exitError{code: code}
+}
