@@ -225,7 +225,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 	}
 	if o.Want != "" {
 		if report.NoProof != nil {
-			return errors.Join(printVerdict(cmd.OutOrStdout(), report, f.output), &exitError{exitFailed, fmt.Errorf("there is no proof: %w", report.NoProof)})
+			return errors.Join(printVerification(cmd.OutOrStdout(), report, f.output), &exitError{exitFailed, fmt.Errorf("there is no proof: %w", report.NoProof)})
 		}
 		if err := os.WriteFile(f.proof, report.Proof.Text(), 0o644); err != nil { //nolint:gosec // a proof is there to be shown
 			return err
@@ -234,7 +234,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 			return err
 		}
 	}
-	return errors.Join(printVerdict(cmd.OutOrStdout(), report, f.output), verdictError(report))
+	return errors.Join(printVerification(cmd.OutOrStdout(), report, f.output), verdictError(report))
 }
 
 // openSource opens what one argument names.
@@ -287,7 +287,7 @@ type proofShown struct {
 	Event  string    `json:"event"`
 }
 
-func printVerdict(out io.Writer, r *verify.Report, output string) error {
+func printVerification(out io.Writer, r *verify.Report, output string) error {
 	switch output {
 	case outputJSON:
 		return printJSON(out, r)
