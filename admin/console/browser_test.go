@@ -300,7 +300,7 @@ func TestBrowserPages(t *testing.T) {
 func pictured() map[string]string {
 	return map[string]string{
 		"overview": "/", "streams": "/streams", "stream": "/streams/acme-splunk", "stream-paused": "/streams/acme-webhook",
-		"pause": "/streams/acme-splunk/pause", "skip": "/streams/acme-splunk/skip?to=now", "test": "/streams/acme-splunk/test", "try": "/streams/acme-splunk/try",
+		"pause": "/streams/acme-splunk/pause", "skip": "/streams/acme-splunk/skip?to=now", "report": "/streams/acme-splunk/report?count=yes", "test": "/streams/acme-splunk/test", "try": "/streams/acme-splunk/try",
 		"new": "/streams/new", "new-splunk": "/streams/new?kind=splunk", "edit": "/streams/acme-splunk/edit", "edit-whole": "/streams/acme-splunk/edit?whole=yes",
 		"replay": "/streams/everyone-archive/replay?count=yes&actions=user.*", "delete": "/streams/acme-splunk/delete",
 		"letters": "/dead-letters?state=any", "letter": "/dead-letters/2:42", "letter-invalid": "/dead-letters/1:41", "jobs": "/jobs", "job": "/jobs/job_00003",

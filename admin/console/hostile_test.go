@@ -91,7 +91,7 @@ func TestWhatOthersSayIsText(t *testing.T) {
 func TestWhatPeopleSendIsText(t *testing.T) {
 	b := newRig(t, admintest.World()).as(t, adminToken)
 	bad := hostile()["markup"]
-	for _, path := range []string{"/login?next=", "/search?q=", "/streams?q=", "/streams?page=", "/explain?id=", "/tail?actions=", "/dead-letters?since=", "/streams/acme-splunk/skip?to=time&time=", "/streams/acme-splunk/replay?from="} {
+	for _, path := range []string{"/login?next=", "/search?q=", "/streams?q=", "/streams?page=", "/explain?id=", "/tail?actions=", "/dead-letters?since=", "/streams/acme-splunk/skip?to=time&time=", "/streams/acme-splunk/report?count=yes&from=", "/streams/acme-splunk/replay?from="} {
 		b.get(path+url.QueryEscape(bad)).saysNothing(t, "<script>alert", "<img src=x", `" onfocus="`)
 	}
 	got := b.follow(b.post("/streams/acme-splunk/pause", url.Values{"reason": {bad}}))

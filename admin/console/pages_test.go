@@ -12,7 +12,7 @@ import (
 func pages() []string {
 	return []string{
 		"/", "/login", "/streams", "/streams?q=nothing-like-it", "/streams/acme-splunk", "/streams/everyone-archive", "/nowhere",
-		"/streams/acme-splunk/pause", "/streams/acme-webhook/resume", "/streams/acme-splunk/skip", "/streams/acme-splunk/skip?to=now",
+		"/streams/acme-splunk/pause", "/streams/acme-webhook/resume", "/streams/acme-splunk/skip", "/streams/acme-splunk/skip?to=now", "/streams/acme-splunk/report", "/streams/acme-splunk/report?count=yes",
 		"/streams/acme-splunk/test", "/streams/acme-splunk/try", "/streams/acme-splunk/replay", "/streams/acme-splunk/replay?count=yes", "/streams/acme-splunk/delete",
 		"/streams/new", "/streams/new?kind=splunk", "/streams/new?kind=document", "/streams/acme-splunk/edit", "/streams/acme-splunk/edit?whole=yes", "/streams/globex-files/edit",
 		"/dead-letters", "/dead-letters?state=any", "/dead-letters/0:43", "/dead-letters/1:41", "/jobs", "/jobs/job_00002", "/jobs/job_00003",
