@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -35,6 +36,8 @@ type checker struct {
 	event     sinks.Event
 	tree      *schema.Event // of event, if somebody has asked for it
 	treeErr   error
+	leaf      integrity.Hash // of event as it passes through, if somebody has asked for it
+	hashed    bool
 }
 
 // check proves that a record is one event of the organization that its key names. What
@@ -42,7 +45,7 @@ type checker struct {
 // validated in full and encoded anew. The event is good until the next call.
 func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	value := r.Value
-	c.tree, c.treeErr = nil, nil
+	c.tree, c.treeErr, c.hashed = nil, nil, false
 	canonical, version := marks(r)
 	if version != "" && version != recordVersion {
 		return nil, schema.Violations{{Code: codeVersion, Message: "record format " + strconv.Quote(bounded(version[1:])) + " is not known: upgrade delivery, then redrive"}}
@@ -134,6 +137,15 @@ func (c *checker) decoded() (*schema.Event, error) {
 		c.tree, c.treeErr = schema.Decode(c.event.Value)
 	}
 	return c.tree, c.treeErr
+}
+
+// digest is the hash of the event that check has returned last, as it passes through, made
+// once for all streams that chain it so.
+func (c *checker) digest() integrity.Hash {
+	if !c.hashed {
+		c.leaf, c.hashed = integrity.Digest(c.event.Value), true
+	}
+	return c.leaf
 }
 
 func violations(err error) schema.Violations {

@@ -51,7 +51,7 @@ func (s *stream) frame(dst []byte, e *sinks.Event, c *checker, before integrity.
 	mask := s.mask.Load()
 	if s.format == nil && mask == nil {
 		if e.Feed != "" {
-			e.Link = before.Link(integrity.Digest(e.Value))
+			e.Link = before.Link(c.digest())
 		}
 		return s.sink.Frame(dst, e)
 	}

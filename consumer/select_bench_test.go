@@ -14,7 +14,7 @@ import (
 // selecting is a partition with one stream of each sort, by name.
 func selecting(tb testing.TB) (*partition, map[string]*stream) {
 	tb.Helper()
-	budget := NewBudget(1<<20, 0.5)
+	budget := NewBudget(256<<20, 0.5)
 	metrics, err := NewMetrics(prometheus.NewRegistry(), MetricsConfig{Budget: budget})
 	if err != nil {
 		tb.Fatal(err)
@@ -36,6 +36,7 @@ func selecting(tb testing.TB) (*partition, map[string]*stream) {
 		},
 		Specs: Specs{Streams: []Spec{
 			spec("plain", func(*Spec) {}),
+			spec("unchained", func(s *Spec) { s.Unchained = true }),
 			spec("globs", func(s *Spec) { s.Actions = []string{"sso.*", "user.*"} }),
 			spec("filter", filter),
 			spec("mask", func(s *Spec) { s.Mask = []MaskRule{{Pointer: "/actor/name", With: schema.MaskReplace}} }),
