@@ -24,10 +24,10 @@ type Hour struct {
 	Before   Head      // of the chain, without the objects
 	After    Head      // of the chain, with the objects: as Before, if there is none
 	Previous Hash      // SHA-256 of the feed's digest before this one, all of its bytes; zero: there is none
-	Objects  []Object  // in the order of the chain
+	Objects  []Object  // in the order of the chain; what lies between two of them is not in the store
 }
 
-// Object is one object of a store: a contiguous piece of a chain.
+// Object is one object of a store: a piece of a chain without gaps.
 type Object struct {
 	Key    string `json:"key"`
 	Size   int64  `json:"size"`   // in bytes, as it is stored
@@ -172,7 +172,9 @@ func (h *Hour) check() error {
 	}
 	at := h.Before
 	for i, o := range h.Objects {
-		if o.Key == "" || o.Size < 0 || o.First != at.Size+1 || o.Last < o.First || o.Before != at.Hash {
+		// What lies between two objects went to the dead letters, or stands elsewhere.
+		joined := o.First == at.Size+1
+		if o.Key == "" || o.Size < 0 || o.First <= at.Size || o.Last < o.First || joined && o.Before != at.Hash {
 			return fmt.Errorf("object %d (%q) does not go on from the one before it", i+1, o.Key)
 		}
 		at = Head{o.Last, o.After}

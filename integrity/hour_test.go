@@ -43,6 +43,24 @@ func TestHourIsReadAsItWasSigned(t *testing.T) {
 	}
 }
 
+// What went to the dead letters is in no object.
+func TestHourWithAGapBetweenObjects(t *testing.T) {
+	h := testHour()
+	h.Objects[1].First++
+	h.Objects[1].Before = Hash{9}
+	stored, err := h.Sign(signerOf(t, firstSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := testKeys(t).OpenHour(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(h, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestHourThatSomebodyDoctored(t *testing.T) {
 	stored, err := testHour().Sign(signerOf(t, firstSecret))
 	if err != nil {
@@ -67,7 +85,8 @@ func TestHourThatSomebodyDoctored(t *testing.T) {
 		t.Error("a digest of another key was taken")
 	}
 	for what, do := range map[string]func(h *Hour){
-		"an object left out":   func(h *Hour) { h.Objects = h.Objects[1:] },
+		"a chain that breaks":  func(h *Hour) { h.Objects[1].Before = Hash{} },
+		"numbers twice":        func(h *Hour) { h.Objects[1].First = h.Objects[0].Last },
 		"another order":        func(h *Hour) { slices.Reverse(h.Objects) },
 		"not an hour's begin":  func(h *Hour) { h.Hour = h.Hour.Add(time.Minute) },
 		"no origin":            func(h *Hour) { h.Origin = strings.ToUpper(h.Origin) },

@@ -11,6 +11,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/auditstream/auditstream/integrity"
 )
 
@@ -73,6 +75,28 @@ type Witness interface {
 	// and again. It returns when the destination has taken it, which need not be durably: the
 	// next one says all that this one does. It is safe for concurrent use.
 	Checkpoint(ctx context.Context, lane Lane, signed []byte) error
+}
+
+// Digester is a Sink whose destination keeps objects, and that writes down there, signed and
+// for each hour, which objects it was given of a feed.
+type Digester interface {
+	// Digest writes the digests of d's chain that are due, those of hours without an object
+	// too. It may be called as often as one likes, by several owners of the lane at once, and
+	// beside the lane's batches.
+	Digest(ctx context.Context, d *Digest) error
+}
+
+// Digest is the chain that digests are to be made of.
+type Digest struct {
+	Lane   Lane
+	Origin string         // of the chain
+	Head   integrity.Head // up to where it is settled, on record
+	First  bool           // nothing was signed about the chain before: it has no digest
+	Ended  bool           // it does not grow any more
+	At     time.Time      // now: hours that are over by then are due
+
+	Signers []note.Signer   // who sign
+	Keys    *integrity.Keys // what digests are held against that are there already
 }
 
 // Event is one event on its way to a destination. Its slices alias memory that is

@@ -137,7 +137,7 @@ func checkPlaceSigned(t *testing.T, h http.Header) {
 		t.Fatal(err)
 	}
 	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s\n%s\n%s\n%s\n%s\n%s\n%s", h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"),
+	_, _ = fmt.Fprintf(mac, "%s.%s\n%s\n%s\n%s\n%s\n%s\n%s", h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"),
 		h.Get("Auditstream-Feed"), h.Get("Auditstream-Origin"), h.Get("Auditstream-First"), h.Get("Auditstream-Last"),
 		h.Get("Auditstream-Chain-Before"), h.Get("Auditstream-Chain-After"))
 	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); h.Get("Auditstream-Signature") != want {

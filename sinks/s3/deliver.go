@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -112,10 +113,10 @@ func (w *walk) advance(at mark, end int) {
 // look asks for the object at slot before one is sent there. What a HEAD cannot tell,
 // the PUT that follows will.
 func (w *walk) look(ctx context.Context, c chain, slot int64) (link, bool, error) {
-	metadata, a := w.sink.store.head(ctx, c.key(slot))
+	metadata, found, a := w.sink.store.stat(ctx, c.key(slot))
 	switch {
 	case a == nil:
-		l, err := w.linkOf(c, slot, metadata)
+		l, err := w.linkOf(c, slot, metadata, found)
 		return l, err == nil, err
 	case a.status >= 300 && a.status < 500 && a.status != http.StatusTooManyRequests && a.ended == nil && !a.credential:
 		return link{}, false, nil
@@ -149,6 +150,7 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 	switch o {
 	case created:
 		s.log.Debug("object created", zap.String("key", key), zap.Int("events", end-w.settled), zap.Int64("next", next), zap.Int("bytes", len(packed)))
+		s.digests.note(key, &l, stored{int64(len(packed)), time.Now()}, true)
 		return l, nil
 	case exists:
 		return w.met(ctx, c, slot)
@@ -156,8 +158,8 @@ func (w *walk) append(ctx context.Context, c chain, slot, next int64, end int) (
 		if ctx.Err() != nil {
 			return link{}, err
 		}
-		if metadata, a := s.store.head(ctx, key); a == nil {
-			return w.linkOf(c, slot, metadata)
+		if metadata, found, a := s.store.stat(ctx, key); a == nil {
+			return w.linkOf(c, slot, metadata, found)
 		}
 		return link{}, err
 	case refused:
@@ -176,9 +178,9 @@ func chainOf(b *sinks.Batch, i, j int) *sinks.Chain {
 // met reads the object that a 412 has told us of.
 func (w *walk) met(ctx context.Context, c chain, slot int64) (link, error) {
 	s := w.sink.store
-	metadata, a := s.head(ctx, c.key(slot))
+	metadata, found, a := s.stat(ctx, c.key(slot))
 	if a == nil {
-		return w.linkOf(c, slot, metadata)
+		return w.linkOf(c, slot, metadata, found)
 	}
 	e := a.refusal()
 	switch a.status {
@@ -192,13 +194,21 @@ func (w *walk) met(ctx context.Context, c chain, slot int64) (link, error) {
 
 // linkOf reads an object's metadata. One that cannot be of this chain holds the lane: to
 // pass over it might lose events, to overwrite it would destroy somebody's.
-func (w *walk) linkOf(c chain, slot int64, metadata map[string]string) (link, error) {
+func (w *walk) linkOf(c chain, slot int64, metadata map[string]string, found stored) (link, error) {
+	l, err := w.sink.linkOf(c, slot, metadata)
+	if err == nil {
+		w.sink.digests.note(c.key(slot), &l, found, false)
+	}
+	return l, err
+}
+
+func (s *Sink) linkOf(c chain, slot int64, metadata map[string]string) (link, error) {
 	l, err := parseLink(metadata, c.layout.format)
 	if err == nil {
 		err = l.belongs(c, slot)
 	}
 	if err != nil {
-		return link{}, w.sink.store.errorf(sinks.Misconfigured, "the object "+c.key(slot), http.StatusOK, senseless(err))
+		return link{}, s.store.errorf(sinks.Misconfigured, "the object "+c.key(slot), http.StatusOK, senseless(err))
 	}
 	return l, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -58,6 +59,7 @@ func (s *Sink) putLoose(ctx context.Context, b *sinks.Batch, next int64) error {
 	o, err := s.store.put(ctx, upload{key: key, contentType: s.layout.contentType, body: packed, metadata: l.metadata(), retain: true, overwrite: true})
 	switch o {
 	case created, exists:
+		s.digests.note(key, &l, stored{int64(len(packed)), time.Now()}, true)
 		s.log.Debug("object written", zap.String("key", key), zap.Int("events", len(b.Events)), zap.Int64("next", next), zap.Int("bytes", len(packed)))
 		return nil
 	case refused, unknown:

@@ -12,6 +12,9 @@
 //
 // The credentials need s3:PutObject and s3:GetObject on the prefix. s3:ListBucket is not
 // needed; without it S3 answers 403 where an object is missing, which is understood.
+//
+// Beside the objects stand the checkpoints of the stream's chains, and a signed digest for
+// each hour that lists what was written; see [Sink.Checkpoint] and [Sink.Digest].
 package s3
 
 import (
@@ -37,9 +40,20 @@ func Kind() sinks.Kind {
 			if !ok {
 				return nil, fmt.Errorf("s3: these are settings of another kind: %T", settings)
 			}
-			return open(s, o, shared)
+			sink, err := open(s, o, shared)
+			if err != nil || s.SecurityLake == nil {
+				return sink, err
+			}
+			return lake{sink, sink}, nil
 		},
 	}
+}
+
+// lake is a Sink that puts nothing beside its objects: a custom source of Security Lake holds
+// tables of its class and nothing else, so neither checkpoints nor digests.
+type lake struct {
+	sinks.Sink
+	sinks.Tester
 }
 
 // Sink delivers one revision of one stream. It holds nothing of any lane.
@@ -50,6 +64,8 @@ type Sink struct {
 	place  string // bucket and endpoint: marks of another place do not count
 	log    *zap.Logger
 	probe  probe
+
+	digests digests
 }
 
 // Open makes a sink of valid settings. It does no network I/O; credentials and bucket

@@ -152,22 +152,57 @@ func (s *store) notice(out *awss3.PutObjectOutput) {
 	}
 }
 
+// stored is what a HEAD says of an object beside its metadata.
+type stored struct {
+	size int64
+	at   time.Time // when it was created; zero: the store did not say
+}
+
 // head is an object's metadata. The answer is nil if it is there. A HEAD's refusal has
 // no body and so no code: 403 stands for a missing object as well, if the credentials
 // lack s3:ListBucket.
 func (s *store) head(ctx context.Context, key string) (map[string]string, *answer) {
+	metadata, _, a := s.stat(ctx, key)
+	return metadata, a
+}
+
+func (s *store) stat(ctx context.Context, key string) (map[string]string, stored, *answer) {
 	inner, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	keys := s.keys.generation()
 	out, err := s.client.HeadObject(inner, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key, ExpectedBucketOwner: s.keeping.owner})
 	if err != nil {
-		return nil, s.read(ctx, inner, "HEAD "+key, keys, err)
+		return nil, stored{}, s.read(ctx, inner, "HEAD "+key, keys, err)
 	}
 	s.keys.accept(keys)
-	return out.Metadata, nil
+	return out.Metadata, stored{aws.ToInt64(out.ContentLength), aws.ToTime(out.LastModified)}, nil
 }
 
-// bounded cuts every answer off after maxAnswer bytes. Closing what is left unread
+// get is an object's content. A larger one than most is an error.
+func (s *store) get(ctx context.Context, key string, most int64) ([]byte, *answer, error) {
+	inner, cancel := context.WithTimeout(context.WithValue(ctx, mostKey{}, most+1), s.timeout)
+	defer cancel()
+	keys := s.keys.generation()
+	out, err := s.client.GetObject(inner, &awss3.GetObjectInput{Bucket: &s.bucket, Key: &key, ExpectedBucketOwner: s.keeping.owner})
+	if err != nil {
+		return nil, s.read(ctx, inner, "GET "+key, keys, err), nil
+	}
+	defer out.Body.Close() //nolint:errcheck // only read
+	content, err := io.ReadAll(out.Body)
+	if err == nil && int64(len(content)) > most {
+		err = s.errorf(sinks.Misconfigured, "GET "+key, http.StatusOK, errLarge)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	s.keys.accept(keys)
+	return content, nil, nil
+}
+
+// mostKey is of how many bytes of an answer are read, in a request's context.
+type mostKey struct{}
+
+// bounded cuts every answer off after maxAnswer bytes, but for objects that were asked for. Closing what is left unread
 // closes the connection.
 type bounded struct{ next http.RoundTripper }
 
@@ -177,9 +212,13 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	most := int64(maxAnswer)
+	if asked, ok := r.Context().Value(mostKey{}).(int64); ok && resp.StatusCode == http.StatusOK {
+		most = asked
+	}
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	}{io.LimitReader(resp.Body, most), resp.Body}
 	return resp, nil
 }

@@ -16,9 +16,6 @@ func (s *Sink) Checkpoint(ctx context.Context, lane sinks.Lane, signed []byte) e
 	if err != nil {
 		return err
 	}
-	if s.layout.check != nil {
-		return errLake
-	}
 	loose := s.layout.format == formatLoose // a store that may not know the condition
 	if !loose {
 		if err := s.probe.check(ctx, s.store); err != nil {
