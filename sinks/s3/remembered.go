@@ -100,14 +100,6 @@ func objectOf(key string, l *link, found stored, seen bool) object {
 	return o
 }
 
-// known is an object that is remembered.
-func (s *series) known(key string) (object, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o, ok := s.objects[key]
-	return o, ok
-}
-
 // behind are the remembered objects with events behind number; the others are dropped.
 func (s *series) behind(number int64) []object {
 	s.mu.Lock()
