@@ -39,7 +39,15 @@ const gatewayMemory = 384 << 20
 // client, and more than once only with the same id.
 //
 // "make chaos" makes it longer.
-func TestCampaignOfTheGatewayLosesNothing(t *testing.T) {
+func TestCampaignOfTheGatewayLosesNothing(t *testing.T) { campaignOfTheGateway(t, false) }
+
+// With a spool the same holds while Kafka is away for longer than events wait for it: they are
+// accepted all the same, and are in Kafka when it is back, also of gateways that were killed
+// meanwhile. What keeps the order of an organization is that it is published through one gateway.
+func TestCampaignOfTheGatewayWithASpoolLosesNothing(t *testing.T) { campaignOfTheGateway(t, true) }
+
+func campaignOfTheGateway(t *testing.T, spooled bool) {
+	t.Helper()
 	length, wanted := 25*time.Second, 20_000
 	if s := os.Getenv("AUDITSTREAM_CHAOS"); s != "" {
 		var err error
@@ -50,22 +58,34 @@ func TestCampaignOfTheGatewayLosesNothing(t *testing.T) {
 	}
 	r := newRand(t)
 	c := newCampaign(t, r, faultsOfKafka())
-	to := &ingest{acknowledged: map[string]int{}}
+	to := &ingest{acknowledged: map[string]int{}, faithful: spooled}
 	c.arrived = to.count
 	binary := servers.BuildBinary(t)
 	for i, name := range []string{"a", "b"} {
 		listen := closedport.Address(t)
 		to.urls = append(to.urls, "http://"+listen)
 		config := gatewayConfig(c.cluster.ProxyAddrs[i], listen)
+		if spooled {
+			observe := closedport.Address(t)
+			to.observed = append(to.observed, "http://"+observe+"/metrics")
+			config = strings.Replace(config, `listen: ""`, fmt.Sprintf("listen: %q", observe), 1) + fmt.Sprintf("  spool: {dir: %q, after: 1s}\n", t.TempDir())
+		}
 		c.launch(t, name, func(t *testing.T) process {
 			t.Helper()
 			return process{Process: startCampaignGateway(t, binary, config), url: "http://" + listen}
 		})
 	}
 
-	// Kafka is away at the start: gateways listen, and say so.
+	// Kafka is away at the start: gateways listen, and say so, unless they have a spool.
 	for _, p := range c.processes {
 		servers.Await(t, time.Minute, p.name+" listens", func() bool { p.Running(t); return servers.Answers(t, p.url+"/healthz") })
+		if spooled {
+			servers.Await(t, time.Minute, p.name+" is ready without Kafka", func() bool { return p.ready(t) })
+			if status, _, body := to.post(t.Context(), p.url+"/audit_logs/events", "", eventOf("org_00000000000000000000000000", 0)); status != http.StatusOK {
+				t.Errorf("%s answers %d without Kafka: %s", p.name, status, body)
+			}
+			continue
+		}
 		if p.ready(t) {
 			t.Errorf("%s says that it is ready, without Kafka", p.name)
 		}
@@ -100,6 +120,9 @@ func TestCampaignOfTheGatewayLosesNothing(t *testing.T) {
 			t.Errorf("%s has taken %d MiB of memory, want at most %d", p.name, peak>>20, gatewayMemory>>20)
 		}
 	}
+	for i, url := range to.observed {
+		servers.Await(t, 5*time.Minute, c.processes[i].name+" has drained its spool", func() bool { return to.figure(t, url, "auditstream_spool_events ") == "0" })
+	}
 	c.end(t)
 	c.report(t)
 	to.judge(t, c.cluster.Addrs)
@@ -133,7 +156,9 @@ func startCampaignGateway(t *testing.T, binary, config string) *servers.Process 
 
 // ingest is what clients of the gateways have published.
 type ingest struct {
-	urls []string
+	urls     []string
+	observed []string // where gateways with a spool show their figures
+	faithful bool     // each organization's events go through one gateway
 
 	mu           sync.Mutex
 	acknowledged map[string]int // events of each organization, by their numbers from 0 on; guarded by mu
@@ -205,13 +230,37 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// figure is what a gateway shows of itself under a name, with the space behind it.
+func (g *ingest) figure(t *testing.T, url, name string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // one publishes one event, every other time with an idempotency key.
 func (g *ingest) one(ctx context.Context, r *rand.Rand, organization string, n int) error {
 	key := ""
 	if r.IntN(2) == 0 {
 		key = fmt.Sprintf("%s-%d", organization, n)
 	}
-	return g.insist(ctx, r, func(url string) (bool, error) {
+	return g.insist(ctx, r, organization, func(url string) (bool, error) {
 		status, _, body := g.post(ctx, url+"/audit_logs/events", key, eventOf(organization, n))
 		switch {
 		case status == http.StatusOK && strings.HasPrefix(body, `{"success":true,`):
@@ -229,7 +278,7 @@ func (g *ingest) batch(ctx context.Context, r *rand.Rand, organization string, f
 	for i := range n {
 		body.WriteString(eventOf(organization, from+i) + "\n")
 	}
-	return g.insist(ctx, r, func(url string) (bool, error) {
+	return g.insist(ctx, r, organization, func(url string) (bool, error) {
 		status, _, answer := g.post(ctx, url+"/audit_logs/events/batch", "", body.String())
 		if status != http.StatusOK && status != http.StatusMultiStatus {
 			if status >= 400 && status < 500 && status != http.StatusTooManyRequests {
@@ -253,11 +302,16 @@ func (g *ingest) batch(ctx context.Context, r *rand.Rand, organization string, f
 	})
 }
 
-// insist tries at a gateway, then at another, with pauses, until it is done.
-func (g *ingest) insist(ctx context.Context, r *rand.Rand, try func(url string) (done bool, err error)) error {
+// insist tries at a gateway, then at another unless clients are faithful, with pauses, until it
+// is done.
+func (g *ingest) insist(ctx context.Context, r *rand.Rand, organization string, try func(url string) (done bool, err error)) error {
 	for ctx.Err() == nil {
 		g.attempts.Add(1)
-		done, err := try(g.urls[r.IntN(len(g.urls))])
+		url := g.urls[r.IntN(len(g.urls))]
+		if g.faithful {
+			url = g.urls[int(organization[len(organization)-1])%len(g.urls)]
+		}
+		done, err := try(url)
 		if done || err != nil {
 			return err
 		}

@@ -8,9 +8,12 @@ import (
 	"hash/fnv"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -107,21 +110,37 @@ func (w *workosIn) preparePoll(ctx context.Context, p config.WorkOSPoll) error {
 	if _, err := p.APIKey.Resolve(ctx); err != nil {
 		return fmt.Errorf("gateway.workos.poll.api_key: %w", err)
 	}
-	events := p.Events
-	if events == nil {
-		known, err := catalogue.Embedded()
-		if err != nil {
-			return err
-		}
-		events = workosActions(known)
+	events, err := workosEvents(p)
+	if err != nil {
+		return err
 	}
 	w.seats = &noteCursors{feed: p.URL}
-	var err error
 	w.poller, err = workos.NewPoller(workos.PollConfig{
 		URL: p.URL, Key: p.APIKey.Resolve, Events: events, Backfill: p.Backfill.Std(), Interval: p.Interval.Std(),
 		Cursors: w.seats, Intake: w.intake, Log: w.log.Named("poll"), Metrics: w.metrics,
 	})
 	return err
+}
+
+// workosEvents are the types that are asked for.
+func workosEvents(p config.WorkOSPoll) ([]string, error) {
+	if p.Events != nil {
+		return p.Events, nil
+	}
+	known, err := catalogue.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	return workosActions(known), nil
+}
+
+// ProbeWorkOS asks the Events API once, as the gateway does, and says why it cannot be read.
+func ProbeWorkOS(ctx context.Context, p config.WorkOSPoll) error {
+	events, err := workosEvents(p)
+	if err != nil {
+		return err
+	}
+	return workos.Probe(ctx, workos.PollConfig{URL: p.URL, Key: p.APIKey.Resolve, Events: events})
 }
 
 // workosActions are the types of WorkOS's Events that the catalogue knows.
@@ -318,6 +337,39 @@ func (c *noteCursors) Save(ctx context.Context, cursor workos.Cursor) error {
 		return err
 	}
 	return c.seat.putNote(ctx, text)
+}
+
+// WorkOSReading is how far the Events API of WorkOS was read, as it stands in Kafka.
+type WorkOSReading struct {
+	Group   string
+	Members int       // processes that read it, or stand by
+	Reader  string    // the one that reads; empty: none
+	Known   bool      // a cursor of the configured API is on record
+	Read    time.Time // everything that was created before is settled
+}
+
+// WorkOSReading finds out how far the Events API was read.
+func (o *Operator) WorkOSReading(ctx context.Context, url string) (WorkOSReading, error) {
+	r := WorkOSReading{Group: groupID(o.topics.Prefix, pollGroup)}
+	admin := kadm.NewClient(o.client)
+	described, err := admin.DescribeGroups(ctx, r.Group)
+	g := described[r.Group]
+	if err = errors.Join(err, g.Err); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return r, fmt.Errorf("members of group %s: %w", r.Group, err)
+	}
+	r.Members = len(g.Members)
+	for _, m := range g.Members {
+		if assigned, ok := m.Assigned.AsConsumer(); ok && len(assigned.Topics) > 0 {
+			r.Reader = m.ClientID + "@" + strings.TrimPrefix(m.ClientHost, "/")
+		}
+	}
+	note, err := groupNote(ctx, admin, r.Group, o.topics.Schemas())
+	if err != nil || note == "" {
+		return r, err
+	}
+	cursor, err := (&noteCursors{feed: url}).decode(note)
+	r.Read, r.Known = cursor.Time, cursor != workos.Cursor{}
+	return r, err
 }
 
 func (c *noteCursors) encode(cursor workos.Cursor) (string, error) {

@@ -58,7 +58,7 @@ func (e *examiner) groups(ctx context.Context) {
 		case len(g.Members) == 0:
 			e.fail("groups", "start one: auditstream serve deliver", "no process delivers the %s of kind %s (group %s)", units.Count(streams[kind], "stream", "streams"), kind, id)
 		case g.State != "Stable":
-			e.warn("groups", "look again in a moment; a group that does not come to rest has processes that come and go: see their logs", "group %s is %s, with %s: %s", id, g.State, units.Count(len(g.Members), "process", "processs"), who)
+			e.warn("groups", "look again in a moment; a group that does not come to rest has processes that come and go: see their logs", "group %s is %s, with %s: %s", id, g.State, units.Count(len(g.Members), "process", "processes"), who)
 		case owned < partitions:
 			e.warn("groups", "look again in half a minute; then see the logs of the processes", "group %s: %d of %d partitions have an owner", id, owned, partitions)
 		default:

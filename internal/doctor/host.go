@@ -17,6 +17,7 @@ func (e *examiner) host() {
 	e.memory()
 	e.openFiles()
 	e.ownDisk()
+	e.spool()
 }
 
 // memory holds what delivery aims at against the limits of this machine, or container.

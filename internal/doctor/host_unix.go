@@ -22,3 +22,6 @@ func diskSpace(dir string) (usable, total int64, err error) {
 	}
 	return int64(fs.Bavail) * int64(fs.Bsize), int64(fs.Blocks) * int64(fs.Bsize), nil //nolint:unconvert // the types differ between systems
 }
+
+// writable says why this user cannot make files in dir.
+func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

@@ -207,7 +207,7 @@ func segmentNumber(name string) (uint64, bool) {
 // event is thrown away unseen.
 func (q *queue) tellDamage(s *segment, c contents) error {
 	for _, d := range c.damaged {
-		copied := filepath.Join(q.dir, fmt.Sprintf("damaged-%016d-%d.bin", s.number, d.offset))
+		copied := filepath.Join(q.dir, fmt.Sprintf("%s%016d-%d.bin", damagedPrefix, s.number, d.offset))
 		if _, err := os.Stat(copied); err != nil {
 			q.bytes += d.size
 		}

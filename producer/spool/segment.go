@@ -28,6 +28,7 @@ type segment struct {
 const (
 	segmentPrefix = "spool-"
 	segmentSuffix = ".log"
+	damagedPrefix = "damaged-" // of copies of bytes that cannot be read
 )
 
 func segmentPath(dir string, number uint64) string {

@@ -109,6 +109,21 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
+// Probe asks the Events API once, and says why it cannot be read. It needs URL, Key and Events.
+func Probe(ctx context.Context, c PollConfig) error {
+	p, err := NewPoller(PollConfig{URL: c.URL, Key: c.Key, Events: c.Events, Client: c.Client})
+	if err != nil {
+		return err
+	}
+	defer p.cfg.Client.CloseIdleConnections()
+	p.api.limit = 1
+	_, err = p.api.list(ctx, "", time.Now().Add(-time.Hour))
+	if errors.Is(err, errPageTooLarge) {
+		return nil // it can be read
+	}
+	return err
+}
+
 // Run polls until ctx ends. Only one may run at a time anywhere; a second one would repeat
 // what the first one publishes.
 func (p *Poller) Run(ctx context.Context) {
