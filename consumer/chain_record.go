@@ -33,6 +33,8 @@ type chainRecord struct {
 type checkpointRecord struct {
 	Size int64     `json:"size"`
 	At   time.Time `json:"at"`
+	Feed bool      `json:"feed,omitempty"` // the destination has taken it
+	Why  string    `json:"why,omitempty"`  // it has not; neither: not yet
 }
 
 // thenRecord is a chain that begins where the one before it ends.

@@ -26,6 +26,8 @@ type Feed struct {
 	After    int64                // size at the checkpoint before; 0: there was none
 	At       time.Time            // of that checkpoint; zero: there was none
 	Ended    bool                 // another chain has followed: it does not grow any more
+
+	lane *lane
 }
 
 // Checkpoint is what a checkpoint says of the feed at a time.
@@ -95,7 +97,7 @@ func (l *lane) feed(r *chainRecord, offset int64, ended bool) *Feed {
 	}
 	f := &Feed{
 		Lane: l.id, Sink: l.stream.sink, Origin: r.Origin, Head: r.Head, Tree: tree.Clone(), Offset: offset,
-		Previous: r.Previous, Gaps: r.Gaps, Ended: ended,
+		Previous: r.Previous, Gaps: r.Gaps, Ended: ended, lane: l,
 	}
 	if c := r.Checkpoint; c != nil {
 		f.After, f.At = c.Size, c.At
@@ -115,7 +117,7 @@ func (l *lane) checkpointed(f *Feed, at time.Time) {
 	defer l.mu.Unlock()
 	l.ended = slices.DeleteFunc(slices.Clone(l.ended), func(r *chainRecord) bool { return r.Origin == f.Origin })
 	if len(l.chains) > 0 && l.chains[0].origin == f.Origin {
-		l.proof.checkpoint = &checkpointRecord{f.Head.Size, at.UTC()}
+		l.proof.checkpoint = &checkpointRecord{Size: f.Head.Size, At: at.UTC()}
 		left := slices.DeleteFunc(slices.Clone(l.proof.withheld), func(w withheld) bool { return w.To <= f.Head.Size })
 		if len(left) > 0 { // it may have grown together with what came since
 			left[0].From = max(left[0].From, f.Head.Size+1)

@@ -45,12 +45,13 @@ type Config struct {
 	CommitInterval time.Duration // between two commits of progress
 	DrainTimeout   time.Duration // for requests under way when partitions are given up
 	Retry          Retry
-	Budget         *Budget  // of the process
-	InFlight       *Slots   // requests under way, of the process
-	Reading        *Reading // of events, by all groups of the process; nil: live traffic and backlogs share it evenly
-	StreamInFlight int      // requests under way at once, of one stream in this process; 0: no bound of its own
-	Rejections     int      // events refused in a row after which a lane holds; 0: never
-	RetentionGuard float64  // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
+	Budget         *Budget      // of the process
+	InFlight       *Slots       // requests under way, of the process
+	Reading        *Reading     // of events, by all groups of the process; nil: live traffic and backlogs share it evenly
+	StreamInFlight int          // requests under way at once, of one stream in this process; 0: no bound of its own
+	Rejections     int          // events refused in a row after which a lane holds; 0: never
+	RetentionGuard float64      // share of the topic's retention after which events that are not delivered are dead-lettered; 0 or 1: never
+	Checkpoints    *Checkpoints // of feeds; nil: there are none
 	Metrics        *Metrics
 	Tracer         trace.Tracer // nil: no traces
 	Log            *zap.Logger
@@ -117,6 +118,7 @@ type Group struct {
 	keysWake        chan struct{} // a token when streams have come whose masks need keys
 	guardWake       chan struct{} // a token when lanes have come whose age is not known
 	joined          atomic.Bool
+	began           time.Time    // of New
 	retention       atomic.Int64 // of the events topic, in nanoseconds; 0: for ever, or not known
 	topicPartitions atomic.Int64 // of the events topic; 0: not known
 	committing      turn         // one commit at a time
@@ -144,7 +146,7 @@ func New(cfg Config) (*Group, error) {
 		cfg.Reading = NewReading(0.5)
 	}
 	g := &Group{
-		cfg: cfg, log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
+		cfg: cfg, began: time.Now(), log: cfg.Log.With(zap.String("kind", cfg.Kind.Name)), metrics: cfg.Metrics,
 		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1), keysWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, assigned: map[int32]bool{}, fetched: map[int32]*commit{},
 	}
@@ -342,6 +344,9 @@ func (g *Group) Run(ctx context.Context) error {
 		})
 	})
 	background.Go(func() { g.catchUp(running) })
+	if c := g.cfg.Checkpoints; c != nil {
+		background.Go(func() { newCheckpointer(g, c).run(running) })
+	}
 	g.poll(ctx)
 	stop()
 	background.Wait()
@@ -366,7 +371,7 @@ func (g *Group) Run(ctx context.Context) error {
 // group. Whoever calls it closes it.
 func (g *Group) connect() (*kgo.Client, error) {
 	out, err := kgo.NewClient(slices.Concat(g.cfg.Kafka, []kgo.Opt{
-		kgo.RecordPartitioner(partitioner(g.cfg.Topics.Progress)),
+		kgo.RecordPartitioner(partitioner(g.placed()...)),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(maxLetterBytes),
@@ -394,13 +399,22 @@ func (g *Group) leave(patience time.Duration) {
 	}
 }
 
-// partitioner keeps progress in the partition it names and everything else where every
-// Kafka client would put its key.
-func partitioner(progress string) kgo.Partitioner {
+// placed are the topics whose records name their partition.
+func (g *Group) placed() []string {
+	topics := []string{g.cfg.Topics.Progress}
+	if c := g.cfg.Checkpoints; c != nil {
+		topics = append(topics, c.Topic)
+	}
+	return topics
+}
+
+// partitioner keeps the records of some topics in the partitions that they name, and
+// everything else where every Kafka client would put its key.
+func partitioner(placed ...string) kgo.Partitioner {
 	keyed := kgo.StickyKeyPartitioner(nil)
 	manual := kgo.ManualPartitioner()
 	return partitionerFunc(func(topic string) kgo.TopicPartitioner {
-		if topic == progress {
+		if slices.Contains(placed, topic) {
 			return manual.ForTopic(topic)
 		}
 		return keyed.ForTopic(topic)

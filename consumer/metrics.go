@@ -27,6 +27,7 @@ type Metrics struct {
 	filteredTotal     *prometheus.CounterVec
 	resentTotal       *prometheus.CounterVec
 	notedTotal        *prometheus.CounterVec   // by stream and what
+	checkpointsTotal  *prometheus.CounterVec   // by stream, where it was taken, and outcome
 	age               *prometheus.HistogramVec // by stream
 	requests          *prometheus.HistogramVec // by kind
 	commitsTotal      *prometheus.CounterVec   // by kind and outcome
@@ -73,6 +74,7 @@ func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) 
 		filteredTotal:     stream("filtered_total", "Events that the stream's expression did not let through, each time that they were read."),
 		resentTotal:       stream("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
 		notedTotal:        stream("noted_total", "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.", "what"),
+		checkpointsTotal:  stream("checkpoints_total", "Signed checkpoints of the stream's feeds, by where they were taken (topic: made, and written to Kafka; feed: to the destination; archive: to integrity.archive) and outcome: ok, failed.", "to", "outcome"),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "stream", Name: "event_age_seconds",
 			Help:    "Age of the oldest event of each delivered batch at its acknowledgement, since it was appended to Kafka.",
@@ -98,7 +100,7 @@ func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) 
 // vectors are the figures by stream.
 func (m *Metrics) vectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal, m.age,
+		m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal, m.checkpointsTotal, m.age,
 	}
 }
 
@@ -147,7 +149,7 @@ func (m *Metrics) forget(id string) {
 		return
 	}
 	of := prometheus.Labels{"stream": id}
-	for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal} {
+	for _, c := range []*prometheus.CounterVec{m.deliveredTotal, m.attemptsTotal, m.retriedTotal, m.rejectedTotal, m.deadLetteredTotal, m.expiredTotal, m.filteredTotal, m.resentTotal, m.notedTotal, m.checkpointsTotal} {
 		c.DeletePartialMatch(of)
 	}
 	m.age.DeletePartialMatch(of)
@@ -192,6 +194,11 @@ func (m *Metrics) expired(stream string, n int64) {
 
 func (m *Metrics) noted(stream, what string, n int) {
 	m.notedTotal.WithLabelValues(m.shown.label(stream), what).Add(float64(n))
+}
+
+// checkpoint counts one that was taken somewhere, or could not be.
+func (m *Metrics) checkpoint(stream, to string, err error) {
+	m.checkpointsTotal.WithLabelValues(m.shown.label(stream), to, outcomeOf(err)).Inc()
 }
 
 func (m *Metrics) resent(stream string, n int) {

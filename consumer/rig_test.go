@@ -53,6 +53,8 @@ type rig struct {
 	slowAfter  time.Duration // of requests; 0: the default
 	maxStreams int           // with figures of their own
 	tracer     trace.Tracer  // of the processes; nil: no traces
+
+	checkpoints *consumer.Checkpoints
 }
 
 func newRig(t *testing.T, partitions int32) *rig {
@@ -127,7 +129,7 @@ func (r *rig) group() *consumer.Group {
 		IDs:    consumer.IDs{Cluster: "c", Events: ids[r.topics.Events()], Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		ID:     "auditstream." + r.name, Kind: r.kind(), Specs: r.specs,
 		SessionTimeout: 10 * time.Second, CommitInterval: r.commit, DrainTimeout: r.drain,
-		Retry: r.retry, Budget: budget, InFlight: slots, StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Metrics: metrics, Tracer: r.tracer, Log: r.logs,
+		Retry: r.retry, Budget: budget, InFlight: slots, StreamInFlight: r.perStream, Rejections: r.rejections, RetentionGuard: r.guard, Checkpoints: r.checkpoints, Metrics: metrics, Tracer: r.tracer, Log: r.logs,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -279,6 +281,10 @@ type destination struct {
 	// confirms at the first question.
 	fate  func() fate
 	taken []fate // of each such batch; its number is its ticket
+	// witness takes a checkpoint of a stream's feed; nil takes each.
+	witness  func(ctx context.Context, stream string) error
+	notes    map[string][]string // checkpoints that were taken, by stream
+	attempts map[string]int      // to bring one, by stream
 }
 
 type arrival struct {
@@ -413,6 +419,26 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	}
 	s.dest.batches = append(s.dest.batches, kept)
 	return receipt, err
+}
+
+// Checkpoint implements sinks.Witness.
+func (s *recorder) Checkpoint(ctx context.Context, lane sinks.Lane, signed []byte) error {
+	s.dest.mu.Lock()
+	witness := s.dest.witness
+	if s.dest.notes == nil {
+		s.dest.notes, s.dest.attempts = map[string][]string{}, map[string]int{}
+	}
+	s.dest.attempts[lane.Stream]++
+	s.dest.mu.Unlock()
+	if witness != nil {
+		if err := witness(ctx, lane.Stream); err != nil {
+			return err
+		}
+	}
+	s.dest.mu.Lock()
+	defer s.dest.mu.Unlock()
+	s.dest.notes[lane.Stream] = append(s.dest.notes[lane.Stream], string(signed))
+	return nil
 }
 
 func (*recorder) Close() error { return nil }

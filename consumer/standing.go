@@ -9,11 +9,11 @@ import (
 
 // gauges are the figures that are looked up when they are asked for.
 type gauges struct {
-	lagEvents, lagSeconds, lanes, catchingUp, retention, unconfirmed *prometheus.Desc // by stream
-	streams, aggregated                                              *prometheus.Desc
-	held, memory, inFlight, waiting                                  *prometheus.Desc
-	partitions                                                       *prometheus.Desc // by kind
-	high, stable, position, stuck                                    *prometheus.Desc // by kind and partition
+	lagEvents, lagSeconds, lanes, catchingUp, retention, unconfirmed, checkpoint *prometheus.Desc // by stream
+	streams, aggregated                                                          *prometheus.Desc
+	held, memory, inFlight, waiting                                              *prometheus.Desc
+	partitions                                                                   *prometheus.Desc // by kind
+	high, stable, position, stuck                                                *prometheus.Desc // by kind and partition
 }
 
 func newGauges() gauges {
@@ -30,6 +30,7 @@ func newGauges() gauges {
 		catchingUp:  stream("lanes_catching_up", "Lanes of the stream in this process that are behind the live reader and read from Kafka again."),
 		retention:   stream("retention_used_ratio", "Age of the stream's oldest event that is not settled, in the partitions that this process owns, as a share of the events topic's retention: at 1 Kafka forgets it."),
 		unconfirmed: stream("unconfirmed_events", "Events that the destination has taken in and not yet confirmed as durable, from the partitions that this process owns."),
+		checkpoint:  stream("checkpoint_age_seconds", "Time since the last checkpoint of that feed of the stream, among those in this process, which has been without one for longest. Absent without integrity.key, and of streams whose events are not chained."),
 		streams:     prometheus.NewDesc("auditstream_streams", "Streams that this process delivers.", nil, nil),
 		aggregated:  prometheus.NewDesc("auditstream_streams_aggregated", "Streams beyond observe.max_streams, whose figures are added up under stream=\"_other\" (of ages and shares the largest counts).", nil, nil),
 		held:        prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
@@ -46,7 +47,7 @@ func newGauges() gauges {
 
 func (d gauges) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
-		d.lagEvents, d.lagSeconds, d.lanes, d.catchingUp, d.retention, d.unconfirmed, d.streams, d.aggregated,
+		d.lagEvents, d.lagSeconds, d.lanes, d.catchingUp, d.retention, d.unconfirmed, d.checkpoint, d.streams, d.aggregated,
 		d.held, d.memory, d.partitions, d.inFlight, d.waiting, d.high, d.stable, d.position, d.stuck,
 	}
 }
@@ -91,6 +92,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(d.retention, st.used, label)
 		gauge(d.unconfirmed, float64(st.unconfirmed), label)
+		if st.vouched {
+			gauge(d.checkpoint, st.checkpoint.Seconds(), label)
+		}
 		gauge(d.catchingUp, float64(st.catchingUp), label)
 		for state, n := range st.lanes {
 			gauge(d.lanes, float64(n), label, state)
@@ -120,6 +124,9 @@ type standing struct {
 
 	catchingUp  int // lanes
 	unconfirmed int // events
+
+	vouched    bool          // there are feeds that get checkpoints
+	checkpoint time.Duration // since the last one, of the feed that has been without for longest
 }
 
 // standings adds where the group's streams stand to out, by label.
@@ -167,6 +174,9 @@ func (l *lane) stands(st *standing, end int64, now time.Time) {
 	l.waits(func(_ *chunk, p *part) { st.unconfirmed += p.to - p.from })
 	if !l.live {
 		st.catchingUp++
+	}
+	if age, ok := l.sinceCheckpoint(l.p.g.began, now); ok && l.p.g.cfg.Checkpoints != nil {
+		st.vouched, st.checkpoint = true, max(st.checkpoint, age)
 	}
 	switch oldest := l.oldest(); {
 	case !oldest.IsZero():

@@ -42,6 +42,7 @@ type crew struct {
 	inFlight *consumer.Slots
 	reading  *consumer.Reading
 	actions  *knownActions
+	voucher  *voucher // nil: feeds have no checkpoints
 	egress   *guard
 	groups   map[string]*consumer.Group // by kind; owned by run, then by follow
 	draining atomic.Bool                // some stream ends when it is drained
@@ -111,6 +112,10 @@ func (c *crew) run(ctx context.Context, ids consumer.IDs, specs consumer.Specs) 
 	running.Go(func() error { return c.actions.follow(ctx, client, c.topics.Schemas(), c.d.Log) })
 	running.Go(func() error { return c.follow(ctx, running, specs) })
 	running.Go(func() error { return c.finishDrains(ctx) })
+	running.Go(func() error {
+		c.voucher.keep(ctx, c.opts, c.topics)
+		return nil
+	})
 	return running.Wait()
 }
 
@@ -156,7 +161,7 @@ func (c *crew) open(name string, specs consumer.Specs) (*consumer.Group, error) 
 	g.Kind, g.Specs = kind, specs
 	g.SessionTimeout, g.RetentionGuard = cfg.SessionTimeout.Std(), cfg.RetentionGuard
 	g.Budget, g.InFlight, g.Reading, g.Metrics, g.Log = c.budget, c.inFlight, c.reading, c.metrics, c.d.Log.Named("delivery")
-	g.Tracer = c.tracer
+	g.Tracer, g.Checkpoints = c.tracer, c.voucher.checkpoints(c.topics)
 	return consumer.New(g)
 }
 

@@ -67,7 +67,7 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-func (d Delivery) serve(ctx context.Context, opts []kgo.Opt, v *vitals) error {
+func (d Delivery) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (failed error) {
 	state := &readiness{}
 	v.part(state.ready)
 	keys, err := seal.Load(ctx, d.Config.Sealing.Keys)
@@ -80,6 +80,10 @@ func (d Delivery) serve(ctx context.Context, opts []kgo.Opt, v *vitals) error {
 	if err != nil {
 		return err
 	}
+	if c.voucher, err = newVoucher(ctx, d.Config, d.Version, c.egress, d.Log.Named("integrity")); err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, c.voucher.close()) }()
 	c.tracer = v.tracer
 	for {
 		ids, specs, err := d.begin(ctx, opts, state)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/internal/seal"
 	"github.com/auditstream/auditstream/sinks/all"
@@ -265,6 +266,9 @@ topics:
   replication: 1
 secrets:
   keys: [{id: dev, key: {file: %[14]q}}]
+integrity:
+  key: {file: %[17]q}
+  interval: 10s
 gateway:
   listen: %[15]q
   keys: [{name: dev, key: {file: %[16]q}, organizations: ["*"], allow: [publish, exports, schemas, retention]}]
@@ -327,9 +331,13 @@ func (d Dev) configure(broker string, h *devHosted) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	signing, err := devSigningKey(filepath.Join(d.Dir, "secrets"))
+	if err != nil {
+		return nil, err
+	}
 	text := fmt.Appendf(nil, devConfig, path, broker, observe,
 		h.urls["splunk"], h.secrets["splunk_token"], h.urls["datadog"], h.secrets["datadog_api_key"],
-		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"], key, intake, h.secrets["gateway_key"])
+		devBucket, h.urls["s3"], devAccess, h.secrets["s3_secret_key"], api, h.secrets["admin_token"], key, intake, h.secrets["gateway_key"], signing)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
@@ -346,6 +354,7 @@ func (d Dev) introduce(cfg *config.Config, broker string, h *devHosted) {
 	p("Splunk", "%s   events in %s, switches in %s", h.urls["splunk"], h.splunk.Path(), filepath.Join(filepath.Dir(h.splunk.Path()), "settings.yaml"))
 	p("Datadog", "%s   logs in %s", h.urls["datadog"], h.datadog.Path())
 	p("S3", "%s   objects in %s", h.urls["s3"], filepath.Join(d.Dir, "s3", devBucket))
+	p("Proof", "a signed checkpoint of each feed every %s, in the feed itself; public key at http://%s%s", cfg.Integrity.Interval.Std(), cfg.Admin.Listen, integrity.WellKnown)
 	p("Metrics", "http://%s/metrics", cfg.Observe.Listen)
 	p("Console", "http://%s   and the API; token in %s", cfg.Admin.Listen, filepath.Join(d.Dir, "secrets", "admin_token"))
 	p("Config", "%s   send more with: auditstream publish --config %[1]s FILE", filepath.Join(d.Dir, "dev.yaml"))
@@ -379,6 +388,22 @@ func devKey(dir string) (string, error) {
 		return path, err
 	}
 	return path, os.WriteFile(path, []byte(seal.NewKey()+"\n"), 0o600)
+}
+
+// devSigningKey is the file of the key that signs checkpoints.
+func devSigningKey(dir string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(dir, "integrity_key"))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return path, err
+	}
+	secret, _, err := integrity.GenerateKey("dev.auditstream")
+	if err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(secret+"\n"), 0o600)
 }
 
 // say prints a line. What cannot be shown is not shown.

@@ -82,7 +82,7 @@ func load(t *testing.T, key, old secret.Ref) *checkpoints.Signing {
 
 func (r *rig) prepare(t *testing.T, s *checkpoints.Signing) *checkpoints.Signing {
 	t.Helper()
-	ready, err := checkpoints.Prepare(t.Context(), r.opts, r.topics, s)
+	ready, _, err := checkpoints.Prepare(t.Context(), r.opts, r.topics, s)
 	if err != nil {
 		t.Fatal(err)
 	}

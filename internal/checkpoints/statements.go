@@ -88,27 +88,28 @@ func WriteStatement(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, si
 }
 
 // Prepare readies s for signing: it says in Kafka that the key is used, if nobody has yet,
-// and knows until when an old one signs too.
-func Prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, s *Signing) (*Signing, error) {
+// and knows until when an old one signs too. wrong is why those who trust the keys of before
+// do not trust this one; it signs all the same.
+func Prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, s *Signing) (ready *Signing, wrong, err error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer client.Close()
 	statements, err := ReadStatements(ctx, client, topics)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	first, err := s.Introduce(statements, time.Now())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if first != nil {
 		if err := WriteStatement(ctx, opts, topics, first); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return s.After(statements), nil
+	return s.After(statements), s.Linked(statements), nil
 }
 
 // ErrRotated says that a key has taken over already.
