@@ -133,7 +133,7 @@ func (p *Piece) explain() {
 	for _, n := range p.bad {
 		p.feed.marks[n].state = explained
 	}
-	x := Finding{From: max(p.run.First, p.good+1), To: p.run.Last, Where: p.run.Where}
+	x := Finding{From: min(max(p.run.First, p.good+1), p.run.Last), To: p.run.Last, Where: p.run.Where}
 	if len(p.bad) > 0 && p.bad[0] > p.good {
 		x.To = p.bad[0]
 	}

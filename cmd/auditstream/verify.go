@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type verifyFlags struct {
 	proof       string
 	consistency []string
 	output      string
+	bucket      verify.BucketOptions
 }
 
 func newVerify() *cobra.Command {
@@ -46,8 +48,8 @@ whoever sent it: the events' numbers and hashes have to lead to the checkpoints 
 key has signed.
 
 A SOURCE is a file with an export of Splunk or Datadog (lines of JSON, or CSV), a file or
-directory of the destination file, a directory with a copy of a bucket, or - for standard
-input. Files may be packed by gzip or zstd. docs/verify.md has the searches that export what
+directory of the destination file, a bucket (s3://BUCKET/PREFIX) or a directory with a copy
+of it, or - for standard input. Files may be packed by gzip or zstd. docs/verify.md has the searches that export what
 is read here.
 
 Checkpoints are taken from the sources, and from the files of --checkpoints, of which each
@@ -74,6 +76,7 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
   auditstream verify --key key.pub --checkpoints archive.txt --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z export.csv
   auditstream verify --key key.pub --event audit_event_01KAQ7E5T0SVZ5B5X5V2Q0J6YD --proof event.tlog-proof /var/audit/acme
   auditstream verify --key key.pub --proof event.tlog-proof
+  auditstream verify --key key.pub --region eu-central-1 s3://acme-audit/audit/
   zcat export.json.gz | auditstream verify --key key.pub -o json - | jq '.feeds[] | select(.verdict != "complete")'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,6 +104,9 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 	flags.StringVar(&f.event, "event", "", "`ID` of an event to prove")
 	flags.StringVar(&f.proof, "proof", "", "`FILE` for the proof of --event; without a source, the proof to check")
 	flags.StringSliceVar(&f.consistency, "consistency", nil, "two `FILES` with a checkpoint each, with a comma between")
+	flags.StringVar(&f.bucket.Endpoint, "endpoint", "", "`URL` of a store other than Amazon S3")
+	flags.StringVar(&f.bucket.Region, "region", "", "`REGION` of buckets; else as the AWS command line finds it")
+	flags.StringVar(&f.bucket.Profile, "profile", "", "`NAME` of a profile of the AWS command line")
 	addOutput(cmd, &f.output)
 	return cmd
 }
@@ -200,7 +206,10 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 		o.Pair = pair
 	}
 	for _, arg := range args {
-		opened, err := openSource(cmd.InOrStdin(), arg)
+		opened, err := f.openSource(cmd.Context(), cmd.InOrStdin(), arg)
+		if _, told := errors.AsType[*exitError](err); told {
+			return err
+		}
 		if err != nil {
 			return usageError(err)
 		}
@@ -238,12 +247,19 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 }
 
 // openSource opens what one argument names.
-func openSource(stdin io.Reader, arg string) ([]verify.Source, error) {
+func (f *verifyFlags) openSource(ctx context.Context, stdin io.Reader, arg string) ([]verify.Source, error) {
 	if arg == "-" {
 		e, err := verify.Spool(stdin, "standard input")
 		return []verify.Source{e}, err
 	}
-	return verify.Open(arg)
+	if strings.HasPrefix(arg, verify.BucketScheme) {
+		s, err := verify.OpenBucket(ctx, arg, f.bucket)
+		if err != nil {
+			return nil, &exitError{exitFailed, err}
+		}
+		return []verify.Source{s}, nil
+	}
+	return verify.Open(ctx, arg)
 }
 
 // withoutSource checks a proof.

@@ -44,6 +44,9 @@ const maxEnvelopes = 4
 // Splunk or Datadog, or a result of their searches.
 func readEntry(line []byte) (entry, error) {
 	line = bytes.TrimSpace(line)
+	if bytes.HasPrefix(line, []byte(beginCEF)) {
+		return readCEF(line)
+	}
 	if e, ok, err := readLine(line); ok || err != nil {
 		return e, err
 	}
@@ -54,6 +57,32 @@ func readEntry(line []byte) (entry, error) {
 	p := place{}
 	p.look(m, maxEnvelopes)
 	return p.entry(m)
+}
+
+// beginCEF begins the lines of the one format of text.
+const beginCEF = "CEF:"
+
+// readCEF reads a line of CEF: the proof is its last extensions, and the event is what
+// stands before them.
+func readCEF(line []byte) (entry, error) {
+	at := bytes.LastIndex(line, []byte(" auditstreamFeed="))
+	if at < 0 {
+		return entry{stray: true, item: integrity.Item{ID: idOf(line)}}, nil
+	}
+	p := place{event: line[:at]}
+	for pair := range strings.FieldsSeq(string(line[at:])) {
+		name, value, _ := strings.Cut(pair, "=")
+		value = strings.ReplaceAll(value, `\=`, "=")
+		switch name {
+		case "auditstreamFeed":
+			p.feed = value
+		case "auditstreamSeq":
+			p.number = value
+		case "auditstreamChain":
+			p.chain = value
+		}
+	}
+	return p.entry(nil)
 }
 
 // ownMember begins the last member of a line that the sink for files has written.
@@ -256,16 +285,15 @@ func isFeed(text string) bool {
 
 // idOf finds the id of an event for findings: of the canonical form, of OCSF, of ECS.
 func idOf(event []byte) []byte {
-	const own = `"audit_event_`
-	at := bytes.Index(event, []byte(own))
-	if at < 0 {
+	at := bytes.Index(event, []byte("audit_event_"))
+	if at < 1 || !strings.ContainsRune(`"=`, rune(event[at-1])) {
 		return nil
 	}
-	id := event[at+1:]
-	if end := bytes.IndexByte(id, '"'); end > 0 && end <= 100 {
-		return id[:end]
+	id := event[at:]
+	if end := bytes.IndexAny(id, "\" "); end >= 0 {
+		id = id[:end]
 	}
-	return nil
+	return id[:min(len(id), 100)]
 }
 
 func eventID(m members) []byte {

@@ -207,7 +207,7 @@ func checked(tb testing.TB, o Options, content []byte) *Report {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	sources, err := Open(path)
+	sources, err := Open(tb.Context(), path)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestPackedExports(t *testing.T) {
 	if err := os.WriteFile(path, packed.Bytes()[:packed.Len()-20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sources, err := Open(path)
+	sources, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,5 +396,27 @@ func TestTheExampleOfThePage(t *testing.T) {
 		if err != nil || string(got) != content {
 			t.Errorf("%s is another file (%v): go test ./internal/verify -run TheExample -update", path, err)
 		}
+	}
+}
+
+func TestLinesOfCEF(t *testing.T) {
+	f := newFeed()
+	line := func(n int64) string {
+		return fmt.Sprintf(`CEF:0|auditstream|audit|1|user.signed_in|signed in|3|externalId=%s suser=a\=b`, id(n))
+	}
+	var b strings.Builder
+	for n := int64(1); n <= 10; n++ {
+		link := f.head.Link(integrity.Digest([]byte(line(n))))
+		f.head = link.Head()
+		f.tree.Append(link.Digest)
+		fmt.Fprintf(&b, "%s auditstreamFeed=%s auditstreamSeq=%d auditstreamChain=%s\n", line(n), f.id(), n, strings.ReplaceAll(link.Hash.String(), "=", `\=`))
+	}
+	content := b.String() + marshal(map[string]string{"checkpoint": string(f.seal(t).notes[0])}) + "\n"
+	if r := checked(t, Options{}, []byte(content)); r.Verdict != integrity.Complete || r.Feeds[0].Covered != 10 {
+		t.Errorf("%s %+v", r.Sentence, r)
+	}
+	r := checked(t, Options{}, []byte(strings.Replace(content, line(4), line(40), 1)))
+	if r.Verdict != integrity.Tampered || r.Feeds[0].Findings[0].IDs[0] != id(40) {
+		t.Errorf("%s %+v", r.Sentence, r.Feeds[0].Findings)
 	}
 }

@@ -112,14 +112,15 @@ func rows(in *bufio.Reader, name string, each func(e *entry, where func() string
 	}
 }
 
-// looksLikeTable says whether what is read is CSV: lines of JSON begin with a brace.
+// looksLikeTable says whether what is read is CSV: lines of JSON begin with a brace, those of
+// CEF with its name.
 func looksLikeTable(in *bufio.Reader) (bool, error) {
 	head, err := in.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 		return false, err
 	}
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
-	return len(head) > 0 && head[0] != '{' && head[0] != '[', nil
+	return len(head) > 0 && head[0] != '{' && head[0] != '[' && !bytes.HasPrefix(head, []byte(beginCEF)), nil
 }
 
 // mayHoldCheckpoint says whether it is worth reading a line for a checkpoint: each has the

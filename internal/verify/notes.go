@@ -169,7 +169,7 @@ func ReadPair(keys *integrity.Keys, a, b string) (*Pair, error) {
 
 // Open opens what stands under a path: a file, or a directory with files of events, or with
 // a copy of a bucket.
-func Open(path string) ([]Source, error) {
+func Open(ctx context.Context, path string) ([]Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -177,6 +177,17 @@ func Open(path string) ([]Source, error) {
 	if !info.IsDir() {
 		e, err := OpenExport(path)
 		return []Source{e}, err
+	}
+	if copied, err := isCopy(path); err != nil || copied {
+		if err != nil {
+			return nil, err
+		}
+		root, err := os.OpenRoot(path)
+		if err != nil {
+			return nil, err
+		}
+		s, err := openStore(ctx, folder{root}, path)
+		return []Source{s}, err
 	}
 	var sources []Source
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/auditstream/auditstream/integrity"
 )
@@ -25,6 +26,7 @@ type Source interface {
 type Sink struct {
 	checker  *integrity.Checker
 	keys     *integrity.Keys
+	from     time.Time
 	progress func(n int64)
 	want     string
 
@@ -59,7 +61,7 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(int64) {}
 	}
-	s := &Sink{checker: integrity.NewChecker(o.Options), keys: o.Keys, progress: o.Progress, want: o.Want}
+	s := &Sink{checker: integrity.NewChecker(o.Options), keys: o.Keys, from: o.From, progress: o.Progress, want: o.Want}
 	r := &Report{}
 	s.checker.Want(o.Want)
 	for _, source := range sources {

@@ -1,0 +1,102 @@
+package integrity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// What readers of stores need beside events and checkpoints.
+
+// Vouch takes in that the chain of origin has a head, on the word of whoever has signed more
+// than a checkpoint: a digest.
+func (c *Checker) Vouch(origin string, h Head, at time.Time, signed bool) error {
+	f, err := c.named(origin)
+	if err != nil {
+		return err
+	}
+	_, err = c.mark(f, h.Size, h.Hash, at, signed)
+	return err
+}
+
+// Claim takes in a run without its events: of a form from which they cannot be restored,
+// whose bytes are vouched for as a whole.
+func (c *Checker) Claim(r Run) error {
+	if r.First < 1 || r.Last < r.First {
+		return fmt.Errorf("%s: a run from number %d to %d has no events", r.Where, r.First, r.Last)
+	}
+	f, err := c.feed(r.Feed)
+	if err != nil {
+		return err
+	}
+	i := f.place(r.First)
+	if i >= 0 && f.spans[i].last >= r.First || i+1 < len(f.spans) && !f.spans[i+1].empty() && f.spans[i+1].first <= r.Last {
+		f.find(Finding{Kind: Unclear, From: r.First, To: r.Last, Where: r.Where, Detail: "these numbers are there twice, and cannot be compared"})
+		return nil
+	}
+	f.events += r.Last - r.First + 1
+	f.high = max(f.high, r.Last)
+	return c.put(f, i+1, &segment{first: r.First, last: r.Last, begin: edge{where: r.Where}, before: &r.Before, end: r.After})
+}
+
+// Find adds what a reader has found about the chain of origin.
+func (c *Checker) Find(origin string, x Finding) error {
+	f, err := c.named(origin)
+	if err == nil {
+		f.find(x)
+	}
+	return err
+}
+
+// Origins are those of the chains that are known, in no order.
+func (c *Checker) Origins() []string {
+	var out []string
+	for _, f := range c.feeds {
+		if f.origin != "" {
+			out = append(out, f.origin)
+		}
+	}
+	return out
+}
+
+// Onward is where a chain goes on behind a head: past events that are on record as withheld,
+// and in the chain that has taken over there, if one has.
+func (c *Checker) Onward(origin string, h Head) (string, Head) {
+	for range len(c.feeds) + 1 {
+		f := c.feeds[FeedID(origin)]
+		if f == nil {
+			return origin, h
+		}
+		h = f.past(h)
+		next := c.successor(origin, h)
+		if next == "" {
+			return origin, h
+		}
+		origin, h = next, Begin(next)
+	}
+	return origin, h
+}
+
+func (c *Checker) successor(origin string, h Head) string {
+	for _, f := range c.feeds {
+		if p := f.previous; p != nil && p.Origin == origin && p.Head == h {
+			return f.origin
+		}
+	}
+	return ""
+}
+
+func (f *feed) past(h Head) Head {
+	for {
+		i, ok := slices.BinarySearchFunc(f.held, h.Size+1, func(w Withheld, n int64) int { return cmp.Compare(w.From, n) })
+		if !ok {
+			return h
+		}
+		if w := f.held[i]; w.From == w.To {
+			h = h.Next(w.Hash)
+		} else {
+			h = Head{w.To, w.Hash}
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package verify
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// folder is a directory with a copy of a bucket, as aws s3 sync makes it: without metadata.
+type folder struct{ root *os.Root }
+
+// isCopy says whether a directory holds objects of the sink for S3.
+func isCopy(dir string) (bool, error) {
+	found := false
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Type().IsRegular() && isEvents(p) || d.IsDir() && (d.Name()+"/" == digestMark || d.Name()+"/" == checkpointMark) {
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (f folder) list(ctx context.Context, each func(key string, size int64) error) error {
+	return fs.WalkDir(f.root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return each(p, info.Size())
+	})
+}
+
+func (f folder) open(_ context.Context, key string) (io.ReadCloser, map[string]string, error) {
+	file, err := f.root.Open(filepath.FromSlash(key))
+	return file, nil, err
+}

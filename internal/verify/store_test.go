@@ -1,0 +1,231 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/auditstream/auditstream/integrity"
+)
+
+// kept is a store in memory.
+type kept map[string]keptObject
+
+type keptObject struct {
+	content  []byte
+	metadata map[string]string
+}
+
+func (k kept) list(_ context.Context, each func(string, int64) error) error {
+	for key, o := range k {
+		if err := each(key, int64(len(o.content))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k kept) open(_ context.Context, key string) (io.ReadCloser, map[string]string, error) {
+	return io.NopCloser(bytes.NewReader(k[key].content)), k[key].metadata, nil
+}
+
+func packed(tb testing.TB, content []byte) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(content); err != nil {
+		tb.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// objectKey is the key of the object whose slot is an offset.
+func objectKey(slot int64) string {
+	return fmt.Sprintf("audit/stream=acme/day=2026-01-31/u1.000001.t1.00003.%020d.ndjson.gz", slot)
+}
+
+// bucketOf is what the sink for S3 would have written of f: an object of five events each,
+// checkpoints, and digests of all hours whose end is not behind the object that many hours
+// would have.
+func bucketOf(tb testing.TB, f *feed, digests int, metadata bool) kept {
+	tb.Helper()
+	out := kept{}
+	signer, err := note.NewSigner(secret)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i, n := range f.notes {
+		out[fmt.Sprintf("audit/_checkpoints/stream=acme/day=2026-01-31/%s.%d.txt", f.id(), i)] = keptObject{content: n}
+	}
+	head := integrity.Begin(f.origin)
+	var previous integrity.Hash
+	hour := 0
+	for run := range slices.Chunk(f.sent, 5) {
+		var lines bytes.Buffer
+		before := head
+		for _, s := range run {
+			lines.Write(append(slices.Clone(s.event), '\n'))
+			head = s.link.Head()
+		}
+		o := keptObject{content: packed(tb, lines.Bytes())}
+		if metadata {
+			o.metadata = map[string]string{
+				metaOrigin: f.origin, metaFirst: strconv.FormatInt(before.Size+1, 10), metaLast: strconv.FormatInt(head.Size, 10),
+				metaBefore: before.Hash.String(), metaAfter: head.Hash.String(),
+			}
+		}
+		key := objectKey(40 + before.Size)
+		out[key] = o
+		if hour++; hour > digests {
+			continue
+		}
+		h := integrity.Hour{Origin: f.origin, Hour: began.Add(time.Duration(hour) * time.Hour), Time: began.Add(time.Duration(hour+1) * time.Hour), Before: before, After: head, Previous: previous, Objects: []integrity.Object{{
+			Key: key, Size: int64(len(o.content)), SHA256: sha256.Sum256(lines.Bytes()), First: before.Size + 1, Last: head.Size, Before: before.Hash, After: head.Hash, Seen: true,
+		}}}
+		text, err := h.Sign(signer)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		previous = sha256.Sum256(text)
+		out[fmt.Sprintf("audit/_digests/stream=acme/%s.%s.txt", f.id(), h.Hour.Format("2006010215"))] = keptObject{content: text}
+	}
+	return out
+}
+
+// copied is a folder with what k has under audit/.
+func copied(tb testing.TB, k kept) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	for key, o := range k {
+		path := filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(key, "audit/")))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			tb.Fatal(err)
+		}
+		if err := os.WriteFile(path, o.content, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestBucketsAndTheirCopies(t *testing.T) {
+	relined := func(do func(lines []string) []string) func(k kept, key string) {
+		return func(k kept, key string) {
+			z, err := unpacked(bytes.NewReader(k[key].content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(z)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := do(slices.Collect(strings.Lines(string(b))))
+			k[key] = keptObject{packed(t, []byte(strings.Join(lines, ""))), k[key].metadata}
+		}
+	}
+	for _, tt := range []struct {
+		name     string
+		doctor   func(k kept, key string)
+		verdict  integrity.Verdict
+		from, to int64 // of the first finding
+	}{
+		{"untouched", func(kept, string) {}, integrity.Complete, 0, 0},
+		{"an object is gone", func(k kept, key string) { delete(k, key) }, integrity.Lacking, 6, 10},
+		{"a line is gone", relined(func(l []string) []string { return l[1:] }), integrity.Lacking, 6, 10},
+		{"a line is another", relined(func(l []string) []string { l[2] = strings.Replace(l[2], "user_8", "user_9", 1); return l }), integrity.Tampered, 6, 10},
+		{"two lines changed places", relined(func(l []string) []string { l[2], l[3] = l[3], l[2]; return l }), integrity.Tampered, 6, 10},
+		{"a line more", relined(func(l []string) []string { return append(l, l[0]) }), integrity.Tampered, 6, 10},
+	} {
+		for _, digests := range []int{0, 1, 2, 3} {
+			for _, metadata := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, %d digests, metadata %v", tt.name, digests, metadata), func(t *testing.T) {
+					f := newFeed().seal(t).add(5).seal(t).add(5).seal(t).add(5).seal(t)
+					k := bucketOf(t, f, digests, metadata)
+					tt.doctor(k, objectKey(45))
+					var sources []Source
+					if metadata {
+						s, err := openStore(t.Context(), k, "s3://acme")
+						if err != nil {
+							t.Fatal(err)
+						}
+						sources = []Source{s}
+					} else {
+						var err error
+						if sources, err = Open(t.Context(), copied(t, k)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, sources...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !metadata && digests < 2 && tt.verdict != integrity.Complete {
+						// Nothing says where objects begin: they are taken one after another.
+						if r.Verdict != integrity.Tampered && r.Verdict != integrity.Lacking {
+							t.Errorf("verdict %s: %s", r.Verdict, r.Sentence)
+						}
+						return
+					}
+					if r.Verdict != tt.verdict {
+						t.Fatalf("verdict %s, want %s: %s\n%+v", r.Verdict, tt.verdict, r.Sentence, r)
+					}
+					if tt.from > 0 {
+						if x := r.Feeds[0].Findings[0]; x.From < tt.from || x.To != tt.to {
+							t.Errorf("found %v, want numbers %d to %d", x, tt.from, tt.to)
+						}
+					} else if r.Feeds[0].Covered != 15 {
+						t.Errorf("covered %d", r.Feeds[0].Covered)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestDigestsThatAreMissing(t *testing.T) {
+	f := newFeed().seal(t).add(15).seal(t)
+	k := bucketOf(t, f, 3, true)
+	for key := range k {
+		if strings.HasSuffix(key, "2026013114.txt") {
+			delete(k, key)
+		}
+	}
+	s, err := openStore(t.Context(), k, "s3://acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, s)
+	if err != nil || r.Verdict != integrity.Lacking || !strings.Contains(r.Feeds[0].Sentence, "others are missing") {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+func TestAnObjectUnderTheNameOfAnother(t *testing.T) {
+	f := newFeed().seal(t).add(15).seal(t)
+	k := bucketOf(t, f, 3, false)
+	a, b := objectKey(40), objectKey(45)
+	k[a], k[b] = k[b], k[a]
+	sources, err := Open(t.Context(), copied(t, k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, sources...)
+	if err != nil || r.Verdict != integrity.Tampered || len(r.Feeds[0].Findings) != 2 {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
