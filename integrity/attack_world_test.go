@@ -242,17 +242,15 @@ func forget(from []signed, feed string, above int64) []signed {
 }
 
 // rechain makes the numbers and hashes of a feed's rows anew, as if they were what was
-// delivered, and returns the head that they lead to.
-func (w *world) rechain(origin string) (integrity.Head, integrity.Tree) {
-	head, tree := integrity.Begin(origin), integrity.Tree{}
+// delivered.
+func (w *world) rechain(origin string) {
+	head := integrity.Begin(origin)
 	for i := range w.siem {
 		if r := &w.siem[i]; r.feed == integrity.FeedID(origin) {
 			link := head.Link(integrity.Digest(r.event))
 			r.number, r.chain, head = link.Number, link.Hash, link.Head()
-			tree.Append(link.Digest)
 		}
 	}
-	return head, tree
 }
 
 // view is what verify is given to look through.
