@@ -1,7 +1,9 @@
 package s3_test
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -10,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/go-cmp/cmp"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/secret"
 	"github.com/auditstream/auditstream/internal/units"
 	"github.com/auditstream/auditstream/sinks"
@@ -85,6 +89,66 @@ func checkLock(t *testing.T, client *awss3.Client, set *s3.Settings, key string)
 	_, err = client.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: &set.Bucket, Key: &key, VersionId: out.VersionId})
 	if err == nil {
 		t.Error("a locked object was deleted")
+	}
+}
+
+// Digests and metadata as a server that was written by others keeps them: nothing of the
+// chain is lost on the way, and a process that knows nothing goes on with the digests.
+func TestDigestsWithARealStore(t *testing.T) {
+	set := realStore(t)
+	client := rawClient(t, set)
+	if _, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &set.Bucket}); err != nil {
+		t.Fatal(err)
+	}
+	f := newFeed(t)
+	one := openSink(t, set)
+	f.begin(t, one)
+	deliver(t, one, f.batch(3))
+	f.batch(1) // went to the dead letters
+	f.digest(t, one, 1)
+	deliver(t, one, f.batch(2))
+	f.digest(t, openSink(t, set), 2)
+	f.digest(t, openSink(t, set), 3)
+	f.digest(t, one, 4) // meets the digests of the other
+
+	get := func(key string) []byte {
+		t.Helper()
+		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: &set.Bucket, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Body.Close() //nolint:errcheck // only read
+		body, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	list, err := client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: &set.Bucket, Prefix: aws.String(set.Prefix + "_digests/")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbers []string
+	var previous integrity.Hash
+	for i, o := range list.Contents {
+		text := get(aws.ToString(o.Key))
+		h, err := f.keys.OpenHour(text)
+		if err != nil || i > 0 && h.Previous != previous {
+			t.Fatalf("%s: %v\n%s", aws.ToString(o.Key), err, text)
+		}
+		previous = sha256.Sum256(text)
+		line := ""
+		for _, o := range h.Objects {
+			packed := get(o.Key)
+			if int64(len(packed)) != o.Size || integrity.Hash(sha256.Sum256([]byte(unpack(t, packed)))) != o.SHA256 {
+				t.Errorf("%s is not as its digest says", o.Key)
+			}
+			line += fmt.Sprintf("%d-%d ", o.First, o.Last)
+		}
+		numbers = append(numbers, line)
+	}
+	if diff := cmp.Diff([]string{"", "1-3 ", "5-6 ", "", ""}, numbers); diff != "" {
+		t.Errorf("numbers in the digests (-want +got):\n%s", diff)
 	}
 }
 
