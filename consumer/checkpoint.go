@@ -29,6 +29,10 @@ type Checkpoints struct {
 	Sign            func(*integrity.Checkpoint) ([]byte, error)
 	Archive         func(ctx context.Context, key string, signed []byte) error // nil: there is none
 	ArchiveInterval time.Duration                                              // between two of a feed that are put there
+
+	// For destinations that keep hourly digests of what they were given; see sinks.Digester.
+	SignHour func(*integrity.Hour) ([]byte, error)
+	OpenHour func([]byte) (*integrity.Hour, error) // one that is there already
 }
 
 // Bounds of making checkpoints.
@@ -37,6 +41,7 @@ const (
 	checkpointLook  = 5 * time.Second  // between two looks at which feeds are due, at most
 	checkpointBatch = 500              // records at once: the others are due a moment later
 	errandTime      = 15 * time.Second // for a request with a checkpoint
+	digestTime      = 2 * time.Minute  // for digests: who begins anew may have to look for many objects
 )
 
 // errands are where checkpoints are taken beside the topic. Destinations that failed the
@@ -47,16 +52,20 @@ const (
 	errandFeed errand = iota
 	errandFailing
 	errandArchive
+	errandDigest
+
+	errands = iota
 )
 
 // errandsAtOnce is how many of each are under way at once.
-func errandsAtOnce() [3]int { return [3]int{8, 4, 4} }
+func errandsAtOnce() [errands]int { return [errands]int{8, 4, 4, 4} }
 
 // Where a checkpoint was taken, as figures have it.
 const (
 	toTopic   = "topic"
 	toFeed    = "feed"
 	toArchive = "archive"
+	toDigests = "digests"
 )
 
 // checkpointer makes the checkpoints of a group. All of it is owned by run's goroutine.
@@ -64,12 +73,12 @@ type checkpointer struct {
 	g       *Group
 	cfg     *Checkpoints
 	feeds   map[string]*vouched // by origin
-	waiting [3][]*parcel        // by errand, first in, first out
-	under   [3]int              // under way, by errand
+	waiting [errands][]*parcel  // by errand, first in, first out
+	under   [errands]int        // under way, by errand
 	done    chan *parcel
 	slow    patron // of destinations that failed the last time
 	usual   patron
-	nags    [3]*nag // by place: topic, feeds, archive
+	nags    [4]*nag // by place: topic, feeds, archive, digests
 }
 
 // vouched is what is known of a feed's checkpoints beside its record.
@@ -97,10 +106,11 @@ func newCheckpointer(g *Group, cfg *Checkpoints) *checkpointer {
 		all += n
 	}
 	c.done = make(chan *parcel, all)
-	c.nags = [3]*nag{
+	c.nags = [4]*nag{
 		{what: "checkpoints of feeds cannot be made, trying again", over: "checkpoints are made again", log: g.log},
 		{what: "a destination does not take checkpoints of its feed", over: "destinations take checkpoints again", log: g.log},
 		{what: "checkpoints cannot be archived, trying again with the next", over: "checkpoints are archived again", log: g.log},
+		{what: "digests of a feed cannot be made, trying again with the next checkpoint", over: "digests are made again", log: g.log},
 	}
 	return c
 }
@@ -233,6 +243,12 @@ func (c *checkpointer) made(p *parcel) {
 		p.feed.lane.stream.visits.Add(1)
 		c.queue(&archive)
 	}
+	if _, keeps := p.feed.Sink.(sinks.Digester); keeps && c.cfg.SignHour != nil && !p.feed.lane.stream.paused() {
+		digest := *p
+		digest.what = errandDigest
+		p.feed.lane.stream.visits.Add(1)
+		c.queue(&digest)
+	}
 	_, takes := p.feed.Sink.(sinks.Witness)
 	switch {
 	case !takes:
@@ -279,8 +295,18 @@ func (c *checkpointer) send(ctx context.Context, running *sync.WaitGroup) {
 
 // deliver makes one attempt.
 func (c *checkpointer) deliver(ctx context.Context, p *parcel) error {
-	ctx, cancel := context.WithTimeout(ctx, errandTime)
+	most := errandTime
+	if p.what == errandDigest {
+		most = digestTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	if digester, ok := p.feed.Sink.(sinks.Digester); ok && p.what == errandDigest {
+		return digester.Digest(ctx, &sinks.Digest{
+			Lane: p.feed.Lane, Origin: p.feed.Origin, Head: p.feed.Head, First: p.feed.At.IsZero(), Ended: p.feed.Ended, At: p.at,
+			Sign: c.cfg.SignHour, Open: c.cfg.OpenHour,
+		})
+	}
 	if p.what == errandArchive {
 		return c.cfg.Archive(ctx, archiveKey(p), p.signed)
 	}
@@ -314,12 +340,15 @@ func (c *checkpointer) arrived(ctx context.Context, p *parcel) {
 	}
 	v := c.feeds[p.feed.Origin]
 	where, nag := toFeed, c.nags[1]
-	if p.what == errandArchive {
+	switch p.what {
+	case errandArchive:
 		where, nag = toArchive, c.nags[2]
 		if v != nil && p.err != nil {
 			v.archived = time.Time{}
 		}
-	} else {
+	case errandDigest:
+		where, nag = toDigests, c.nags[3]
+	case errandFeed, errandFailing:
 		why := ""
 		if p.err != nil {
 			why = p.err.Error()

@@ -74,7 +74,7 @@ func NewMetrics(reg prometheus.Registerer, cfg MetricsConfig) (*Metrics, error) 
 		filteredTotal:     stream("filtered_total", "Events that the stream's expression did not let through, each time that they were read."),
 		resentTotal:       stream("resent_total", "Events sent again because the destination did not confirm them: they may be there twice."),
 		notedTotal:        stream("noted_total", "Delivered events of which the destination's kind notes something: outdated, their time is one that it does not take.", "what"),
-		checkpointsTotal:  stream("checkpoints_total", "Signed checkpoints of the stream's feeds, by where they were taken (topic: made, and written to Kafka; feed: to the destination; archive: to integrity.archive) and outcome: ok, failed.", "to", "outcome"),
+		checkpointsTotal:  stream("checkpoints_total", "Signed checkpoints of the stream's feeds, by where they were taken (topic: made, and written to Kafka; feed: to the destination; archive: to integrity.archive; digests: the hourly digests beside the events were made, where the destination has any) and outcome: ok, failed.", "to", "outcome"),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "auditstream", Subsystem: "stream", Name: "event_age_seconds",
 			Help:    "Age of the oldest event of each delivered batch at its acknowledgement, since it was appended to Kafka.",

@@ -11,8 +11,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/auditstream/auditstream/integrity"
 )
 
@@ -95,8 +93,8 @@ type Digest struct {
 	Ended  bool           // it does not grow any more
 	At     time.Time      // now: hours that are over by then are due
 
-	Signers []note.Signer   // who sign
-	Keys    *integrity.Keys // what digests are held against that are there already
+	Sign func(*integrity.Hour) ([]byte, error)
+	Open func([]byte) (*integrity.Hour, error) // one that is there already, if we have signed it
 }
 
 // Event is one event on its way to a destination. Its slices alias memory that is

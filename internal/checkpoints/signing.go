@@ -100,6 +100,18 @@ func (s *Signing) Signers(at time.Time) []note.Signer {
 // Sign signs a checkpoint with every key that is in force at its time.
 func (s *Signing) Sign(c *integrity.Checkpoint) ([]byte, error) { return c.Sign(s.Signers(c.Time)...) }
 
+// SignHour signs a digest with every key that is in force at its time.
+func (s *Signing) SignHour(h *integrity.Hour) ([]byte, error) { return h.Sign(s.Signers(h.Time)...) }
+
+// OpenHour reads a digest that one of the keys has signed.
+func (s *Signing) OpenHour(stored []byte) (*integrity.Hour, error) {
+	keys, err := integrity.NewKeys(s.Public()...)
+	if err != nil {
+		return nil, err
+	}
+	return keys.OpenHour(stored)
+}
+
 // After is s with the end of the old key as the statements have it.
 func (s *Signing) After(statements []Statement) *Signing {
 	out := *s

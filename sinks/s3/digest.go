@@ -122,7 +122,7 @@ func (s *Sink) digest(ctx context.Context, series *series, d *sinks.Digest, hour
 // create puts a digest into its place, or takes the one that is there.
 func (s *Sink) create(ctx context.Context, series *series, d *sinks.Digest, h *integrity.Hour) error {
 	h.Time = h.Time.UTC().Truncate(time.Second)
-	text, err := h.Sign(d.Signers...)
+	text, err := d.Sign(h)
 	if err != nil {
 		return fmt.Errorf("s3: digest of %s: %w", h.Hour.Format(time.RFC3339), err)
 	}
@@ -160,7 +160,7 @@ func (s *Sink) adopt(ctx context.Context, series *series, d *sinks.Digest, hour 
 	case err != nil:
 		return err
 	}
-	h, err := d.Keys.OpenHour(text)
+	h, err := d.Open(text)
 	switch {
 	case err != nil:
 	case h.Origin != d.Origin || !h.Hour.Equal(hour):

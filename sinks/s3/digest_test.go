@@ -70,7 +70,7 @@ func (f *feed) batch(n int) *sinks.Batch {
 func (f *feed) at(hours int) *sinks.Digest {
 	return &sinks.Digest{
 		Lane: lane(), Origin: f.origin, Head: f.head, At: f.present.Add(time.Duration(hours)*time.Hour + time.Minute),
-		Signers: []note.Signer{f.signer}, Keys: f.keys,
+		Sign: func(h *integrity.Hour) ([]byte, error) { return h.Sign(f.signer) }, Open: f.keys.OpenHour,
 	}
 }
 
