@@ -17,6 +17,7 @@ import (
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/kafka"
+	"github.com/auditstream/auditstream/sinks"
 )
 
 // vouching is what makes the checkpoints of a rig.
@@ -67,6 +68,8 @@ func (r *rig) vouch(interval time.Duration) *vouching {
 			return nil
 		},
 		ArchiveInterval: time.Hour,
+		SignHour:        func(h *integrity.Hour) ([]byte, error) { return h.Sign(signer) },
+		OpenHour:        v.keys.OpenHour,
 	}
 	return v
 }
@@ -178,6 +181,61 @@ func TestEachFeedGetsCheckpointsAlsoWhenNothingHappens(t *testing.T) {
 		if !strings.HasPrefix(key, "auditstream/") || !strings.HasSuffix(key, ".txt") {
 			t.Errorf("key %q", key)
 		}
+	}
+}
+
+// A destination that keeps digests is asked for them behind each checkpoint, with the head
+// that this one speaks of, and told which is a chain's first.
+func TestDigestsAreMadeBehindCheckpoints(t *testing.T) {
+	r := newRig(t, 1)
+	v := r.vouch(20 * time.Millisecond)
+	r.stream("s", orgA)
+	r.stream("paused", orgA, func(s *consumer.Spec) { s.State = consumer.SpecPaused })
+	r.publish(orgA, 0, 30)
+	asked := func(stream string) []sinks.Digest {
+		r.dest.mu.Lock()
+		defer r.dest.mu.Unlock()
+		return slices.Clone(r.dest.digests[stream])
+	}
+	stop := r.start()
+	r.eventually("digests of 30 events", func() bool { all := asked("s"); return len(all) > 1 && all[len(all)-1].Head.Size == 30 })
+	stop()
+	r.stream("s", orgA, func(s *consumer.Spec) { s.Revision = 2 })
+	r.publish(orgA, 30, 5)
+	defer r.start()()
+	r.eventually("digests of the next chain", func() bool {
+		all := asked("s")
+		return all[len(all)-1].Lane.Revision == 2 && all[len(all)-1].Head.Size == 5
+	})
+	heads := map[string]map[integrity.Head]bool{}
+	for origin, all := range v.written() {
+		heads[origin] = map[integrity.Head]bool{}
+		for _, c := range all {
+			heads[origin][c.Head()] = true
+		}
+	}
+	seen := map[string]bool{}
+	for _, d := range asked("s") {
+		if !heads[d.Origin][d.Head] {
+			t.Errorf("a digest of %s at %d, which no checkpoint speaks of", d.Origin, d.Head.Size)
+		}
+		if !seen[d.Origin] && !d.First {
+			t.Errorf("nobody says that the first digest of %s is the first", d.Origin)
+		}
+		seen[d.Origin] = true
+		stored, err := d.Sign(&integrity.Hour{Origin: d.Origin, Hour: d.At.Truncate(time.Hour), Time: d.At, Before: d.Head, After: d.Head})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Open(stored); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("digests of %d chains, want 2", len(seen))
+	}
+	if n := len(asked("paused")); n != 0 {
+		t.Errorf("a paused stream was asked for %d digests", n)
 	}
 }
 

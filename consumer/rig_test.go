@@ -283,8 +283,9 @@ type destination struct {
 	taken []fate // of each such batch; its number is its ticket
 	// witness takes a checkpoint of a stream's feed; nil takes each.
 	witness  func(ctx context.Context, stream string) error
-	notes    map[string][]string // checkpoints that were taken, by stream
-	attempts map[string]int      // to bring one, by stream
+	notes    map[string][]string       // checkpoints that were taken, by stream
+	digests  map[string][]sinks.Digest // that were asked for, by stream; guarded by mu
+	attempts map[string]int            // to bring one, by stream
 }
 
 type arrival struct {
@@ -419,6 +420,17 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	}
 	s.dest.batches = append(s.dest.batches, kept)
 	return receipt, err
+}
+
+// Digest implements sinks.Digester.
+func (s *recorder) Digest(_ context.Context, d *sinks.Digest) error {
+	s.dest.mu.Lock()
+	defer s.dest.mu.Unlock()
+	if s.dest.digests == nil {
+		s.dest.digests = map[string][]sinks.Digest{}
+	}
+	s.dest.digests[d.Lane.Stream] = append(s.dest.digests[d.Lane.Stream], *d)
+	return nil
 }
 
 // Checkpoint implements sinks.Witness.
