@@ -16,8 +16,12 @@ import (
 // *PublishError that names those that were not.
 //
 // It sets the ID of events without one. Events of one organization are in Kafka in the
-// order of the call; an event that times out takes those behind it in its partition along,
-// so that none overtakes it. When ctx ends it returns at once; what was handed over by then is
+// order of the call. An event that is not sent in time, or times out, takes those behind it of
+// its organization along, so that none overtakes it. Two kinds of failure do not: an event that
+// is itself at fault ([schema.Violations], [TooLargeError]) is left out, and what Kafka refuses
+// otherwise ("refused by Kafka": it does so when rights change, or the topic is made anew, while
+// events are on their way) may be passed by events that went to it in a later request; when it
+// is published again, it stands behind them. When ctx ends it returns at once; what was handed over by then is
 // still being sent for the rest of Config.DeliveryTimeout, so the error of such an event
 // is Uncertain.
 func (c *Client) Publish(ctx context.Context, events ...*schema.Event) error {
@@ -88,6 +92,10 @@ type call struct {
 	release  context.CancelFunc // of deadline
 
 	done chan struct{} // closed when no event is left
+
+	// stuck has the organizations of which an event was not sent, though it might be another
+	// time, and why. Owned by whoever hands the events over.
+	stuck map[string]error
 
 	mu   sync.Mutex
 	errs []error // guarded by mu; errPending until the event is finished
@@ -177,11 +185,17 @@ func (c *Client) send(ctx context.Context, k *call, d draft, finish func(error))
 	ctx, finish = c.traced(ctx, d.event, c.counts.counted(finish))
 	record, err := c.prepare(ctx, k, d)
 	if err != nil {
+		k.stick(d, err)
 		finish(err)
+		return
+	}
+	if err := k.stuck[string(record.Key)]; err != nil {
+		finish(fmt.Errorf("not sent, as an event before it of the same organization was not: %w", err))
 		return
 	}
 	size := memorySize(record, c.conf.MaxBufferedBytes)
 	if err := c.reserve(ctx, k, size); err != nil {
+		k.stick(d, err)
 		finish(err)
 		return
 	}
@@ -201,6 +215,22 @@ func (c *Client) send(ctx context.Context, k *call, d draft, finish func(error))
 		finish(c.explain(err))
 		c.memory.Release(size)
 	})
+}
+
+// stick keeps the events of an organization back behind one that was not sent for a reason that
+// may pass. Those behind it would overtake it where the buffer has room for them.
+func (k *call) stick(d draft, why error) {
+	_, invalid := errors.AsType[schema.Violations](why)
+	_, large := errors.AsType[*TooLargeError](why)
+	if d.event == nil || invalid || large {
+		return
+	}
+	if k.stuck == nil {
+		k.stuck = map[string]error{}
+	}
+	if of := d.event.OrganizationID; k.stuck[of] == nil {
+		k.stuck[of] = why
+	}
 }
 
 // prepare makes a draft's record, or says why there can be none.
