@@ -70,7 +70,10 @@ gateway:
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			for call, want := range map[string]any{"keyed": true, "again": true, "unkeyed": true, "schema": 1.0, "same schema": 1.0} {
+			for call, want := range map[string]any{
+				"keyed": true, "again": true, "unkeyed": true, "schema": 1.0, "same schema": 1.0, "next schema": 2.0,
+				"export of one": map[string]any{"state": "ready", "lines": 2.0}, "export of nobody": map[string]any{"state": "ready", "lines": 1.0},
+			} {
 				if diff := cmp.Diff(want, got[call]); diff != "" {
 					t.Errorf("%s: %s", call, diff)
 				}
@@ -80,6 +83,9 @@ gateway:
 				"stranger":        {client.classes[1], ""}, // Node's client keeps no code of 401
 				"no organization": {client.classes[2], "organization_not_found"},
 				"unprocessable":   {client.classes[3], "validation_failed"},
+				"no export":       {client.classes[2], "not_found"},
+
+				"export of no organization": {client.classes[2], "organization_not_found"},
 			} {
 				failed, _ := got[call].(map[string]any)
 				if failed["error"] != want.class || want.code != "" && failed["code"] != want.code {
@@ -90,8 +96,21 @@ gateway:
 			if lines, _ := export["lines"].(float64); export["state"] != "ready" || lines != 2 {
 				t.Errorf("export: %v, want a head, and once what was sent twice", got["export"])
 			}
+			if whole, _ := got["whole schema"].([]any); len(whole) < 4 || whole[0] != "audit_log_schema" || whole[1] != 1.0 || whole[2] != "invoice" || whole[3] != true {
+				t.Errorf("a schema as the client has it: %v", got["whole schema"])
+			}
 			if name == "Python" {
-				for call, want := range map[string]any{"schemas": []any{1.0}, "actions": 1.0, "retention": 30.0, "retention read": 30.0} {
+				for _, call := range []string{"no action", "retention of nobody"} {
+					if failed, _ := got[call].(map[string]any); failed["error"] != client.classes[2] {
+						t.Errorf("%s: %v", call, got[call])
+					}
+				}
+				for call, want := range map[string]any{
+					"schemas": []any{2.0, 1.0}, "ascending": []any{1.0, 2.0}, "actions": 1.0, "retention": 30.0, "retention read": 30.0, "retention period": 365.0,
+					"whole schema": []any{"audit_log_schema", 1.0, "invoice", true, []any{true, true, true}},
+					"versions":     []any{[]any{"audit_log_schema", 2.0, "receipt"}, []any{"audit_log_schema", 1.0, "invoice"}},
+					"pages":        []any{"python.paid", "python.refunded"},
+				} {
 					if diff := cmp.Diff(want, got[call]); diff != "" {
 						t.Errorf("%s: %s", call, diff)
 					}

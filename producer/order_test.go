@@ -42,7 +42,7 @@ func TestNothingOvertakesAnEventThatWasNotSent(t *testing.T) {
 	// busy the second may get it in its last moment: then it is sent, and so may the third be.)
 	failed := failures(t, p.Publish(t.Context(), large(2, 40<<10), numbered(3)))
 	release()
-	<-first
+	_ = <-first
 	if full := errors.Is(failed[0].Err, producer.ErrBufferFull); full && (len(failed) != 2 || !errors.Is(failed[1].Err, producer.ErrBufferFull) ||
 		producer.Uncertain(failed[1].Err) || !strings.HasPrefix(failed[1].Err.Error(), "not sent, as an event before it of the same organization was not: ")) {
 		t.Errorf("%v", failed)
@@ -52,9 +52,9 @@ func TestNothingOvertakesAnEventThatWasNotSent(t *testing.T) {
 	}
 }
 
-// What Kafka itself refuses, though it takes the next, is passed by that: where they went in
-// requests of their own. The documentation says so.
-func TestWhatKafkaRefusesForAWhileIsPassed(t *testing.T) {
+// What Kafka itself refuses, though it takes the next, may be passed by that where they went in
+// requests of their own. The documentation says so; where it is passed, the order is this.
+func TestWhatKafkaRefusesForAWhileMayBePassed(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t)
 	p := newProducer(t, to(k))
@@ -64,13 +64,22 @@ func TestWhatKafkaRefusesForAWhileIsPassed(t *testing.T) {
 	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
 	err := p.Publish(t.Context(), large(1, 600<<10), large(2, 600<<10)) // too large for one request
 	failed := failures(t, err)
-	if len(failed) != 1 || failed[0].Index != 0 || !strings.HasPrefix(failed[0].Err.Error(), "refused by Kafka: ") || producer.Uncertain(failed[0].Err) {
-		t.Fatalf("%v", err)
+	for _, f := range failed {
+		if !strings.HasPrefix(f.Err.Error(), "refused by Kafka: ") || producer.Uncertain(f.Err) {
+			t.Errorf("%v", f)
+		}
+	}
+	if failed[0].Index != 0 {
+		t.Fatalf("the first was to be refused: %v", err)
+	}
+	want := []string{numbered(9).ID, numbered(2).ID, numbered(1).ID}
+	if len(failed) == 2 {
+		want = []string{numbered(9).ID, numbered(1).ID} // the client took the second along
 	}
 	if err := p.Publish(t.Context(), large(1, 600<<10)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{numbered(9).ID, numbered(2).ID, numbered(1).ID}, ids(t, k)); diff != "" {
+	if diff := cmp.Diff(want, ids(t, k)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

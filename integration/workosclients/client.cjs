@@ -27,10 +27,10 @@ async function call(name, work) {
   }
 }
 
-async function exported() {
+async function exported(filters = {}) {
   const hour = 3600 * 1000;
   const now = Date.now();
-  let made = await logs.createExport({ organizationId: acme, rangeStart: new Date(now - hour), rangeEnd: new Date(now + hour), actions: ['node.signed_in'] });
+  let made = await logs.createExport({ organizationId: acme, rangeStart: new Date(now - hour), rangeEnd: new Date(now + hour), actions: ['node.signed_in'], ...filters });
   const until = Date.now() + 120 * 1000;
   while (made.state === 'pending' && Date.now() < until) {
     await new Promise((wake) => setTimeout(wake, 100));
@@ -51,6 +51,15 @@ async function exported() {
   await call('stranger', () => stranger.createEvent(acme, event()));
   await call('schema', async () => (await logs.createSchema({ action: 'node.paid', targets: [{ type: 'invoice' }] })).version);
   await call('same schema', async () => (await logs.createSchema({ action: 'node.paid', targets: [{ type: 'invoice' }] })).version);
+  await call('whole schema', async () => {
+    const made = await logs.createSchema({ action: 'node.refunded', targets: [{ type: 'invoice', metadata: { total: 'number' } }], actor: { metadata: { role: 'string' } }, metadata: { total: 'number' } });
+    return [made.object, made.version, made.targets[0].type, !Number.isNaN(Date.parse(made.createdAt))];
+  });
+  await call('next schema', async () => (await logs.createSchema({ action: 'node.paid', targets: [{ type: 'receipt' }] })).version);
   await call('export', exported);
+  await call('export of one', () => exported({ actorNames: ['Ada'], actorIds: ['user_1'], targets: ['team'] }));
+  await call('export of nobody', () => exported({ actorIds: ['user_2'] }));
+  await call('export of no organization', async () => (await logs.createExport({ organizationId: 'org_nobody', rangeStart: new Date(0), rangeEnd: new Date() })).id);
+  await call('no export', async () => (await logs.getExport('audit_log_export_nobody')).id);
   console.log(JSON.stringify(results));
 })();

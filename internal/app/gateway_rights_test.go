@@ -122,7 +122,7 @@ func TestTheRightsThatAGatewayNeeds(t *testing.T) {
 	})
 	for _, entry := range d.logs.All() {
 		for _, f := range entry.Context {
-			if f.Type == zapcore.ErrorType && strings.Contains(f.Interface.(error).Error(), "AUTHORIZATION") { //nolint:errcheck,forcetypeassert // the type says so
+			if f.Type == zapcore.ErrorType && strings.Contains(f.Interface.(error).Error(), "AUTHORIZATION") {
 				t.Errorf("%s: %v", entry.Message, f.Interface)
 			}
 		}
