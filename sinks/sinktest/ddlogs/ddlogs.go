@@ -39,6 +39,9 @@ type Config struct {
 	APIKey string // the one key that is known
 }
 
+// checkpointTag is that of checkpoints of feeds, which are no events.
+const checkpointTag = "auditstream.checkpoint:true"
+
 // Event is one log entry as the intake has stored it.
 type Event struct {
 	Message    json.RawMessage            `json:"message,omitempty"` // byte for byte; a JSON string of what is left if Truncated
@@ -64,7 +67,7 @@ func New(c Config) (*Server, error) {
 	if c.APIKey == "" {
 		return nil, errors.New("ddlogs: no API key")
 	}
-	events, err := ledger.Open[Event](c.Dir, "logs.ndjson", c.Keep)
+	events, err := ledger.Open(c.Dir, "logs.ndjson", c.Keep, func(e *Event) bool { return !strings.Contains(e.Tags, checkpointTag) })
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (s *Server) Events() []Event { return s.events.All() }
 // Dropped is how many entries were accepted and then dropped because of their time.
 func (s *Server) Dropped() int { return int(s.dropped.Load()) }
 
-// Len is how many entries are stored, those of earlier servers in the same Dir too.
+// Len is how many entries are stored that are no checkpoints of feeds, those of earlier servers in the same Dir too.
 func (s *Server) Len() int { return s.events.Len() }
 
 // Path is the file that holds the entries, "" without Config.Dir.

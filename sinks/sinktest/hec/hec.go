@@ -31,6 +31,9 @@ type Config struct {
 	Acknowledgement bool     // the token demands indexer acknowledgement
 }
 
+// checkpointType is the source type of checkpoints of feeds, which are no events.
+const checkpointType = "auditstream:checkpoint"
+
 // Event is one event as the collector has indexed it.
 type Event struct {
 	Event      json.RawMessage `json:"event"`         // byte for byte; after a restart without white space outside strings
@@ -73,7 +76,7 @@ func New(c Config) (*Server, error) {
 		c.DefaultIndex = "main"
 	}
 	c.Indexes = slices.Clone(c.Indexes)
-	events, err := ledger.Open[Event](c.Dir, "events.ndjson", c.Keep)
+	events, err := ledger.Open(c.Dir, "events.ndjson", c.Keep, func(e *Event) bool { return e.SourceType != checkpointType })
 	if err != nil {
 		return nil, err
 	}

@@ -21,20 +21,22 @@ import (
 type Ledger[T any] struct {
 	mu    sync.Mutex
 	kept  []T      // guarded by mu: the newest entries
-	total int      // guarded by mu: entries ever taken, those of earlier processes too
+	total int      // guarded by mu: entries ever taken that count, those of earlier processes too
+	line  int      // of the file, while it is read
 	file  *os.File // guarded by mu: nil without a directory or after Close
 	size  int64    // guarded by mu: of the file's whole lines, in bytes
 
-	path string
-	keep int
+	path   string
+	keep   int
+	counts func(*T) bool // nil: all do
 }
 
 // Open makes a ledger. With a dir, which is made if missing, every entry is a line of JSON
 // in dir/name, and the entries of earlier processes are there again; a line that a
 // crash cut short is removed. keep bounds the entries held in memory: the newest stay; 0
-// keeps all.
-func Open[T any](dir, name string, keep int) (*Ledger[T], error) {
-	l := &Ledger[T]{keep: keep}
+// keeps all. counts says which entries Len counts; nil: all.
+func Open[T any](dir, name string, keep int, counts func(*T) bool) (*Ledger[T], error) {
+	l := &Ledger[T]{keep: keep, counts: counts}
 	if dir == "" {
 		return l, nil
 	}
@@ -65,15 +67,20 @@ func (l *Ledger[T]) load() error {
 		}
 		var entry T
 		if err := json.Unmarshal(line, &entry); err != nil {
-			return fmt.Errorf("line %d: %w", l.total+1, err)
+			return fmt.Errorf("line %d: %w", l.line+1, err)
 		}
+		l.line++
 		l.size += int64(len(line))
 		l.remember(entry)
 	}
 }
 
 func (l *Ledger[T]) remember(entries ...T) {
-	l.total += len(entries)
+	for i := range entries {
+		if l.counts == nil || l.counts(&entries[i]) {
+			l.total++
+		}
+	}
 	l.kept = append(l.kept, entries...)
 	// Twice the bound before anything moves, so that an entry moves once on average.
 	if l.keep > 0 && len(l.kept) > 2*l.keep {
@@ -126,7 +133,7 @@ func (l *Ledger[T]) All() []T {
 	return slices.Clone(l.kept)
 }
 
-// Len is how many entries were ever taken.
+// Len is how many entries that count were ever taken.
 func (l *Ledger[T]) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

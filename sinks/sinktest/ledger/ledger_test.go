@@ -24,7 +24,7 @@ func entries(texts ...string) []entry {
 
 func open(t *testing.T, dir string, keep int) *Ledger[entry] {
 	t.Helper()
-	l, err := Open[entry](dir, "events.ndjson", keep)
+	l, err := Open[entry](dir, "events.ndjson", keep, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestDamagedLineIsAnError(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{\"Event\":1}\nnonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open[entry](dir, "events.ndjson", 0); err == nil || !strings.Contains(err.Error(), "line 2") {
+	if _, err := Open[entry](dir, "events.ndjson", 0, nil); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("Open: %v, want an error that names line 2", err)
 	}
 }
