@@ -86,8 +86,10 @@ func TestEventIsHashedOnceForAllItsStreams(t *testing.T) {
 			t.Fatal(violations)
 		}
 		want := digest(&sinks.Event{Value: r.Value})
-		if c.digest() != want || c.digest() != want {
-			t.Errorf("event %d has another digest than its bytes", offset)
+		for range 2 {
+			if c.digest() != want {
+				t.Errorf("event %d has another digest than its bytes", offset)
+			}
 		}
 	}
 }
