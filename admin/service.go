@@ -122,6 +122,7 @@ type Stream struct {
 	Actions        []string `json:"actions,omitempty"`
 	Filter         string   `json:"filter,omitempty"` // beside Actions: an expression
 	Mask           Document `json:"mask,omitempty"`   // as in a draft, without any secret
+	Integrity      bool     `json:"integrity"`        // its events are numbered and chained
 	Format         string   `json:"format"`
 	Kind           string   `json:"kind"`
 	Settings       Document `json:"settings"` // without any secret

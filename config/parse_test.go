@@ -144,6 +144,7 @@ streams:
     organization_id: acme
     actions: [user.*, auth.logout]
     paused: true
+    integrity: false
     start: 2026-11-01T02:00:00+02:00
     format: workos
     parcel:
@@ -239,7 +240,7 @@ streams:
 				Written: json.RawMessage(`{"address":"0123","count":255,"fast":false,"labels":{"a b":"no","b":"x"},"ratio":1,"size":1000,"token":{"file":"/run/token"},"via":[{"name":"here"},{"floor":2}],"wait":"90s"}`),
 			},
 			{
-				ID: "second", OrganizationID: "*", Start: config.Start{Beginning: true}, Format: "workos", Kind: "letter",
+				ID: "second", OrganizationID: "*", Integrity: true, Start: config.Start{Beginning: true}, Format: "workos", Kind: "letter",
 				Settings: &letter{}, Written: json.RawMessage(`{}`),
 			},
 		},

@@ -85,7 +85,7 @@ func TestReferenceDocumentsEverySetting(t *testing.T) {
 	for _, s := range doc.settings(reflect.ValueOf(config.Defaults()).Elem(), "") {
 		doc.check(t, s)
 	}
-	stream := reflect.ValueOf(&config.Stream{Format: config.FormatWorkOS}).Elem()
+	stream := reflect.ValueOf(&config.Stream{Format: config.FormatWorkOS, Integrity: true}).Elem()
 	for _, s := range doc.settings(stream, "streams[0]") {
 		doc.check(t, s)
 	}

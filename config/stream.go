@@ -21,6 +21,7 @@ type Stream struct {
 	Actions        []string           `json:"actions,omitempty"` // globs, "*" being any run of characters; empty: all
 	Filter         *filter.Expression `json:"filter,omitempty"`  // beside Actions; nil: every event passes
 	Mask           []Mask             `json:"mask,omitempty"`    // what of the events does not leave
+	Integrity      bool               `json:"integrity"`         // whether its events are numbered and chained
 	Paused         bool               `json:"paused,omitempty"`
 	Start          Start              `json:"start,omitzero"`
 	Format         string             `json:"format"` // one of Formats

@@ -12,7 +12,7 @@ import (
 
 // stream reads one stream, whose destination stands under the name of its kind.
 func (d *decoder) stream(n *yaml.Node, v reflect.Value, path string) {
-	s := Stream{Format: FormatWorkOS}
+	s := Stream{Format: FormatWorkOS, Integrity: true}
 	kinds := &others{}
 	for _, k := range d.kinds {
 		kinds.names = append(kinds.names, k.Name)

@@ -327,6 +327,7 @@ const testEvent = "audit_event_01JTESTTESTTESTTESTTESTTE"
 
 // draft is as much of a stream's document as is looked at here.
 type draft struct {
+	Integrity      bool            `json:"integrity"`
 	ID             string          `json:"id"`
 	OrganizationID string          `json:"organization_id"`
 	Actions        []string        `json:"actions"`
@@ -339,7 +340,7 @@ type draft struct {
 }
 
 func parse(d admin.Draft) (*draft, error) {
-	var out draft
+	out := draft{Integrity: true}
 	var all map[string]json.RawMessage
 	if err := errors.Join(json.Unmarshal(d, &out), json.Unmarshal(d, &all)); err != nil {
 		return nil, admin.CodeInvalid.Errorf("the document is not JSON: %v", err)
@@ -368,6 +369,7 @@ func parse(d admin.Draft) (*draft, error) {
 
 // apply gives a stream what its draft says, secrets sealed.
 func (d *draft) apply(st *admin.Stream) {
+	st.Integrity = d.Integrity
 	settings := map[string]any{}
 	for name, value := range d.settings {
 		var secret struct {

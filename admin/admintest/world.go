@@ -64,7 +64,7 @@ func World() *Service {
 		},
 	} {
 		st.UID, st.Epoch, st.Revision, st.InForce = "str_"+fmt.Sprintf("%X", st.ID)[:16], 1, 3, true
-		st.Format, st.Start = "workos", "now"
+		st.Format, st.Start, st.Integrity = "workos", "now", true
 		st.Changes = append(st.Changes, consumer.Change{What: "made", By: "ada", At: *ago(72 * time.Hour)})
 		lanes(&st, now)
 		s.AddStream(st)

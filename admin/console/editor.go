@@ -170,6 +170,9 @@ func documentOf(s *admin.Stream) (string, error) {
 	if len(s.Mask) > 0 {
 		list = append(list, member{"mask", s.Mask})
 	}
+	if !s.Integrity {
+		list = append(list, member{"integrity", false})
+	}
 	list = append(list, member{"format", s.Format}, member{"start", s.Start}, member{s.Kind, s.Settings})
 	return document(list)
 }
@@ -259,6 +262,9 @@ func (v *visit) draftOf() (admin.Draft, error) {
 	}
 	if len(mask) > 0 {
 		list = append(list, member{"mask", mask})
+	}
+	if s != nil && !s.Integrity { // the form does not ask: what was set stays
+		list = append(list, member{"integrity", false})
 	}
 	list = append(list, member{"format", f.Get("format")})
 	if start := strings.TrimSpace(f.Get("start")); start != "" {

@@ -79,6 +79,9 @@ func printStream(out io.Writer, s *admin.Stream) error {
 	if len(s.Mask) > 0 {
 		p("mask", "%s", s.Mask)
 	}
+	if !s.Integrity {
+		p("integrity", "false: its events are not numbered and chained")
+	}
 	p("destination", "%s %s", s.Kind, s.Settings)
 	p("format", "%s", s.Format)
 	p("start", "%s", s.Start)

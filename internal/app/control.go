@@ -90,7 +90,7 @@ func described(st consumer.Status) *admin.Stream {
 	s := st.Spec
 	return &admin.Stream{
 		ID: s.ID, UID: s.UID, Version: VersionOf(s), Owner: s.Owner,
-		OrganizationID: s.OrganizationID, Actions: s.Actions, Filter: s.Filter, Mask: MaskOf(s), Format: s.Format, Kind: s.Kind, Settings: Masked(s.Settings),
+		OrganizationID: s.OrganizationID, Actions: s.Actions, Filter: s.Filter, Mask: MaskOf(s), Integrity: !s.Unchained, Format: s.Format, Kind: s.Kind, Settings: Masked(s.Settings),
 		Start: s.Start, Epoch: s.Epoch, Revision: s.Revision, Status: st, Advice: Advice(st), Hold: s.Hold, Paused: s.State == consumer.SpecPaused, Changes: s.Changes,
 	}
 }

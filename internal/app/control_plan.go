@@ -41,6 +41,13 @@ func planRevised(s, next consumer.Spec, sealing *sealing) (*admin.Plan, error) {
 	if !slices.EqualFunc(next.Mask, s.Mask, consumer.MaskRule.Equal) {
 		texts = append(texts, "what is sent from then on is masked as the change says, what was sent before is not touched")
 	}
+	if next.Unchained != s.Unchained {
+		text := "what is sent from then on is numbered and chained"
+		if next.Unchained {
+			text = "what is sent from then on is not numbered and chained: nobody can prove that it is whole"
+		}
+		texts = append(texts, text)
+	}
 	if next.Paused() {
 		texts = append(texts, "it stays paused")
 		if !s.Paused() {
@@ -66,6 +73,9 @@ func shown(s consumer.Spec) map[string]any {
 	}
 	if mask := shownMask(s); mask != nil {
 		out["mask"] = mask
+	}
+	if s.Unchained {
+		out["integrity"] = false
 	}
 	if s.State == consumer.SpecPaused {
 		out["paused"] = true

@@ -256,6 +256,7 @@ func fill(s consumer.Spec, w config.Stream) consumer.Spec {
 	for _, m := range w.Mask {
 		s.Mask = append(s.Mask, consumer.MaskRule(m))
 	}
+	s.Unchained = !w.Integrity
 	s.Kind, s.Settings = w.Kind, w.Written
 	return s
 }
@@ -264,7 +265,7 @@ func revise(h consumer.Spec, w config.Stream) (consumer.Spec, bool) {
 	next := fill(h, w)
 	if next.State == h.State && next.OrganizationID == h.OrganizationID && slices.Equal(next.Actions, h.Actions) &&
 		next.Filter == h.Filter && slices.EqualFunc(next.Mask, h.Mask, consumer.MaskRule.Equal) &&
-		next.Format == h.Format && next.Kind == h.Kind && bytes.Equal(next.Settings, h.Settings) {
+		next.Unchained == h.Unchained && next.Format == h.Format && next.Kind == h.Kind && bytes.Equal(next.Settings, h.Settings) {
 		return h, false
 	}
 	if next.Kind != h.Kind {
