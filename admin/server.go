@@ -62,7 +62,7 @@ func NewServer(c Config) http.Handler {
 // that is not in its shortest form, whoever asks for it.
 func (s *server) top(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case strings.HasPrefix(r.URL.Path, apiPrefix), r.URL.Path == integrity.WellKnown:
+	case routed(r):
 		s.dispatch(w, r)
 	case r.URL.Path == "/healthz" && reads(r):
 		plainText(w, http.StatusOK, "ok")
@@ -73,6 +73,11 @@ func (s *server) top(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeProblem(w, CodeNotFound.Errorf("there is nothing here: the API is under %s, its description at %sopenapi.json", apiPrefix, apiPrefix))
 	}
+}
+
+// routed says whether the request is for a route, and not for health or the console.
+func routed(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, apiPrefix) || r.URL.Path == integrity.WellKnown
 }
 
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
@@ -224,7 +229,7 @@ func (s *server) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{Answer: httpserver.NewAnswer(w)}
 		h := w.Header()
-		if !strings.HasPrefix(r.URL.Path, apiPrefix) && s.cfg.Console != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+		if !routed(r) && s.cfg.Console != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 			next.ServeHTTP(w, r) // the console has its own ways
 			return
 		}

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/auditstream/auditstream/integrity"
 )
 
 // few is a control plane with what a test of the server needs.
@@ -427,5 +429,23 @@ func TestTheLogHasRequestsWithoutSecrets(t *testing.T) {
 				t.Errorf("%s is in the log: %s", secret, b)
 			}
 		}
+	}
+}
+
+func TestPublicKeysNeedNoTokenAndNoConsole(t *testing.T) {
+	published := integrity.Published{Keys: []integrity.PublishedKey{{Key: "audit.example.com+1+A"}}, Statements: []string{}}
+	console := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for name, with := range map[string]http.Handler{"with a console": console, "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			server := NewServer(Config{
+				Service: &few{}, Identifier: &few{}, Log: zap.NewNop(), Tokens: known{}, Console: with,
+				Keys: func(context.Context) (integrity.Published, error) { return published, nil },
+			})
+			answer := httptest.NewRecorder()
+			server.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", integrity.WellKnown, nil))
+			if answer.Code != 200 || !strings.Contains(answer.Body.String(), published.Keys[0].Key) {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+		})
 	}
 }
