@@ -96,6 +96,7 @@ type feed struct {
 	spans  []*segment // of events, in order of numbers, not overlapping
 	slots  []slot     // of the latest events, by number modulo their length, to compare repeats with
 
+	after    int64   // number up to which nothing is asked for
 	previous *Former // the chain before it
 	gaps     []Gap
 	since    time.Time // of its first checkpoint

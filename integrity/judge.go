@@ -68,6 +68,9 @@ func (c *Checker) bounds(f *feed, sizes []int64) bounds {
 			b.until, b.end = size, m
 		}
 	}
+	if f.after > b.after {
+		b.after, b.begin = f.after, f.marks[f.after]
+	}
 	b.until = max(b.until, b.after)
 	return b
 }

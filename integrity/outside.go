@@ -20,6 +20,15 @@ func (c *Checker) Vouch(origin string, h Head, at time.Time, signed bool) error 
 	return err
 }
 
+// After says that nothing of the chain of origin is asked for up to a number.
+func (c *Checker) After(origin string, number int64) error {
+	f, err := c.named(origin)
+	if err == nil {
+		f.after = number
+	}
+	return err
+}
+
 // Claim takes in a run without its events: of a form from which they cannot be restored,
 // whose bytes are vouched for as a whole.
 func (c *Checker) Claim(r Run) error {

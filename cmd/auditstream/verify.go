@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/app"
 	"github.com/auditstream/auditstream/internal/verify"
 )
 
@@ -36,6 +39,8 @@ type verifyFlags struct {
 	consistency []string
 	output      string
 	bucket      verify.BucketOptions
+	cluster     clusterFlags
+	stream      string
 }
 
 func newVerify() *cobra.Command {
@@ -59,6 +64,9 @@ when you began; keys that replaced it are in statements that it has signed (--ke
 Of each feed everything has to be there from its first event to its last checkpoint; with
 --from and --to, from the last checkpoint at or before the one to the first at or after the
 other. Events that came twice are no tampering.
+
+  --config FILE --stream ID checks Kafka itself: makes the chains of the stream's present
+                            revision anew, and holds them against the checkpoints there
 
   --event ID --proof FILE   writes a proof of one event, which its holder can show to others
   --proof FILE              without a SOURCE: checks one
@@ -87,7 +95,12 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 			if err != nil {
 				return usageError(err)
 			}
-			if len(args) == 0 {
+			switch kafka := f.stream != "" || f.cluster.config != ""; {
+			case kafka && (f.stream == "" || f.cluster.config == "" || len(args) > 0):
+				return usageError(errors.New("--stream and --config belong together, and a SOURCE is not checked with them"))
+			case kafka:
+				return f.topic(cmd, o)
+			case len(args) == 0:
 				return f.withoutSource(cmd.OutOrStdout(), o)
 			}
 			return f.run(cmd, o, args)
@@ -107,6 +120,10 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 	flags.StringVar(&f.bucket.Endpoint, "endpoint", "", "`URL` of a store other than Amazon S3")
 	flags.StringVar(&f.bucket.Region, "region", "", "`REGION` of buckets; else as the AWS command line finds it")
 	flags.StringVar(&f.bucket.Profile, "profile", "", "`NAME` of a profile of the AWS command line")
+	flags.StringVar(&f.stream, "stream", "", "`ID` of a stream: the events in Kafka are held against the checkpoints there")
+	flags.StringVar(&f.cluster.config, "config", "", "configuration `FILE`: the cluster and topics of --stream")
+	flags.StringSliceVar(&f.cluster.brokers, "brokers", nil, "`HOST:PORT` of some brokers, instead of those of the file")
+	flags.DurationVar(&f.cluster.timeout, "timeout", 10*time.Second, "how long to wait for an answer of Kafka")
 	addOutput(cmd, &f.output)
 	return cmd
 }
@@ -220,6 +237,23 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 		}
 		sources = append(sources, opened...)
 	}
+	return f.check(cmd, o, sources)
+}
+
+// topic checks the events topic against the checkpoints in Kafka.
+func (f *verifyFlags) topic(cmd *cobra.Command, o verify.Options) error {
+	return f.cluster.operate(cmd.Context(), zap.NewNop(), func(_ *config.Config, op *app.Operator) error {
+		feed, keys, err := op.OpenTopicFeed(cmd.Context(), f.stream, o.From, o.Keys)
+		if err != nil {
+			return err
+		}
+		o.Keys, o.From = keys, time.Time{} // where each chain begins is found out by its offsets
+		return f.check(cmd, o, []verify.Source{feed})
+	})
+}
+
+// check checks sources, and says what was found.
+func (f *verifyFlags) check(cmd *cobra.Command, o verify.Options, sources []verify.Source) error {
 	bar := newJobScreen(cmd.ErrOrStderr())
 	size := int64(0)
 	for _, s := range sources {

@@ -420,3 +420,24 @@ func TestLinesOfCEF(t *testing.T) {
 		t.Errorf("%s %+v", r.Sentence, r.Feeds[0].Findings)
 	}
 }
+
+// What a feed costs, read from the file of a destination.
+func BenchmarkLines(b *testing.B) {
+	f := newFeed().add(20_000).seal(b)
+	content := f.forms()["lines of the sink for files"]
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s := &Sink{checker: integrity.NewChecker(integrity.Options{Keys: keysOf(b)}), progress: func(int64) {}}
+		err := entries(strings.NewReader(content), "lines", nil, func(e *entry, _ func() string, bad error) error {
+			if bad != nil || e.checkpoint != nil {
+				return bad
+			}
+			return s.event(e)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(20_000*b.N)/b.Elapsed().Minutes()/1e6, "million/min")
+}

@@ -100,6 +100,15 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 	return r, nil
 }
 
+// Checker is what is told about what was read.
+func (s *Sink) Checker() *integrity.Checker { return s.checker }
+
+// Counted counts checkpoints that were handed to the checker.
+func (s *Sink) Counted(checkpoints int64) { s.checkpoints += checkpoints }
+
+// Progress says how much more was read.
+func (s *Sink) Progress(n int64) { s.progress(n) }
+
 // counted tells the progress what is read from r.
 func (s *Sink) counted(r io.Reader) io.Reader { return &countedReader{r, s.progress} }
 
