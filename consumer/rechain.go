@@ -54,14 +54,15 @@ func (r *Rechain) Take(rec *kgo.Record) (link integrity.Link, id []byte, ok bool
 	if event == nil {
 		return link, nil, false
 	}
-	for _, s := range r.router.match(event.OrganizationID, event.Action, nil) {
-		pass, unknown := s.passes(&r.inspector.check)
-		if !pass && unknown == nil {
-			return link, nil, false
-		}
-		link = r.head.Link(s.leaf(event, &r.inspector.check, &r.chain, r.head, unknown))
-		r.head = link.Head()
-		return link, event.ID, true
+	found := r.router.match(event.OrganizationID, event.Action, nil)
+	if len(found) == 0 {
+		return link, nil, false
 	}
-	return link, nil, false
+	pass, unknown := r.stream.passes(&r.inspector.check)
+	if !pass && unknown == nil {
+		return link, nil, false
+	}
+	link = r.head.Link(r.stream.leaf(event, &r.inspector.check, &r.chain, r.head, unknown))
+	r.head = link.Head()
+	return link, event.ID, true
 }
