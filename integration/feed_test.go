@@ -44,8 +44,13 @@ type feed struct {
 }
 
 func newFeed(r *rand.Rand, events, organizations int) *feed {
+	return newFeedFrom(r, 0, events, organizations)
+}
+
+// newFeedFrom is a feed whose ids go on from those of another.
+func newFeedFrom(r *rand.Rand, first, events, organizations int) *feed {
 	f := &feed{position: map[string]int{}}
-	for i := range events {
+	for i := first; i < first+events; i++ {
 		e := &schema.Event{
 			ID:             fmt.Sprintf("audit_event_%026d", i),
 			OrganizationID: fmt.Sprintf("org_%026d", r.IntN(organizations)),
