@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -23,7 +24,7 @@ import (
 
 func newBench() *cobra.Command {
 	c := bench.Config{Events: 1_000_000, Partitions: 6, Organizations: 200, Streams: 1, Duration: 5 * time.Minute}
-	compression, output := "gzip", "table"
+	compression, chains, output := "gzip", "off", "table"
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure delivery against the least that it could cost",
@@ -47,6 +48,10 @@ Exit codes: 0 it was measured, 1 it could not be, 2 wrong arguments.`,
 			if c.Gzip, err = isGzip(compression); err != nil {
 				return usageError(err)
 			}
+			if !slices.Contains([]string{"off", "on", "both"}, chains) {
+				return usageError(fmt.Errorf("--integrity %q is unknown; there are: off, on, both", chains))
+			}
+			c.Integrity = chains == "on"
 			if output != "table" && output != "json" {
 				return usageError(fmt.Errorf("--output %q is unknown; there are: table, json", output))
 			}
@@ -60,7 +65,12 @@ Exit codes: 0 it was measured, 1 it could not be, 2 wrong arguments.`,
 				return err
 			}
 			c.Progress = progressOn(cmd.ErrOrStderr())
-			result, err := bench.Run(cmd.Context(), c)
+			var result interface{ WriteTable(w io.Writer) error }
+			if chains == "both" {
+				result, err = bench.RunChained(cmd.Context(), c)
+			} else {
+				result, err = bench.Run(cmd.Context(), c)
+			}
 			if err != nil {
 				return err
 			}
@@ -80,6 +90,7 @@ Exit codes: 0 it was measured, 1 it could not be, 2 wrong arguments.`,
 	flags.IntVar(&c.Streams, "streams", c.Streams, "how many streams to deliver: 1 for one of all organizations")
 	flags.IntVar(&c.Destinations, "destinations", 0, "how many addresses the streams go to (default: one for each)")
 	flags.StringVar(&compression, "compression", compression, "of requests: gzip or none")
+	flags.StringVar(&chains, "integrity", chains, "whether events are numbered and chained: off, on or both, one after the other")
 	flags.DurationVar(&c.Duration, "duration", c.Duration, "longest time for each of the two measurements")
 	flags.StringVar(&c.Profile, "cpu-profile", "", "write what delivery costs to `FILE`, for go tool pprof")
 	flags.StringVarP(&output, "output", "o", output, "table or json")

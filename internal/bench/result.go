@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -18,6 +19,7 @@ type Result struct {
 	Destinations  int    `json:"destinations"`    // addresses that they go to
 	Cores         int    `json:"cores,omitempty"` // that each process had; 0: all
 	Compression   string `json:"compression"`     // of requests: gzip or none
+	Integrity     bool   `json:"integrity"`       // events were numbered and chained
 	Kafka         string `json:"kafka"`           // embedded, or the brokers given
 
 	Requests      int64 `json:"requests"`       // that delivery made
@@ -58,7 +60,7 @@ func newResult(c Config, wanted int64, floor, delivery measurement) Result {
 		Events: c.Events, Partitions: c.Partitions, Deliveries: wanted, Delivered: delivery.counts.Events,
 		Organizations: c.Organizations, Streams: c.Streams, Destinations: c.destinations(), Cores: c.Cores,
 		Requests: delivery.counts.Requests, FloorRequests: floor.counts.Requests,
-		Compression: c.compression(), Kafka: c.kafka(),
+		Compression: c.compression(), Integrity: c.Integrity, Kafka: c.kafka(),
 		EventsPerSecond: delivery.perSecond(), CPUSecondsPerMillion: delivery.cpuPerMillion(),
 		FloorEventsPerSecond: floor.perSecond(), FloorCPUSecondsPerMillion: floor.cpuPerMillion(),
 		PeakRSSBytes: delivery.peakRSS,
@@ -78,6 +80,7 @@ func (r Result) WriteTable(w io.Writer) error {
 		{"delivered", fmt.Sprintf("%d of %d", r.Delivered, r.Deliveries)},
 		{"organizations, streams, destinations", fmt.Sprintf("%d, %d, %d", r.Organizations, r.Streams, r.Destinations)},
 		{"compression", r.Compression},
+		{"chained", fmt.Sprint(r.Integrity)},
 		{"kafka", r.Kafka},
 		{"requests", fmt.Sprint(r.Requests)},
 		{"  of the floor", fmt.Sprint(r.FloorRequests)},
@@ -92,4 +95,40 @@ func (r Result) WriteTable(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\n", row.name, row.value) //nolint:errcheck // Flush says
 	}
 	return t.Flush()
+}
+
+// Chained is the same work measured twice, the events being numbered and chained the second
+// time.
+type Chained struct {
+	Without Result  `json:"without"`
+	With    Result  `json:"with"`
+	Micros  float64 `json:"micros_per_event"` // of CPU that a chain takes, an event
+}
+
+// RunChained measures c without chains, then with them.
+func RunChained(ctx context.Context, c Config) (both Chained, err error) {
+	c.Integrity = false
+	if both.Without, err = Run(ctx, c); err != nil {
+		return both, err
+	}
+	c.Integrity = true
+	if both.With, err = Run(ctx, c); err != nil {
+		return both, err
+	}
+	both.Micros = both.With.CPUSecondsPerMillion - both.Without.CPUSecondsPerMillion
+	return both, nil
+}
+
+// WriteTable writes both for people.
+func (c Chained) WriteTable(w io.Writer) error {
+	for _, r := range []Result{c.Without, c.With} {
+		if err := r.WriteTable(w); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "a chain takes %.2f µs of CPU an event\n", c.Micros)
+	return err
 }

@@ -46,7 +46,7 @@ func TestResult(t *testing.T) {
 			if err := got.WriteTable(&table); err != nil {
 				t.Fatal(err)
 			}
-			if lines := strings.Count(table.String(), "\n"); lines != 14 {
+			if lines := strings.Count(table.String(), "\n"); lines != 15 {
 				t.Errorf("the table has %d lines, want one for each figure:\n%s", lines, table.String())
 			}
 		})
@@ -65,5 +65,18 @@ func TestTailKeepsTheEnd(t *testing.T) {
 	}
 	if got := said.String(); len(got) > tailBytes || !strings.HasSuffix(got, "0123456789\nthe end") {
 		t.Errorf("kept %d bytes, ending in %q", len(got), got[max(0, len(got)-20):])
+	}
+}
+
+func TestWhatAChainTakesIsTheDifference(t *testing.T) {
+	both := Chained{With: Result{Integrity: true}, Micros: 0.8}
+	var table strings.Builder
+	if err := both.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"chained                               false", "chained                               true", "a chain takes 0.80 µs of CPU an event"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, table.String())
+		}
 	}
 }

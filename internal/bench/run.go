@@ -41,6 +41,7 @@ type Config struct {
 	Streams       int           // see Fanout
 	Destinations  int           // addresses of the collector, which the streams share; 0: one for each stream
 	Gzip          bool          // compress requests
+	Integrity     bool          // number and chain events; the floor does nothing of the kind
 	Duration      time.Duration // at most, of each of the two measurements
 	Linger        time.Duration // of the streams; 0: the default
 	Cores         int           // that the floor and delivery may use; 0: all
@@ -240,7 +241,7 @@ func (r *runner) startDelivery(ctx context.Context, url string) (*child, error) 
 }
 
 // config is that of the delivering process, in JSON, which is YAML too. Everything that
-// bears on speed has its default. The linger of the last batches is waited for at the end
+// bears on speed has its default, but whether events are chained. The linger of the last batches is waited for at the end
 // of the topic, which costs no CPU, but a second of the time that events per second are of.
 func (r *runner) config(url string) []byte {
 	type object = map[string]any
@@ -254,7 +255,7 @@ func (r *runner) config(url string) []byte {
 			settings["linger"] = r.Linger.String()
 		}
 		streams = append(streams, object{
-			"id": fmt.Sprintf("bench-%d-%05d", r.Streams, i), "organization_id": organization, "start": "beginning", "splunk": settings,
+			"id": fmt.Sprintf("bench-%d-%05d", r.Streams, i), "organization_id": organization, "start": "beginning", "integrity": r.Integrity, "splunk": settings,
 		})
 	}
 	if r.idle {
