@@ -79,6 +79,9 @@ func (p *partition) visit(ctx context.Context, l *lane, f func(*Feed) time.Time)
 	l.mu.Lock()
 	rec, offset := l.onFile.Chain, l.onFileTo
 	l.mu.Unlock()
+	if rec == nil {
+		return // a record that was acknowledged since has none any more
+	}
 	for _, r := range rec.Ended {
 		if feed := l.feed(r, r.Offset, true); feed != nil && ctx.Err() == nil && !p.lost.Load() {
 			l.checkpointed(feed, f(feed))

@@ -129,6 +129,16 @@ type Chain struct {
 	Offset int64          `json:"offset"` // all of it below is settled
 	Size   int64          `json:"size"`   // events in it so far
 	Hash   integrity.Hash `json:"hash"`
+
+	Checkpoint *ChainCheckpoint `json:"checkpoint,omitempty"` // the last one; absent: there was none
+}
+
+// ChainCheckpoint is the last signed checkpoint of a chain.
+type ChainCheckpoint struct {
+	Size   int64     `json:"size"` // events that it speaks of
+	At     time.Time `json:"at"`
+	InFeed bool      `json:"in_feed"`       // the destination has taken it
+	Why    string    `json:"why,omitempty"` // it has not; neither: not yet
 }
 
 // Gap is a range of offsets that was not delivered and never will be.
@@ -399,6 +409,9 @@ func laneStatus(l laneStart, f found) LaneStatus {
 		st.Gaps = rec.Gaps
 		if c := rec.Chain; c != nil && c.Origin != "" {
 			st.Chain = &Chain{Origin: c.Origin, Begin: c.Begin, Offset: rec.Cursor, Size: c.Size, Hash: c.Hash}
+			if k := c.Checkpoint; k != nil {
+				st.Chain.Checkpoint = &ChainCheckpoint{Size: k.Size, At: k.At, InFeed: k.Feed, Why: k.Why}
+			}
 		}
 		switch rec.State {
 		case StatePaused:

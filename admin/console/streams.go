@@ -14,6 +14,8 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // perPage bounds the rows of a list.
@@ -164,6 +166,25 @@ func actions(globs []string) string {
 
 func anyGap(s admin.Stream) bool {
 	return slices.ContainsFunc(s.Lanes, func(l consumer.LaneStatus) bool { return len(l.Gaps) > 0 })
+}
+
+func anyChain(s admin.Stream) bool {
+	return slices.ContainsFunc(s.Lanes, func(l consumer.LaneStatus) bool { return l.Chain != nil })
+}
+
+// proofText says how far a chain has come, and what its last checkpoint says of it.
+func proofText(c *consumer.Chain) string {
+	text := fmt.Sprintf("%s in the chain %s; ", units.Count(c.Size, "event", "events"), integrity.FeedID(c.Origin))
+	switch k := c.Checkpoint; {
+	case k == nil:
+		return text + "no checkpoint yet"
+	case k.InFeed:
+		return text + fmt.Sprintf("a checkpoint of %d, in the feed", k.Size)
+	case k.Why != "":
+		return text + fmt.Sprintf("a checkpoint of %d, not in the feed: %s", k.Size, cell(k.Why))
+	default:
+		return text + fmt.Sprintf("a checkpoint of %d, on its way into the feed", k.Size)
+	}
 }
 
 func lettersOf(stream string) templ.SafeURL {

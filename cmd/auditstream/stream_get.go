@@ -129,6 +129,11 @@ func printStream(out io.Writer, s *admin.Stream) error {
 			p("gap", "partition %d, offsets %d to %d, %s: %s", l.Partition, g.From, g.To-1, timeText(&g.At), g.Reason)
 		}
 	}
+	for _, l := range s.Lanes {
+		if l.Chain != nil {
+			p("checkpoint", "partition %d: %s", l.Partition, checkpointText(l.Chain.Checkpoint))
+		}
+	}
 	b.WriteByte('\n')
 	if _, err := out.Write(b.Bytes()); err != nil {
 		return err
@@ -143,4 +148,19 @@ func printStream(out io.Writer, s *admin.Stream) error {
 			fmt.Sprint(l.Totals.Delivered), fmt.Sprint(l.Totals.Filtered), fmt.Sprint(l.Totals.DeadLettered), record, l.Owner, cut(l.Error, maxReasonShown))
 	}
 	return t.print(out)
+}
+
+// checkpointText says what there is to say of a feed's last checkpoint.
+func checkpointText(c *consumer.ChainCheckpoint) string {
+	if c == nil {
+		return "none yet (see docs/integrity.md)"
+	}
+	where := "on its way into the feed"
+	switch {
+	case c.InFeed:
+		where = "in the feed"
+	case c.Why != "":
+		where = "not in the feed: " + c.Why
+	}
+	return fmt.Sprintf("%s, of %s, %s", timeText(&c.At), units.Count(c.Size, "event", "events"), where)
 }

@@ -89,7 +89,7 @@ func (d Delivery) serve(ctx context.Context, opts []kgo.Opt, v *vitals) (failed 
 		ids, specs, err := d.begin(ctx, opts, state)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopped while it waited for Kafka
+			return nil
 		case err != nil:
 			return err
 		}

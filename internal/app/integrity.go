@@ -41,5 +41,5 @@ func (o *Operator) IntegrityLink(ctx context.Context) (signing *checkpoints.Sign
 	if err != nil {
 		return signing, nil, err
 	}
-	return signing, signing.Linked(statements), nil
+	return signing.After(statements), signing.Linked(statements), nil
 }

@@ -121,6 +121,14 @@ func (s *Signing) After(statements []Statement) *Signing {
 	return &out
 }
 
+// OldKeyEnded says that the old key is of no use any more, "" while it is.
+func (s *Signing) OldKeyEnded(now time.Time) string {
+	if s.old == nil || s.until.IsZero() || !now.After(s.until) {
+		return ""
+	}
+	return fmt.Sprintf("%s has signed nothing since %s, and is in the configuration still", s.old.public, s.until.Format(time.RFC3339))
+}
+
 // handOver is the statement by which the old key gave way to the key, -1 without one.
 func (s *Signing) handOver(statements []Statement) int {
 	return slices.IndexFunc(statements, func(st Statement) bool {

@@ -99,7 +99,7 @@ func (e *examiner) kafka(ctx context.Context) {
 		{"disks", e.disks},
 	}
 	delivery := []step{
-		{"groups", e.groups}, {"records", e.records}, {"keys", e.keys}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters}, {"exports", e.exports}, {"workos", e.workos},
+		{"groups", e.groups}, {"records", e.records}, {"keys", e.keys}, {"streams", e.streams}, {"retention", e.retention}, {"dead letters", e.deadLetters}, {"exports", e.exports}, {"integrity", e.integrity}, {"workos", e.workos},
 	}
 	skip := func(why string, steps ...step) {
 		for _, s := range steps {

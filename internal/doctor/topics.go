@@ -118,7 +118,7 @@ func (e *examiner) permissions(ctx context.Context) {
 	both := []kadm.ACLOperation{kadm.OpRead, kadm.OpWrite}
 	needed := map[string][]kadm.ACLOperation{
 		e.topics.Events(): {kadm.OpRead}, e.topics.Progress(): both, e.topics.Streams(): both, e.topics.DeadLetters(): both,
-		e.topics.Schemas(): {kadm.OpRead}, e.topics.Jobs(): both,
+		e.topics.Schemas(): {kadm.OpRead}, e.topics.Jobs(): both, e.topics.Checkpoints(): both,
 		// The topic of idempotency is the gateway's: whoever delivers should not be able to write it.
 	}
 	told, good := false, true

@@ -42,6 +42,9 @@ type Config struct {
 // checkpointTag is that of checkpoints of feeds, which are no events.
 const checkpointTag = "auditstream.checkpoint:true"
 
+// Checkpoint says whether it is no event of a feed, but a checkpoint of it.
+func (e Event) Checkpoint() bool { return strings.Contains(e.Tags, checkpointTag) }
+
 // Event is one log entry as the intake has stored it.
 type Event struct {
 	Message    json.RawMessage            `json:"message,omitempty"` // byte for byte; a JSON string of what is left if Truncated
@@ -67,7 +70,7 @@ func New(c Config) (*Server, error) {
 	if c.APIKey == "" {
 		return nil, errors.New("ddlogs: no API key")
 	}
-	events, err := ledger.Open(c.Dir, "logs.ndjson", c.Keep, func(e *Event) bool { return !strings.Contains(e.Tags, checkpointTag) })
+	events, err := ledger.Open(c.Dir, "logs.ndjson", c.Keep, func(e *Event) bool { return !e.Checkpoint() })
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,9 @@ type Config struct {
 // checkpointType is the source type of checkpoints of feeds, which are no events.
 const checkpointType = "auditstream:checkpoint"
 
+// Checkpoint says whether it is no event of a feed, but a checkpoint of it.
+func (e Event) Checkpoint() bool { return e.SourceType == checkpointType }
+
 // Event is one event as the collector has indexed it.
 type Event struct {
 	Event      json.RawMessage `json:"event"`         // byte for byte; after a restart without white space outside strings
@@ -76,7 +79,7 @@ func New(c Config) (*Server, error) {
 		c.DefaultIndex = "main"
 	}
 	c.Indexes = slices.Clone(c.Indexes)
-	events, err := ledger.Open(c.Dir, "events.ndjson", c.Keep, func(e *Event) bool { return e.SourceType != checkpointType })
+	events, err := ledger.Open(c.Dir, "events.ndjson", c.Keep, func(e *Event) bool { return !e.Checkpoint() })
 	if err != nil {
 		return nil, err
 	}
