@@ -78,10 +78,11 @@ func (c *chunk) run(i, j int, what fate, withheld string) run {
 	return r
 }
 
-// became counts a run of events whose fate is decided. The queue does not hold them any
-// more, but their chunk is not let go yet. The caller holds mu.
-func (l *lane) became(r run) {
-	l.beyond = append(l.beyond, r)
+// became counts runs of events whose fate is decided: all of which that is so at once, for
+// the cursor has passed them together. The queue does not hold them any more, but their
+// chunks are not let go yet. The caller holds mu.
+func (l *lane) became(runs ...run) {
+	l.beyond = append(l.beyond, runs...)
 	l.collect()
 	for i := range l.beyond {
 		if r := &l.beyond[i]; r.kept == 0 && len(r.links) > 0 {

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -111,7 +112,7 @@ func (l *lane) breakChain(begin int64, reason string, gaps ...integrity.Gap) {
 			break
 		}
 		if reason == chainExpired {
-			gaps, reason = slices.Concat(last.gaps, gaps), last.reason
+			gaps, reason = joined(slices.Concat(last.gaps, gaps)), last.reason
 		}
 		l.chains = l.chains[:n]
 	}
@@ -129,11 +130,28 @@ func (l *lane) breakChain(begin int64, reason string, gaps ...integrity.Gap) {
 	l.turn()
 }
 
+// joined are gaps of which those that touch each other, for the same reason, are one.
+func joined(gaps []integrity.Gap) []integrity.Gap {
+	slices.SortStableFunc(gaps, func(a, b integrity.Gap) int { return cmp.Compare(a.From, b.From) })
+	out := gaps[:0]
+	for _, g := range gaps {
+		if n := len(out); n > 0 && g.From <= out[n-1].To && g.Reason == out[n-1].Reason {
+			out[n-1].To = max(out[n-1].To, g.To)
+		} else {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
 // expired has another chain begin behind offsets that Kafka forgot before they were offered
 // to the lane.
 func (l *lane) expired(from, to int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if from >= to {
+		return // another way of noticing was faster
+	}
 	l.breakChain(to, chainExpired, integrity.Gap{From: from, To: to, Reason: chainExpired})
 }
 
@@ -160,7 +178,11 @@ func (l *lane) turn() {
 	cursor := l.cursor()
 	for len(l.chains) > 1 && cursor >= l.chains[1].begin {
 		former, next := l.chains[0], l.chains[1]
-		rec := l.chainRecord(next.begin)
+		end := next.begin
+		if len(next.gaps) > 0 {
+			end = min(end, next.gaps[0].From)
+		}
+		rec := l.chainRecord(end)
 		next.previous, l.ended = rec.former(next.reason), rec.over(time.Now())
 		if l.taking == former {
 			l.taking, l.tip = next, integrity.Begin(next.origin)

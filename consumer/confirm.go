@@ -331,9 +331,11 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 		}
 	})
 	over := l.settleConfirmed()
-	for _, d := range durable {
-		l.became(d.run)
+	runs := make([]run, len(durable))
+	for i, d := range durable {
+		runs[i] = d.run
 	}
+	l.became(runs...)
 	for _, c := range over {
 		l.letGo(c)
 	}

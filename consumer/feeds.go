@@ -160,6 +160,6 @@ func (p *partition) beginLane(s *stream) *lane {
 	l := p.addLane(s, p.from[s.index], nil)
 	l.beginChain(l.begin, nil, "", nil)
 	l.next, l.live = max(l.begin, p.position.Load()), true
-	l.tally.abreast = true
+	l.recount(l.next) // what lies below its beginning, and above the position, is not the lane's
 	return l
 }

@@ -234,8 +234,8 @@ func (p *partition) learn(r *router, specs reached, size int, changes []change) 
 		}
 		switch {
 		case c.old == nil:
-			if !p.recognize(c) {
-				p.introduce(c.next, c.start, nil)
+			if known, former := p.recognize(c); !known {
+				p.introduce(c.next, c.start, nil, former)
 			}
 		case c.next == nil || c.continues(p.number):
 			p.replace(c.old, c.next, nil)
@@ -260,31 +260,37 @@ func (p *partition) occupied(s *stream) bool {
 }
 
 // recognize places a stream that a former owner knew, and this process did not when it took
-// the partition, at its record. The caller holds mu.
-func (p *partition) recognize(c change) bool {
+// the partition, at its record. Where there is none since the stream's last deliberate move it
+// returns the one before, if any. The caller holds mu.
+func (p *partition) recognize(c change) (known bool, former *progress) {
 	spec := c.next.spec.In(p.number)
-	rec, obsolete := p.strangers[spec.UID].of(spec, p.g.cfg.IDs.Events)
+	records := p.strangers[spec.UID]
+	rec, obsolete := records.of(spec, p.g.cfg.IDs.Events)
 	delete(p.strangers, spec.UID)
 	p.obsolete = append(p.obsolete, obsolete...)
 	if rec == nil {
-		return false
+		return false, records.before(spec, p.g.cfg.IDs.Events)
 	}
 	p.from[c.next.index] = min(rec.Cursor, c.logEnd)
 	p.placeLane(laneStart{stream: c.next, record: rec, from: rec.Cursor}, c.logStart, c.logEnd)
-	return true
+	return true, nil
 }
 
 // introduce begins a stream at start. Below the position it gets its lane at once: before
 // the next commit says that the stream is known, the lane is on record. So does one that
-// begins with gaps. The caller holds mu.
-func (p *partition) introduce(s *stream, start int64, gaps []gap) {
+// begins with gaps, or whose chain goes on from one on record. The caller holds mu.
+func (p *partition) introduce(s *stream, start int64, gaps []gap, former *progress) {
 	p.from[s.index] = start
 	position := p.position.Load()
-	if start >= position && gaps == nil {
+	if start >= position && gaps == nil && (former == nil || former.Chain == nil) {
 		return
 	}
 	l := p.addLane(s, start, nil)
-	l.beginChain(start, nil, "", nil)
+	if former != nil {
+		l.beginChain(start, former.Chain.as(former.Cursor), chainMoved, passedOver(former.Cursor, start))
+	} else {
+		l.beginChain(start, nil, "", nil)
+	}
 	l.next, l.gaps = start, gaps
 	if l.live = start >= position; !l.live {
 		p.behind[l] = struct{}{}
@@ -320,7 +326,7 @@ func (p *partition) replace(old, next *stream, to *relocation) {
 			return
 		}
 		at, gaps = to.apply(at, gaps)
-		p.introduce(next, at, gaps)
+		p.introduce(next, at, gaps, nil)
 		return
 	}
 	if next != nil {

@@ -17,6 +17,7 @@ type intake struct {
 	line    *line
 	part    int32
 	offsets []int64
+	batch   *sinks.Batch
 	gone    bool // lost on its way: nobody will ever confirm it
 	said    bool // confirmed, whether that was heard or not
 	heard   bool
@@ -27,6 +28,7 @@ func (in *intake) settle(w *world) {
 	for _, o := range in.offsets {
 		w.settle(in.line, in.part, o)
 	}
+	w.has(in.batch, 0, len(in.offsets))
 }
 
 func (s *confirmingSink) Confirm(ctx context.Context, lane sinks.Lane, tickets []sinks.Ticket) ([]sinks.Standing, error) {

@@ -124,7 +124,7 @@ func (w *world) runJob() {
 		return
 	}
 	if n := len(j.line.revisions); n == 0 || j.line.revisions[n-1].number < s.Revision {
-		r := revision{number: s.Revision, epoch: 1, kinds: kindsOf(s, j.task.Actions)}
+		r := revision{number: s.Revision, epoch: 1, kinds: kindsOf(s, j.task.Actions), undecided: s.Filter == modelFilters[3].text}
 		if s.OrganizationID != AllOrganizations {
 			r.org = s.OrganizationID[0]
 		}

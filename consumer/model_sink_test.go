@@ -82,6 +82,7 @@ func (s *modelSink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt,
 		w.fail("6: %s sends before its revision was ever on record", id)
 	}
 	o.delivers(b)
+	w.numbered(b)
 	if w.away || !w.healthy && w.tape.chance(25) {
 		w.tell("  refused")
 		return sinks.Receipt{}, s.unavailable()
@@ -178,7 +179,7 @@ func (s *modelSink) taken(b *sinks.Batch, at []int64) sinks.Receipt {
 	if len(at) > 0 {
 		s.o.refusals[runOf(b.Lane.UID, b.Lane.Partition)] = nil
 	}
-	in := &intake{line: l, part: p.number, offsets: at}
+	in := &intake{line: l, part: p.number, offsets: at, batch: b.Slice(0, len(at))}
 	if w.waiting == 0 || len(at) == 0 {
 		in.settle(w)
 		return sinks.Receipt{Settled: len(at)}
@@ -305,6 +306,7 @@ func (s *modelSink) create(b *sinks.Batch, key slot, from int) {
 	if !linked {
 		w.fail("5: object %v is no link of its chain", key)
 	}
+	w.has(b, from, len(b.Events))
 	for _, e := range b.Events[from:] {
 		o.offsets = append(o.offsets, e.Offset)
 		id := fmt.Sprint(key.uid, key.epoch, key.topic, key.part, e.Offset)

@@ -150,6 +150,7 @@ func (w *world) step() {
 		w.gap(p)
 	case q < 908:
 		o.early()
+		o.checkpoint()
 	case q < 915:
 		o.renew()
 		o.learn()

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -51,6 +52,8 @@ type world struct {
 	jobs    int
 	letters map[int32][]*simLetter // the dead letters, by the partition of the event
 
+	ctx     context.Context //nolint:containedctx // never ends
+	chains  map[string]*chainSeen
 	objects map[slot]object
 	once    map[string]slot
 
@@ -118,8 +121,11 @@ type lineProgress struct {
 
 type revision struct {
 	number, epoch int64
-	org           byte // 0: all
-	kinds         int  // bits
+	org           byte            // 0: all
+	kinds         int             // bits
+	undecided     bool            // the filter has no verdict on what no frame can hold
+	until         map[int32]int64 // of a stream that is draining: where it ends
+	topic         int             // in that events topic
 }
 
 func (r revision) match(x *simRecord) bool {
@@ -130,7 +136,7 @@ func newWorld(t *tape, m *Metrics) *world {
 	w := &world{
 		tape: t, metrics: m, eventsID: 1, progressID: 1,
 		clock:  time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
-		latest: map[string]Spec{}, letters: map[int32][]*simLetter{}, objects: map[slot]object{}, once: map[string]slot{},
+		latest: map[string]Spec{}, letters: map[int32][]*simLetter{}, objects: map[slot]object{}, ctx: context.Background(), chains: map[string]*chainSeen{}, once: map[string]slot{},
 	}
 	m.mu.Lock()
 	m.groups = nil
@@ -326,7 +332,10 @@ func (w *world) write(s Spec) {
 	if s.OrganizationID != AllOrganizations {
 		r.org = s.OrganizationID[0]
 	}
-	r.kinds = kindsOf(s)
+	r.kinds, r.undecided = kindsOf(s), s.Filter == modelFilters[3].text
+	if s.State == SpecDraining {
+		r.until, r.topic = s.Drain.Until, w.eventsID
+	}
 	for _, l := range now {
 		if n := len(l.revisions); n > 0 && (l.revisions[n-1].org != r.org || l.revisions[n-1].kinds != r.kinds) {
 			l.changed = true
@@ -650,6 +659,7 @@ func (w *world) current(p *simPartition) []*line {
 
 func (w *world) progressArrives(o *owner, r *kgo.Record) {
 	p := w.parts[r.Partition]
+	_, known := p.keys[string(r.Key)]
 	if r.Value == nil {
 		delete(p.keys, string(r.Key))
 	} else {
@@ -665,6 +675,9 @@ func (w *world) progressArrives(o *owner, r *kgo.Record) {
 		return
 	}
 	rec := p.decoded[key]
+	if rec != nil {
+		w.chained(p, rec, known)
+	}
 	if rec == nil {
 		w.tell("%s: progress %d %s buried", o.name, p.number, key)
 		return

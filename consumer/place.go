@@ -143,6 +143,11 @@ func place(f found, streams []*stream) (placement, error) {
 				l.from = max(kept(c.offset), start)
 			}
 		}
+		if l.record == nil && l.former == nil {
+			if former := records[spec.UID].before(spec, f.events); former != nil {
+				l.former, l.because, l.passed = former.Chain.as(former.Cursor), chainMoved, passedOver(former.Cursor, l.from)
+			}
+		}
 		lowest = min(lowest, l.from)
 		l.recount = f.cut != nil
 		l.counted = f.counted(s)
@@ -190,7 +195,6 @@ func (f *found) moved(l *laneStart, spec Spec, start int64, former *progress, sp
 	switch {
 	case former != nil:
 		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
-		l.former, l.because, l.passed = former.Chain.as(former.Cursor), chainMoved, passedOver(former.Cursor, l.from)
 	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position
 		l.from, l.gaps = to.apply(f.commit.offset, nil)
 	}

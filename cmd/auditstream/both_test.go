@@ -100,6 +100,8 @@ func maskedWay(s string) string {
 		{`\b(one|two)\b`, "STREAM"},
 		{`job_[A-Z2-7]+`, "JOB"},
 		{`str_[A-Z2-7]+(\.[0-9.]+)?`, "UID"},
+		{`[A-Za-z0-9+/]{43}=`, "HASH"}, // of a chain, which begins with the uid
+		{`(chain {1,2}partition \d+), [a-z2-7]{16}`, "$1, FEED"},
 		{`audit_event_[0-9A-Z]{26}`, "EVENT"},
 		// Each deed puts an event behind the others.
 		{`"(passed|offsets|to|last|from)":\s*\d+`, `"$1":N`},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/units"
 )
 
@@ -83,6 +84,9 @@ func printStream(out io.Writer, s *admin.Stream) error {
 		p("integrity", "false: its events are not numbered and chained")
 	}
 	p("destination", "%s %s", s.Kind, s.Settings)
+	if !s.Integrity {
+		p("integrity", "off: events are not numbered and chained")
+	}
 	p("format", "%s", s.Format)
 	p("start", "%s", s.Start)
 	state := stateText(s.State, s.InForce)
@@ -130,8 +134,9 @@ func printStream(out io.Writer, s *admin.Stream) error {
 		}
 	}
 	for _, l := range s.Lanes {
-		if l.Chain != nil {
-			p("checkpoint", "partition %d: %s", l.Partition, checkpointText(l.Chain.Checkpoint))
+		if c := l.Chain; c != nil {
+			p("chain", "partition %d, %s: %s, hash %s (%s)", l.Partition, integrity.FeedID(c.Origin), units.Count(c.Size, "event", "events"), c.Hash, c.Origin)
+			p("checkpoint", "partition %d: %s", l.Partition, checkpointText(c.Checkpoint))
 		}
 	}
 	b.WriteByte('\n')

@@ -1,0 +1,280 @@
+package consumer
+
+import (
+	"slices"
+	"testing/synctest"
+	"time"
+
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/sinks"
+)
+
+// The model knows of every chain what must be in it: the events of the log, from where it
+// begins on, that its revision lets pass. Whoever numbers them, at whatever time and after
+// whatever crash, must come to the same.
+
+// link is an event of a chain by the ground truth.
+type link struct {
+	offset int64
+	integrity.Link
+}
+
+// truth are the events of a chain; ok is false where nobody can tell, because its topic is
+// gone.
+func (w *world) truth(origin string) (links []link, o integrity.Origin, ok bool) {
+	o, err := integrity.ParseOrigin(origin)
+	if err != nil {
+		w.fail("20: %v", err)
+		return nil, o, false
+	}
+	if o.TopicID != w.events() {
+		return nil, o, false
+	}
+	l := w.line(o.UID, o.Epoch, o.Partition)
+	i := slices.IndexFunc(l.revisions, func(r revision) bool { return r.number == o.Revision })
+	if i < 0 {
+		w.fail("20: %s is of a revision that never was", origin)
+		return nil, o, false
+	}
+	r, head := l.revisions[i], integrity.Begin(origin)
+	for _, x := range w.parts[o.Partition].all {
+		if x.Offset < o.Begin || !r.match(x) || r.until != nil && (r.topic != w.eventsID || x.Offset >= r.until[o.Partition]) {
+			continue
+		}
+		digest := integrity.Digest(x.Value)
+		if x.huge && r.undecided {
+			digest = undeliverable(x.Offset)
+		}
+		links = append(links, link{x.Offset, head.Link(digest)})
+		head = links[len(links)-1].Head()
+	}
+	return links, o, true
+}
+
+// below counts the events of a chain below an offset.
+func below(links []link, offset int64) int64 {
+	n, _ := slices.BinarySearchFunc(links, offset, func(l link, o int64) int { return int(l.offset - o) })
+	return int64(n)
+}
+
+// headAt is a chain's head after a number of events.
+func headAt(origin string, links []link, size int64) integrity.Head {
+	if size == 0 {
+		return integrity.Begin(origin)
+	}
+	return links[size-1].Head()
+}
+
+// chainOf is what the model has seen of a chain.
+type chainSeen struct {
+	sent   map[int64]bool // numbers that the destination has from it
+	listed map[int64]bool // numbers that a checkpoint has said are withheld
+	ever   bool           // on record
+}
+
+func (w *world) seen(origin string) *chainSeen {
+	c := w.chains[origin]
+	if c == nil {
+		c = &chainSeen{sent: map[int64]bool{}, listed: map[int64]bool{}}
+		w.chains[origin] = c
+	}
+	return c
+}
+
+// numbered judges the numbers of a batch before it is sent.
+func (w *world) numbered(b *sinks.Batch) {
+	l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition)
+	if b.Chain == nil || len(b.Chain.Links) != len(b.Events) {
+		if l.job == nil || l.job.task.Job != TaskRedrive {
+			w.fail("20: a batch of %s without numbers: %v, %v", b.Lane.UID, b.Events, b.Chain)
+		}
+		return
+	}
+	links, _, ok := w.truth(b.Chain.Origin)
+	if !ok {
+		return
+	}
+	if !w.seen(b.Chain.Origin).ever {
+		w.fail("20: %s sends before its chain was ever on record", b.Chain.Origin)
+	}
+	for i, got := range b.Chain.Links {
+		if got.Number < 1 || got.Number > int64(len(links)) {
+			w.fail("20: %s has no event %d", b.Chain.Origin, got.Number)
+			return
+		}
+		if want := links[got.Number-1]; want.offset != b.Events[i].Offset || want.Link != got {
+			w.fail("20: %s: number %d is the event at %d with the digest %s and the hash %s, not that at %d with %s and %s", b.Chain.Origin, got.Number,
+				b.Events[i].Offset, got.Digest, got.Hash, want.offset, want.Digest, want.Hash)
+			return
+		}
+	}
+	if first := b.Chain.Links[0].Number; b.Chain.Before != headAt(b.Chain.Origin, links, first-1) {
+		w.fail("20: %s: before %d stands %v", b.Chain.Origin, first, b.Chain.Before)
+	}
+}
+
+// has notes that the destination has events of a batch.
+func (w *world) has(b *sinks.Batch, from, to int) {
+	if b.Chain == nil {
+		return
+	}
+	seen := w.seen(b.Chain.Origin)
+	for _, l := range b.Chain.Links[from:to] {
+		seen.sent[l.Number] = true
+	}
+}
+
+// chained judges what a record says of its chain.
+func (w *world) chained(p *simPartition, rec *progress, known bool) {
+	c := rec.Chain
+	if c == nil {
+		if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && l != w.lines[0] && (l.job == nil || l.job.task.Job != TaskRedrive) {
+			w.fail("20: the record %s of %d has no chain", rec.key(), p.number)
+		}
+		return
+	}
+	for _, former := range c.Ended {
+		w.follows(former, former.Offset)
+	}
+	w.follows(c, rec.Cursor)
+	links, o, ok := w.truth(c.Origin)
+	if !ok || w.failed != nil {
+		return
+	}
+	if o.UID != rec.UID || o.Epoch != rec.Epoch || o.Revision != rec.Revision || o.Partition != p.number {
+		w.fail("20: the record %s of %d has the chain %s", rec.key(), p.number, c.Origin)
+	}
+	if n := below(links, rec.Cursor); n != c.Size {
+		w.fail("20: %s has %d events on record as of %d, where %d are below", c.Origin, c.Size, rec.Cursor, n)
+		return
+	}
+	w.seen(c.Origin).ever = true
+	if c.Previous != nil {
+		w.succeeds(c, o)
+	} else if l := w.line(o.UID, o.Epoch, o.Partition); !known && l.job == nil && !w.stalled && !w.forgotten && !w.gone(o.UID) {
+		for other, seen := range w.chains {
+			before, err := integrity.ParseOrigin(other)
+			if err == nil && seen.ever && other != c.Origin && before.UID == o.UID && before.Partition == o.Partition && before.TopicID == o.TopicID {
+				w.fail("20: %s has no chain before it, and %s was on record", c.Origin, other)
+			}
+		}
+	}
+}
+
+// gone says whether a stream is deleted, and with it what was on record of it.
+func (w *world) gone(uid string) bool {
+	for _, s := range w.latest {
+		if s.UID == uid {
+			return s.State == SpecDeleted
+		}
+	}
+	return true
+}
+
+// follows judges a chain on record by itself, as of an offset.
+func (w *world) follows(c *chainRecord, at int64) {
+	links, _, ok := w.truth(c.Origin)
+	if !ok {
+		return
+	}
+	if c.Size > int64(len(links)) || c.Size != below(links, at) || c.Head != headAt(c.Origin, links, c.Size) {
+		w.fail("20: %s is on record with %d events as of %d and the hash %s, of %d events", c.Origin, c.Size, at, c.Hash, len(links))
+		return
+	}
+	var tree integrity.Tree
+	for _, l := range links[:c.Size] {
+		tree.Append(l.Digest)
+	}
+	if !slices.Equal(tree.Edge(), c.Edge) {
+		w.fail("20: %s is on record with another tree", c.Origin)
+	}
+	seen, held := w.seen(c.Origin), map[int64]bool{}
+	last := int64(0)
+	for _, r := range c.Withheld {
+		if r.From <= last || r.To < r.From || r.To > c.Size || r.Hash != links[r.To-1].Hash || r.Digest != links[r.To-1].Digest {
+			w.fail("20: %s is on record with %+v withheld", c.Origin, r)
+			return
+		}
+		for n := r.From; n <= r.To; n++ {
+			held[n] = true
+		}
+		last = r.To
+	}
+	if w.s3 && (w.stalled || w.forgotten) {
+		return // an object of the same revision, of another owner's chain, may have it
+	}
+	for n := int64(1); n <= c.Size; n++ {
+		if !seen.sent[n] && !held[n] && !seen.listed[n] {
+			w.fail("20: %s has %d events on record, number %d (offset %d) never arrived, and nothing says so", c.Origin, c.Size, n, links[n-1].offset)
+			return
+		}
+	}
+}
+
+// succeeds judges what a chain says of the one before it.
+func (w *world) succeeds(c *chainRecord, o integrity.Origin) {
+	links, before, ok := w.truth(c.Previous.Origin)
+	switch {
+	case !ok:
+		return
+	case c.Previous.Origin == c.Origin || before.UID != o.UID || before.Partition != o.Partition:
+		w.fail("20: %s cannot follow %s", c.Origin, c.Previous.Origin)
+		return
+	case c.Previous.Size > int64(len(links)) || c.Previous.Head != headAt(c.Previous.Origin, links, c.Previous.Size):
+		w.fail("20: %s follows %s, which has not had %v", c.Origin, c.Previous.Origin, c.Previous.Head)
+		return
+	}
+	stood := c.Begin
+	if len(c.Gaps) > 0 {
+		stood = c.Gaps[0].From
+	}
+	n := below(links, stood)
+	if c.Previous.Reason == chainMoved && len(c.Gaps) == 0 { // back: nothing says where it stood
+		n = c.Previous.Size
+	}
+	if c.Previous.Size != n {
+		w.fail("20: %s (%s, gaps %v) follows %s at %d events, of which %d are below", c.Origin, c.Previous.Reason, c.Gaps, c.Previous.Origin, c.Previous.Size, n)
+	}
+}
+
+// checkpoint visits the feeds of a deliverer, and makes checkpoints of some.
+func (o *owner) checkpoint() {
+	w := o.w
+	o.g.topicPartitions.Store(int64(len(w.parts)))
+	o.g.Feeds(w.ctx, func(f *Feed) time.Time {
+		w.shown(f)
+		if !w.tape.chance(60) {
+			return time.Time{}
+		}
+		w.tell("%s: checkpoint of %s at %d, offset %d, after %d", o.name, f.Origin, f.Head.Size, f.Offset, f.After)
+		for _, r := range f.Withheld {
+			for n := r.From; n <= r.To; n++ {
+				w.seen(f.Origin).listed[n] = true
+			}
+		}
+		return time.Now()
+	})
+	synctest.Wait()
+}
+
+// shown judges what a deliverer would sign.
+func (w *world) shown(f *Feed) {
+	checkpoint := f.Checkpoint(time.Now())
+	if _, err := integrity.ParseCheckpoint(checkpoint.Text()); err != nil {
+		w.fail("20: a checkpoint that nobody can read: %v\n%s", err, checkpoint.Text())
+	}
+	links, o, ok := w.truth(f.Origin)
+	if !ok {
+		return
+	}
+	if n := below(links, f.Offset); n != f.Head.Size || f.Head != headAt(f.Origin, links, n) {
+		w.fail("20: %s is shown with %d events as of %d, where %d are below", f.Origin, f.Head.Size, f.Offset, n)
+	}
+	if !w.seen(f.Origin).ever {
+		w.fail("20: %s is shown, and was never on record", f.Origin)
+	}
+	rec := w.parts[o.Partition].decoded[progressKey{o.UID, o.Epoch, o.Revision}]
+	if rec != nil && rec.Chain != nil && !w.stalled && !w.forgotten && !f.Ended && rec.Chain.Origin == f.Origin && rec.Chain.Size < f.Head.Size {
+		w.fail("20: %s is shown with %d events, and has %d on record", f.Origin, f.Head.Size, rec.Chain.Size)
+	}
+}
