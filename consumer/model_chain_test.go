@@ -200,8 +200,8 @@ func (w *world) follows(c *chainRecord, at int64) {
 		}
 		last = r.To
 	}
-	if w.s3 && (w.stalled || w.forgotten) {
-		return // an object of the same revision, of another owner's chain, may have it
+	if w.s3 && (w.stalled || w.forgotten || c.Previous != nil && c.Previous.Reason == chainExpired) {
+		return // an object of the same revision, in a chain that ended or is another owner's, may have it
 	}
 	for n := int64(1); n <= c.Size; n++ {
 		if !seen.sent[n] && !held[n] && !seen.listed[n] {
