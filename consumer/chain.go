@@ -43,7 +43,7 @@ const (
 	chainUnread   = "unread"   // events went to the dead letters, and nobody could tell what would have left of them
 
 	withheldLost  = "lost"  // Kafka forgot the event before it could be dead-lettered
-	withheldOlder = "older" // an object that an older revision has made in S3 has the event, in the chain of that
+	withheldOther = "other" // an object in S3 that another chain made, or none, has the event
 	withheldSome  = "some"  // of the events of a range that was too much to list, some
 )
 

@@ -134,7 +134,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 				if err := l.redriven(ctx, c.events[done:done+settled]); err != nil {
 					return err
 				}
-				l.delivered(settled, receipt.Begin, time.Since(oldest))
+				l.delivered(settled, receipt.Elsewhere, time.Since(oldest))
 				served = true
 			} else {
 				served = l.takenIn(settled, receipt.Pending)
@@ -303,20 +303,20 @@ func (l *lane) note(r sinks.Receipt) {
 }
 
 // delivered counts what the destination has taken and moves the cursor. It had what lies
-// below begin already, from an older revision.
-func (l *lane) delivered(n int, begin int64, age time.Duration) {
+// below elsewhere already, in another chain.
+func (l *lane) delivered(n int, elsewhere int64, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	older := 0
-	for events := l.current.events[l.current.done:]; older < n && events[older].Offset < begin; {
-		older++
+	others := 0
+	for events := l.current.events[l.current.done:]; others < n && events[others].Offset < elsewhere; {
+		others++
 	}
-	if older > 0 {
-		l.passed(older, fateDelivered, withheldOlder)
+	if others > 0 {
+		l.passed(others, fateDelivered, withheldOther)
 	}
-	if older < n {
-		l.passed(n-older, fateDelivered, "")
+	if others < n {
+		l.passed(n-others, fateDelivered, "")
 	}
 }
 

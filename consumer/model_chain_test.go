@@ -200,9 +200,6 @@ func (w *world) follows(c *chainRecord, at int64) {
 		}
 		last = r.To
 	}
-	if w.s3 && (w.stalled || w.forgotten || c.Previous != nil && c.Previous.Reason == chainExpired) {
-		return // an object of the same revision, in a chain that ended or is another owner's, may have it
-	}
 	for n := int64(1); n <= c.Size; n++ {
 		if !seen.sent[n] && !held[n] && !seen.listed[n] {
 			w.fail("20: %s has %d events on record, number %d (offset %d) never arrived, and nothing says so", c.Origin, c.Size, n, links[n-1].offset)

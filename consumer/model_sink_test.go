@@ -199,6 +199,7 @@ type slot struct {
 
 type object struct {
 	next, revision int64
+	origin         string // of the chain that the events are in
 	offsets        []int64
 }
 
@@ -214,10 +215,11 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 	key := slot{b.Lane.UID, b.Lane.TopicID, b.Lane.Epoch, b.Lane.Partition, day, 0}
 	r := sinks.Receipt{}
 	var revision int64
+	var origin string
 	if _, err := fmt.Sscanf(b.Mark, "%d %d %d", new(int32), new(int64), new(int64)); err == nil {
 		var markDay int32
 		var at int64
-		if _, err := fmt.Sscanf(b.Mark, "%d %d %d", &markDay, &at, &revision); err == nil && markDay == day {
+		if n, _ := fmt.Sscanf(b.Mark, "%d %d %d %s", &markDay, &at, &revision, &origin); n >= 3 && markDay == day {
 			key.at = at
 		}
 	}
@@ -229,7 +231,10 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 			if revision < b.Lane.Revision {
 				r.Begin = max(r.Begin, key.at)
 			}
-			r.Mark = fmt.Sprintf("%d %d %d", day, key.at, revision)
+			if b.Chain != nil && b.Chain.Origin != origin {
+				r.Elsewhere = max(r.Elsewhere, key.at)
+			}
+			r.Mark = fmt.Sprintf("%d %d %d %s", day, key.at, revision, origin)
 		}
 	}
 	walk := func() bool {
@@ -244,7 +249,7 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 				return true
 			}
 			s.older(b, have)
-			key.at, revision = have.next, have.revision
+			key.at, revision, origin = have.next, have.revision, have.origin
 		}
 		advance()
 		return r.Settled == len(b.Events)
@@ -271,9 +276,17 @@ func (s *modelSink) put(ctx context.Context, b *sinks.Batch) (sinks.Receipt, err
 		w.tell("  answer lost")
 		return r, s.unavailable()
 	}
-	key.at, revision = b.Next, b.Lane.Revision
+	key.at, revision, origin = b.Next, b.Lane.Revision, originOf(b)
 	advance()
 	return r, nil
+}
+
+// originOf is the origin of the chain that b's events are in.
+func originOf(b *sinks.Batch) string {
+	if b.Chain == nil {
+		return ""
+	}
+	return b.Chain.Origin
 }
 
 // older moves the beginning of revisions: an older one has made an object beyond it.
@@ -289,7 +302,7 @@ func (s *modelSink) older(b *sinks.Batch, have object) {
 
 func (s *modelSink) create(b *sinks.Batch, key slot, from int) {
 	w := s.w
-	o := object{next: b.Next, revision: b.Lane.Revision}
+	o := object{next: b.Next, revision: b.Lane.Revision, origin: originOf(b)}
 	l := w.line(key.uid, key.epoch, key.part)
 	linked := key.at == 0
 	for k, have := range w.objects {

@@ -201,6 +201,10 @@ type Receipt struct {
 	Pending Ticket // not empty: they are not, the destination has only taken them in; see Confirmer
 	Mark    string // a note for the next Deliver of this lane, kept with its cursor: a hint that may get lost
 	Begin   int64  // where the present revision begins, if the destination shows it to be later; else 0
+
+	// Elsewhere is not 0 where the destination had the settled events below this offset already,
+	// numbered in another chain than the batch's, or in none.
+	Elsewhere int64
 }
 
 // Batching says how the events of a lane are cut into batches. A batch is cut when

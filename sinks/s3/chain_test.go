@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 	"github.com/auditstream/auditstream/sinks/s3"
 	"github.com/auditstream/auditstream/sinks/sinktest/faults"
@@ -235,6 +236,44 @@ func TestRevisions(t *testing.T) {
 			t.Errorf("Begin is %d, want 21: the event at 15 was settled by the older revision's object", receipt.Begin)
 		}
 	})
+}
+
+// What an object has that was made in another chain, or before there were chains, is in no
+// object of the batch's chain. The pipeline has to know, also when only the mark tells.
+func TestEventsOfAnotherChainAreTold(t *testing.T) {
+	const mine, theirs = "auditstream/s/u/t/0/1.1.20", "auditstream/s/u/t/0/1.1.0"
+	in := func(origin string) func(*sinks.Batch) {
+		return func(b *sinks.Batch) {
+			head := integrity.Begin(origin)
+			b.Chain = &sinks.Chain{Origin: origin, Before: head}
+			for _, e := range b.Events {
+				b.Chain.Links = append(b.Chain.Links, head.Link(integrity.Digest([]byte{byte(e.Offset)})))
+				head = b.Chain.After()
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		there func(*sinks.Batch)
+		want  int64
+	}{
+		"another chain":    {in(theirs), 21},
+		"no chain":         {func(*sinks.Batch) {}, 21},
+		"the chain itself": {in(mine), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, s3store.Config{})
+			s := r.open(t)
+			mark := deliver(t, s, with(newBatch(21, 10, 20), c.there)).Mark
+			if got := deliver(t, s, with(newBatch(31, 20, 30), in(mine))).Elsewhere; got != c.want {
+				t.Errorf("by the object: %d, want %d", got, c.want)
+			}
+			b := with(newBatch(21, 20), in(mine))
+			b.Mark = mark
+			if got := deliver(t, s, b).Elsewhere; got != c.want {
+				t.Errorf("by the mark: %d, want %d", got, c.want)
+			}
+		})
+	}
 }
 
 func TestALostAnswerIsLookedInto(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -16,7 +17,8 @@ import (
 // several days, which the pipeline does not put into one batch, go to a chain each.
 //
 // Receipt.Begin is the end of the last object on the way that an older revision of the
-// stream has made, even where that lies below the lane's cursor.
+// stream has made, even where that lies below the lane's cursor; Receipt.Elsewhere that of the
+// last one whose events are numbered in another chain than b's, or in none.
 func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, error) {
 	if err := ended(ctx); err != nil {
 		return sinks.Receipt{}, err
@@ -28,6 +30,9 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 		return s.deliverLoose(ctx, b)
 	}
 	w := &walk{sink: s, batch: b}
+	if b.Chain != nil {
+		w.feed = integrity.FeedID(b.Chain.Origin)
+	}
 	w.marks, w.hinted = parseMarks(b.Mark, b.Lane, s.place)
 	var err error
 	for w.settled < len(b.Events) && err == nil {
@@ -36,7 +41,7 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 	if sinks.ClassOf(err) == sinks.Misconfigured {
 		s.probe.forget()
 	}
-	return sinks.Receipt{Settled: w.settled, Mark: w.marks.text(b.Lane, s.place), Begin: w.begin}, err
+	return sinks.Receipt{Settled: w.settled, Mark: w.marks.text(b.Lane, s.place), Begin: w.begin, Elsewhere: w.elsewhere}, err
 }
 
 // walk is one Deliver on its way along the chain.
@@ -47,6 +52,9 @@ type walk struct {
 	hinted  bool  // the batch came with a mark: what it does not speak of is probably new
 	settled int   // events of the batch
 	begin   int64 // of the revision, as far as older objects show
+
+	feed      string // id of the chain that the events are in; empty: they are in none
+	elsewhere int64  // end of what objects have of another one
 }
 
 // run settles the next events of one day. Every turn of the loop knows a slot further
@@ -79,7 +87,7 @@ func (w *walk) run(ctx context.Context) error {
 				return err
 			}
 			if found {
-				at = mark{c.day, l.next, l.revision}
+				at = l.mark(c.day)
 				w.advance(at, end)
 				continue
 			}
@@ -88,7 +96,7 @@ func (w *walk) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		at = mark{c.day, l.next, l.revision}
+		at = l.mark(c.day)
 		w.advance(at, end)
 		look = true // after a stranger's object there may be more
 	}
@@ -106,6 +114,9 @@ func (w *walk) advance(at mark, end int) {
 	}
 	if at.revision < w.batch.Lane.Revision {
 		w.begin = max(w.begin, at.slot)
+	}
+	if w.feed != "" && at.feed != w.feed {
+		w.elsewhere = max(w.elsewhere, at.slot)
 	}
 	w.marks = w.marks.with(at)
 }

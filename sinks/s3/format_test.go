@@ -281,8 +281,8 @@ func FuzzParseLink(f *testing.F) {
 
 func TestMarkIsReadBack(t *testing.T) {
 	var ms marks
-	ms = ms.with(mark{20778, 90, 4}).with(mark{20779, 1207, 5}).with(mark{20778, 1300, 5})
-	want := marks{{20778, 1300, 5}, {20779, 1207, 5}}
+	ms = ms.with(mark{20778, 90, 4, ""}).with(mark{20779, 1207, 5, "bpkm34gfqweqp3e6"}).with(mark{20778, 1300, 5, ""})
+	want := marks{{20778, 1300, 5, ""}, {20779, 1207, 5, "bpkm34gfqweqp3e6"}}
 	if diff := cmp.Diff(want, ms, cmp.AllowUnexported(mark{})); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
@@ -290,13 +290,13 @@ func TestMarkIsReadBack(t *testing.T) {
 	if !ok || cmp.Diff(ms, got, cmp.AllowUnexported(mark{})) != "" {
 		t.Errorf("written %v, read %v, %v", ms, got, ok)
 	}
-	if ms = ms.with(mark{20780, 1, 5}); len(ms) != maxMarks {
+	if ms = ms.with(mark{20780, 1, 5, ""}); len(ms) != maxMarks {
 		t.Errorf("%d days are remembered", len(ms))
 	}
 }
 
 func TestMarkCountsForItsOwnChainsOnly(t *testing.T) {
-	text := marks{{20779, 1207, 5}}.text(exampleLane(), "place")
+	text := marks{{20779, 1207, 5, ""}}.text(exampleLane(), "place")
 	for name, c := range map[string]struct {
 		text   string
 		change func(*sinks.Lane)
@@ -311,7 +311,7 @@ func TestMarkCountsForItsOwnChainsOnly(t *testing.T) {
 		"a digit changed":   {text: strings.Replace(text, "1207", "1208", 1)},
 		"cut off":           {text: text[:len(text)-1]},
 		"empty":             {text: " "},
-		"newer version":     {text: "2 20779:1207:5 " + markSum("2 20779:1207:5", exampleLane(), "place")},
+		"newer version":     {text: "3 20779:1207:5: " + markSum("3 20779:1207:5:", exampleLane(), "place")},
 		"negative slot":     {text: "1 20779:-1:5 " + markSum("1 20779:-1:5", exampleLane(), "place")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 // or with an older one, the same place is found.
 type mark struct {
 	day      int32
-	slot     int64 // the next object's
-	revision int64 // of the last object
+	slot     int64  // the next object's
+	revision int64  // of the last object
+	feed     string // id of the chain that the events of the last object are in; empty: of none, or not known
 }
 
 // maxMarks is how many days are remembered. Around midnight the append times of two
@@ -46,18 +47,18 @@ func (ms marks) with(m mark) marks {
 }
 
 // text writes ms for the lane and the place (bucket, prefix) that they speak of: version,
-// day:slot:revision,… and a check sum.
+// day:slot:revision:feed,… and a check sum.
 func (ms marks) text(lane sinks.Lane, place string) string {
 	if len(ms) == 0 {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("1 ")
+	b.WriteString("2 ")
 	for i, m := range ms {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "%d:%d:%d", m.day, m.slot, m.revision)
+		fmt.Fprintf(&b, "%d:%d:%d:%s", m.day, m.slot, m.revision, m.feed)
 	}
 	return b.String() + " " + markSum(b.String(), lane, place)
 }
@@ -69,14 +70,15 @@ func parseMarks(text string, lane sinks.Lane, place string) (marks, bool) {
 	if i < 0 || markSum(text[:i], lane, place) != text[i+1:] {
 		return nil, false
 	}
-	list, ok := strings.CutPrefix(text[:i], "1 ")
+	version, list, _ := strings.Cut(text[:i], " ")
+	fields, ok := map[string]int{"1": 3, "2": 4}[version] // version 1 knew no feeds
 	if !ok || strings.Count(list, ",") >= maxMarks {
 		return nil, false
 	}
 	var ms marks
 	for item := range strings.SplitSeq(list, ",") {
 		f := strings.Split(item, ":")
-		if len(f) != 3 {
+		if len(f) != fields {
 			return nil, false
 		}
 		day, err1 := strconv.ParseInt(f[0], 10, 32)
@@ -85,7 +87,11 @@ func parseMarks(text string, lane sinks.Lane, place string) (marks, bool) {
 		if err1 != nil || err2 != nil || err3 != nil || slot < 0 {
 			return nil, false
 		}
-		ms = append(ms, mark{int32(day), slot, revision})
+		m := mark{day: int32(day), slot: slot, revision: revision}
+		if fields == 4 {
+			m.feed = f[3]
+		}
+		ms = append(ms, m)
 	}
 	return ms, true
 }

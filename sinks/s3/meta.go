@@ -71,6 +71,15 @@ func newLink(c chain, slot, next int64, events int, content []byte, feed *sinks.
 	return l
 }
 
+// mark is where the chain of the day goes on behind l.
+func (l link) mark(day int32) mark {
+	m := mark{day: day, slot: l.next, revision: l.revision}
+	if l.origin != "" {
+		m.feed = integrity.FeedID(l.origin)
+	}
+	return m
+}
+
 func (l link) metadata() map[string]string {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	m := map[string]string{
