@@ -101,7 +101,9 @@ func maskedWay(s string) string {
 		{`job_[A-Z2-7]+`, "JOB"},
 		{`str_[A-Z2-7]+(\.[0-9.]+)?`, "UID"},
 		{`[A-Za-z0-9+/]{43}=`, "HASH"}, // of a chain, which begins with the uid
-		{`(chain {1,2}partition \d+), [a-z2-7]{16}`, "$1, FEED"},
+		{`(chain\s+partition \d+), [a-z2-7]{16}`, "$1, FEED"},
+		{`/\d+/\d+\.\d+\.-?\d+\)`, "/CHAIN)"},
+		{`(checkpoint\s+partition \d+): .*`, "$1"},
 		{`audit_event_[0-9A-Z]{26}`, "EVENT"},
 		// Each deed puts an event behind the others.
 		{`"(passed|offsets|to|last|from)":\s*\d+`, `"$1":N`},

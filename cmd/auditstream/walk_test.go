@@ -239,6 +239,7 @@ func masks() []mask {
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`\b(str|job|req)_[A-Z0-9]{26}`, "${1}_ID"},
 		{`audit_event_[0-9A-Z]{26}`, "EVENT"},
+		{`[a-z.]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,}=*`, "KEY"}, // that signs checkpoints
 		{`\b[A-Za-z0-9_-]{22}(\.\d+\.\d+\.str_ID[a-z.]*)?(\b|$)`, "TOPIC"},
 		{`127\.0\.0\.1:\d+`, "ADDRESS"},
 		{`[A-Za-z0-9_-]+@[A-Za-z0-9._-]+`, "WHO"},
