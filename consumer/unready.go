@@ -106,8 +106,11 @@ func (g *Group) readKeys(ctx context.Context) time.Duration {
 func (g *Group) tellUnready(s *stream, u *unready) {
 	s.unready.Store(u)
 	for _, p := range g.owned() {
+		var l *lane
 		p.mu.Lock()
-		l := p.lanes[s.index]
+		if s.index < len(p.lanes) { // else it has not heard of the stream yet, whose lane will ask by itself
+			l = p.lanes[s.index]
+		}
 		p.mu.Unlock()
 		if l == nil || l.stream != s || s.paused() {
 			continue
