@@ -248,7 +248,8 @@ func masks() []mask {
 		{`\d+ bytes of gzip`, "NUMBER bytes of gzip"},
 		{`\b5:[01]\b`, "5:N"}, // of two streams that refuse the same event
 		{`<?\b\d+\.\d+\b( %)?`, "RATE"},
-		{`\b\d+(\.\d+)?(ms|s|m|h)\b`, "AGE"},
+		{`\b(\d+m)?\d+(\.\d+)?(ms|s|m|h)\b`, "AGE"},
+		{`[a-z2-7]{16}(: \d+ events, hash) [A-Za-z0-9+/]{43}=`, "FEED$1 HASH"},
 		{`\b\d+ (MiB|may be open|at most|member)`, "NUMBER $1"},
 		{`(?m)^a second .*$`, "RATES"},
 		{`\d+ attempts`, "NUMBER attempts"},
