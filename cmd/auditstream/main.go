@@ -41,8 +41,17 @@ func main() { os.Exit(run()) }
 // untilTold is a context that ends when the process is told to stop. From then on a signal
 // does what it does to any program: who sends a second one does not want to wait.
 func untilTold() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, stop := context.WithCancel(context.Background())
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-told:
+		case <-ctx.Done():
+		}
+		signal.Stop(told) // before anybody can see that it was told, and tell it again
+		stop()
+	}()
 	return ctx, stop
 }
 

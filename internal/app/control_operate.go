@@ -105,7 +105,11 @@ func (c *Control) after(ctx context.Context, change admin.Change, done Done, err
 	}
 	now := described(consumer.Status{Spec: done.Spec, State: consumer.SpecDeleted, Lanes: []consumer.LaneStatus{}})
 	if done.Spec.State != consumer.SpecDeleted {
-		if now, err = c.Stream(ctx, done.Spec.ID); err != nil {
+		there, err := c.Stream(ctx, done.Spec.ID)
+		switch {
+		case err == nil:
+			now = there
+		case done.Spec.State != consumer.SpecDraining || !errors.Is(err, admin.CodeNotFound.Err()): // else it was drained meanwhile
 			return nil, err
 		}
 	}
