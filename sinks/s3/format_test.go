@@ -295,6 +295,14 @@ func TestMarkIsReadBack(t *testing.T) {
 	}
 }
 
+func TestMarkOfVersion1IsRead(t *testing.T) {
+	const text = "1 20779:1207:5"
+	got, ok := parseMarks(text+" "+markSum(text, exampleLane(), "place"), exampleLane(), "place")
+	if want := (marks{{20779, 1207, 5, ""}}); !ok || cmp.Diff(want, got, cmp.AllowUnexported(mark{})) != "" {
+		t.Errorf("read %v, %v, want %v", got, ok, want)
+	}
+}
+
 func TestMarkCountsForItsOwnChainsOnly(t *testing.T) {
 	text := marks{{20779, 1207, 5, ""}}.text(exampleLane(), "place")
 	for name, c := range map[string]struct {
