@@ -232,6 +232,20 @@ func TestKeysOfAnotherFormAreRefusedAndNotShown(t *testing.T) {
 	}
 }
 
+// The command of a KMS prints what it has decrypted in base64: the key with its line's end.
+func TestAKeyComesFromAKMSInBase64(t *testing.T) {
+	r := newRig(t)
+	good, public := r.key(t, "good")
+	s := load(t, secret.Ref{Exec: []string{"base64", "-w", "0", good.File}}, secret.Ref{})
+	if got := s.Public(); len(got) != 1 || got[0] != public {
+		t.Errorf("the keys are %q, want %q", got, public)
+	}
+	_, err := checkpoints.Load(t.Context(), config.Integrity{Key: secret.Ref{Exec: []string{"echo", "bm8ga2V5IGF0IGFsbA=="}}})
+	if err == nil || strings.Contains(err.Error(), "bm8ga2V5") {
+		t.Errorf("base64 of something else: %v", err)
+	}
+}
+
 func TestPublicKeysAreServed(t *testing.T) {
 	r := newRig(t)
 	first, firstPublic := r.key(t, "first")

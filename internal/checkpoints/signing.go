@@ -4,6 +4,7 @@ package checkpoints
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,13 +70,23 @@ func loadKey(ctx context.Context, ref secret.Ref) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	text = strings.TrimSpace(text)
+	text = unpacked(strings.TrimSpace(text))
 	public, err := integrity.PublicKey(text)
 	if err != nil {
 		return key{}, err
 	}
 	signer, err := note.NewSigner(text)
 	return key{public, text, signer}, err
+}
+
+// unpacked is the key itself where text is the base64 of one: so do KMSs print what they have
+// decrypted.
+func unpacked(text string) string {
+	const form = "PRIVATE+KEY+"
+	if decoded, err := base64.StdEncoding.DecodeString(text); err == nil && strings.HasPrefix(string(decoded), form) {
+		return strings.TrimSpace(string(decoded))
+	}
+	return text
 }
 
 // Public are the public keys, that of the configuration's key first.
