@@ -77,13 +77,17 @@ func campaignOfTheGateway(t *testing.T, spooled bool) {
 	}
 
 	// Kafka is away at the start: gateways listen, and say so, unless they have a spool.
-	for _, p := range c.processes {
+	for i, p := range c.processes {
 		servers.Await(t, time.Minute, p.name+" listens", func() bool { p.Running(t); return servers.Answers(t, p.url+"/healthz") })
 		if spooled {
 			servers.Await(t, time.Minute, p.name+" is ready without Kafka", func() bool { return p.ready(t) })
-			if status, _, body := to.post(t.Context(), p.url+"/audit_logs/events", "", eventOf("org_00000000000000000000000000", 0)); status != http.StatusOK {
+			// Of an organization that no client has: with an idempotency key, as a client may
+			// send its first event, it would have another id.
+			organization := fmt.Sprintf("org_%026d", 1000+i)
+			if status, _, body := to.post(t.Context(), p.url+"/audit_logs/events", "", eventOf(organization, 0)); status != http.StatusOK {
 				t.Errorf("%s answers %d without Kafka: %s", p.name, status, body)
 			}
+			to.took(organization, 1)
 			continue
 		}
 		if p.ready(t) {
@@ -177,6 +181,13 @@ func (g *ingest) count() int {
 	return n
 }
 
+// took notes that an organization's first n events were answered with success.
+func (g *ingest) took(organization string, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.acknowledged[organization] = n
+}
+
 // eventOf is the body of an organization's event with that number.
 func eventOf(organization string, n int) string {
 	return fmt.Sprintf(`{"organization_id":%q,"event":{"action":"document.shared","occurred_at":"2026-11-22T10:00:00.000Z",`+
@@ -211,9 +222,7 @@ func (g *ingest) publish(t *testing.T, r *rand.Rand, client, n int, length time.
 		}
 		next[o] += few
 		done += few
-		g.mu.Lock()
-		g.acknowledged[organization] = next[o]
-		g.mu.Unlock()
+		g.took(organization, next[o])
 		// As many as are wanted, spread over the time that there is.
 		if ahead := time.Duration(float64(length)*float64(done)/float64(n)) - time.Since(began); ahead > 0 {
 			pause(t.Context(), min(ahead, 100*time.Millisecond))

@@ -257,10 +257,12 @@ func refusedForEver(err error) bool {
 var errUnreadable = errors.New("the event cannot be read")
 
 // keep writes events to disk, those of one call in its order and with its trace, and notes the
-// outcome of each.
+// outcome of each. Only those that were tried and not taken say that Kafka is away: the others
+// go behind what waits of their organization, while Kafka may take everybody else's.
 func (s *Spool) keep(events []draft, which []bool, in traced, errs []error) {
 	var batch []queued
 	var places []int
+	var missed error // why Kafka has not taken one of them; nil: none was tried
 	now := time.Now()
 	for i := range events {
 		if !which[i] {
@@ -273,6 +275,9 @@ func (s *Spool) keep(events []draft, which []bool, in traced, errs []error) {
 		}
 		batch = append(batch, queued{at: now, organization: events[i].organization(), traced: in, value: value})
 		places = append(places, i)
+		if missed == nil {
+			missed = errs[i]
+		}
 	}
 	if len(batch) == 0 {
 		return
@@ -282,8 +287,8 @@ func (s *Spool) keep(events []draft, which []bool, in traced, errs []error) {
 		s.counts.count(outcomeFailed, len(batch))
 	} else {
 		s.counts.count(outcomeSpooled, len(batch))
-		if !s.away.Swap(true) {
-			s.log.Warn("Kafka does not take events in time: they go to disk", zap.Error(errs[places[0]]))
+		if missed != nil && !s.away.Swap(true) {
+			s.log.Warn("Kafka does not take events in time: they go to disk", zap.Error(missed))
 		}
 	}
 	for _, i := range places {

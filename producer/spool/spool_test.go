@@ -102,6 +102,36 @@ func TestKafkaThatComesBackIsNoticedWithoutADisk(t *testing.T) {
 	r.publish(t, event(1, 1))
 }
 
+// A partition without a leader, say: what goes to disk behind the one event that waits was not
+// tried, so it is no reason to take everybody else's there.
+func TestWhatIsKeptForItsOrderDoesNotSayThatKafkaIsAway(t *testing.T) {
+	t.Parallel()
+	r := open(t, t.TempDir(), &kafka{})
+	r.kafka.set(away, false)
+	r.publish(t, event(1, 1), event(2, 1))
+	if !r.away.Load() {
+		t.Error("Kafka has not taken an event, and is not said to be away")
+	}
+	r.kafka.set(func(e *schema.Event) error {
+		if e.OrganizationID == orgID(1) {
+			return errAway
+		}
+		return nil
+	}, false)
+	r.sweepOnce(t)
+	r.publish(t, event(1, 2))
+	if r.away.Load() || r.figure(t, "away", "") != 0 {
+		t.Error("Kafka is said to be away for an event that was not tried")
+	}
+	r.publish(t, event(2, 2))
+	if got := r.waiting(); got != 2 {
+		t.Errorf("%d events wait, want those of the one organization", got)
+	}
+	if diff := cmp.Diff(ids(2, 1, 2), r.kafka.first(2)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestWhatIsNotValidIsRefusedAndNotKept(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*schema.Event) error{"Kafka is there": nil, "Kafka is away": away} {
