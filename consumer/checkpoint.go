@@ -79,6 +79,7 @@ type checkpointer struct {
 	slow    patron // of destinations that failed the last time
 	usual   patron
 	nags    [4]*nag // by place: topic, feeds, archive, digests
+	ending  bool    // no checkpoint comes after those that are made now
 }
 
 // vouched is what is known of a feed's checkpoints beside its record.
@@ -88,6 +89,7 @@ type vouched struct {
 	archived time.Time // likewise
 	failing  bool      // the destination did not take the last one
 	seen     bool      // in this round
+	closed   bool      // it has had its last one
 }
 
 // parcel is a checkpoint on its way.
@@ -96,6 +98,7 @@ type parcel struct {
 	signed []byte
 	at     time.Time
 	what   errand
+	last   bool // no other follows
 	err    error
 }
 
@@ -157,7 +160,7 @@ func (c *checkpointer) round(ctx context.Context) (more bool) {
 			more = true
 		default:
 			f.lane.stream.visits.Add(1) // its sink stays open until arrived, or drop, says that it need not
-			due = append(due, &parcel{feed: *f, at: now})
+			due = append(due, &parcel{feed: *f, at: now, last: c.ending})
 		}
 		return time.Time{}
 	})
@@ -178,6 +181,8 @@ func (c *checkpointer) due(f *Feed, v *vouched, now time.Time) bool {
 		last = v.made // the record that says so may not be acknowledged yet
 	}
 	switch {
+	case c.ending:
+		return !v.closed
 	case f.Ended:
 		return v.made.IsZero() // nothing comes after the one that says how it ended
 	case last.IsZero():
@@ -234,9 +239,9 @@ func (c *checkpointer) make(ctx context.Context, due []*parcel) bool {
 // made notes a checkpoint that Kafka has, and has it taken to where else it goes.
 func (c *checkpointer) made(p *parcel) {
 	v := c.feeds[p.feed.Origin]
-	v.made = p.at
+	v.made, v.closed = p.at, p.last
 	p.feed.lane.checkpointed(&p.feed, p.at)
-	if c.cfg.Archive != nil && (p.feed.Ended || p.at.Sub(v.archived).Abs() >= c.cfg.ArchiveInterval) {
+	if c.cfg.Archive != nil && (p.feed.Ended || p.last || p.at.Sub(v.archived).Abs() >= c.cfg.ArchiveInterval) {
 		v.archived = p.at // until it is known to have failed
 		archive := *p
 		archive.what = errandArchive
@@ -286,11 +291,56 @@ func (c *checkpointer) send(ctx context.Context, running *sync.WaitGroup) {
 			c.waiting[what] = c.waiting[what][1:]
 			c.under[what]++
 			running.Go(func() {
-				p.err = c.deliver(ctx, p)
+				p.err = c.carry(ctx, p)
 				c.done <- p
 			})
 		}
 	}
+}
+
+// lastTries is how often somebody is asked to take a feed's last checkpoint: no other says what
+// it does.
+const lastTries = 4
+
+// carry makes one attempt, or a few at the last checkpoint.
+func (c *checkpointer) carry(ctx context.Context, p *parcel) error {
+	for n := 1; ; n++ {
+		err := c.deliver(ctx, p)
+		if err == nil || !p.last || n == lastTries || pause(ctx, c.g.cfg.Retry.wait(n, 0)) != nil {
+			return err
+		}
+	}
+}
+
+// finish makes the last checkpoint of every feed, of what is on record, and returns when
+// everybody who takes checkpoints has it, or was asked in vain. An error says that one is not
+// in the topic. run has returned.
+func (c *checkpointer) finish(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer c.abandon()
+	defer running.Wait()
+	c.ending, c.under = true, [errands]int{}
+	for c.round(ctx) {
+		c.send(ctx, &running)
+	}
+	for {
+		c.send(ctx, &running)
+		if c.under == [errands]int{} {
+			break
+		}
+		select {
+		case p := <-c.done:
+			c.arrived(ctx, p)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, v := range c.feeds {
+		if !v.closed {
+			return fmt.Errorf("everything was sent, and the last checkpoint of it is not written to %s yet", c.cfg.Topic)
+		}
+	}
+	return nil
 }
 
 // deliver makes one attempt.
@@ -303,7 +353,7 @@ func (c *checkpointer) deliver(ctx context.Context, p *parcel) error {
 	defer cancel()
 	if digester, ok := p.feed.Sink.(sinks.Digester); ok && p.what == errandDigest {
 		return digester.Digest(ctx, &sinks.Digest{
-			Lane: p.feed.Lane, Origin: p.feed.Origin, Head: p.feed.Head, First: p.feed.At.IsZero(), Ended: p.feed.Ended, At: p.at,
+			Lane: p.feed.Lane, Origin: p.feed.Origin, Head: p.feed.Head, First: p.feed.At.IsZero(), Ended: p.feed.Ended || p.last, At: p.at,
 			Sign: c.cfg.SignHour, Open: c.cfg.OpenHour,
 		})
 	}

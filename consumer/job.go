@@ -118,13 +118,21 @@ func (j *Job) Run(ctx context.Context) (done bool, err error) {
 	background.Go(func() { g.commitLoop(running) })
 	background.Go(func() { g.saveLoop(running) })
 	background.Go(func() { g.makeReady(running) })
+	var vouching *checkpointer
+	if c := g.cfg.Checkpoints; c != nil {
+		vouching = newCheckpointer(g, c)
+		background.Go(func() { vouching.run(running) })
+	}
 	j.read(ctx)
 	g.pace.stop()
 	stop()
 	background.Wait()
+	if vouching != nil && j.settled() && ctx.Err() == nil {
+		err = j.vouch(ctx, vouching)
+	}
 	g.finish() //nolint:contextcheck // ctx may have ended
-	if !j.settled() {
-		return false, nil
+	if err != nil || !j.settled() {
+		return false, err
 	}
 	// What a lane has settled since is worth little before it is on record: the job would be
 	// said to be done, and begun again.
@@ -134,6 +142,15 @@ func (j *Job) Run(ctx context.Context) (done bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// vouch makes the last checkpoints of the job's feeds: whoever has them can tell that he has
+// everything that the job has sent.
+func (j *Job) vouch(ctx context.Context, c *checkpointer) error {
+	if err := j.g.commit(ctx, j.g.owned()); err != nil {
+		return fmt.Errorf("everything was sent, but that is not on record: %w", err)
+	}
+	return c.finish(ctx)
 }
 
 // connect is that of the group, from which a redrive reads letters.

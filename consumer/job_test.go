@@ -53,7 +53,7 @@ func (r *rig) job(t consumer.Task, change ...func(*consumer.JobConfig)) (*consum
 		Topics: consumer.Topics{Progress: r.topics.Progress(), DeadLetters: r.topics.DeadLetters()},
 		IDs:    consumer.IDs{Cluster: "c", Progress: ids[r.topics.Progress()], Streams: ids[r.topics.Streams()]},
 		Kind:   r.kind(), CommitInterval: r.commit, DrainTimeout: r.drain, Retry: r.retry, Budget: budget,
-		InFlight: r.slots(), StreamInFlight: r.perStream, Rejections: r.rejections, Metrics: metrics, Log: r.logs,
+		InFlight: r.slots(), StreamInFlight: r.perStream, Rejections: r.rejections, Checkpoints: r.checkpoints, Metrics: metrics, Log: r.logs,
 	}}
 	for _, f := range change {
 		f(&cfg)

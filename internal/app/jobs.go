@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,7 +94,7 @@ func (j *Jobs) Count(ctx context.Context, t consumer.Task, told func(offsets int
 	if err != nil {
 		return nil, err
 	}
-	job, err := j.open(ctx, t, spec)
+	job, err := j.open(ctx, t, spec, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func changed(specs consumer.Specs, t consumer.Task, s consumer.Spec) bool {
 	return err != nil || now.Revision != s.Revision || now.Epoch != s.Epoch
 }
 
-func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*consumer.Job, error) {
+func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec, v *voucher) (*consumer.Job, error) {
 	kind, ok := kindNamed(s.Kind)
 	if !ok {
 		return nil, fmt.Errorf("stream %q is of kind %q: written by a newer version of auditstream", s.ID, s.Kind)
@@ -159,6 +160,7 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec) (*con
 	cfg.Topics = consumer.Topics{Progress: j.o.topics.Progress(), DeadLetters: j.o.topics.DeadLetters()}
 	cfg.Budget, cfg.InFlight = budget, consumer.NewSlots(consumer.SlotsConfig{Max: min(delivery.InFlight, jobInFlight), MaxSlow: jobInFlight, CatchUp: 1})
 	cfg.Metrics, cfg.Tracer, cfg.Log = metrics, j.tracer, j.log
+	cfg.Checkpoints = v.checkpoints(j.o.topics)
 	if t.Job == consumer.TaskRedrive {
 		selection := deadletter.Selection{UID: t.StreamUID, Class: t.Class, Organization: t.OrganizationID, IDs: t.Letters, Reason: t.UID}
 		if t.Since != nil {
@@ -181,6 +183,8 @@ var errChanged = errors.New("the stream has changed")
 // running is told of each job that carries the task on. The task is returned as it is on
 // record then; Ended says whether it is done.
 func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.Job)) (consumer.Task, consumer.JobStanding, error) {
+	v, done := j.voucher(ctx)
+	defer done()
 	for {
 		spec, specs, err := j.stream(ctx, t)
 		if err != nil {
@@ -198,14 +202,14 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 				return t, consumer.JobStanding{}, err
 			}
 		}
-		job, err := j.open(ctx, t, spec)
+		job, err := j.open(ctx, t, spec, v)
 		if err != nil {
 			return t, consumer.JobStanding{}, err
 		}
 		running(job)
-		done, again, err := j.run(ctx, job, t, spec, specs)
+		sent, again, err := j.run(ctx, job, t, spec, specs)
 		standing := job.Standing()
-		if err == nil && done {
+		if err == nil && sent {
 			now := time.Now().UTC()
 			// The work is done: what says so is written even if ctx has ended meanwhile.
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
@@ -215,10 +219,34 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 				t.Ended, t.Result = &now, &standing.Tally
 			}
 		}
-		if err != nil || done || !again {
+		if err != nil || sent || !again {
 			return t, standing, err
 		}
 		j.log.Info("the job goes on with what the stream is now", zap.String("stream", t.Stream))
+	}
+}
+
+// voucher is what the job's feeds get their checkpoints from, until done is called. Where the
+// key cannot be read here there are none: what the stream was to get matters more, and the
+// stream's own feed has its checkpoints.
+func (j *Jobs) voucher(ctx context.Context) (v *voucher, done func()) {
+	v, err := newVoucher(ctx, j.cfg, j.version, newGuard(j.cfg), j.log)
+	if err != nil {
+		j.log.Warn("what the job sends gets no checkpoints: nobody can verify it by them", zap.Error(err))
+	}
+	if v == nil {
+		return nil, func() {}
+	}
+	v.look(ctx, j.o.opts, j.o.topics)
+	ctx, stop := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { v.keep(ctx, j.o.opts, j.o.topics) })
+	return v, func() {
+		stop()
+		keeping.Wait()
+		if err := v.close(); err != nil {
+			j.log.Warn("the archive's connections are not closed", zap.Error(err))
+		}
 	}
 }
 
