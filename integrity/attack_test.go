@@ -26,7 +26,7 @@ type attack struct {
 
 // attacks are all that the page speaks of and that can be carried out on what a receiver has.
 func attacks() []attack {
-	return slices.Concat(attacksOnTheSIEM(), attacksOnTheStore(), attacksOnKafka(), attacksWithKeys())
+	return slices.Concat(attacksOnTheSIEM(), attacksOnTheStore(), attacksOnGrowth(), attacksOnKafka(), attacksWithKeys())
 }
 
 func forge(event []byte) []byte {
@@ -221,6 +221,83 @@ func (o *object) rehash() {
 	o.last, o.after = head.Size, head.Hash
 }
 
+// attacksOnGrowth are those on feeds of a topic that got a partition more.
+func attacksOnGrowth() []attack {
+	remove := func(w *world, feed string, above int64) {
+		w.siem = slices.DeleteFunc(w.siem, func(r row) bool { return r.feed == feed && r.number > above })
+		w.inFeed = forget(w.inFeed, feed, above)
+	}
+	young := func(w *world) *signed {
+		i := slices.IndexFunc(w.inFeed, func(s signed) bool { return s.origin == originIn(4, "acme", 2, 0) && s.size == 5 })
+		return &w.inFeed[i]
+	}
+	return []attack{
+		{name: "growth-delete-old-feed", view: siem, reach: true, says: "again missing 1-20", detail: "says that its stream had it before", do: func(w *world) {
+			w.grow()
+			remove(w, w.again(), -1)
+			remove(w, w.acme(), -1)
+			alone(w)
+		}},
+		{name: "growth-delete-tail-of-old-feed", view: siem, reach: true, says: "again missing 11-20", do: func(w *world) {
+			w.grow()
+			remove(w, w.again(), 10)
+			alone(w)
+		}},
+		{name: "growth-delete-tail-behind-growth", view: siem, reach: false, do: func(w *world) {
+			w.grow()
+			w.chains[2].deliver(5).seal(55, w.second)
+			remove(w, w.again(), 20)
+			alone(w)
+		}},
+		{name: "growth-delete-old-and-new-feed", view: siem, reach: false, do: func(w *world) {
+			w.grow()
+			for _, feed := range []string{w.young(), w.elder()} {
+				remove(w, feed, -1)
+			}
+			alone(w)
+		}},
+		{name: "growth-alter-predecessor", view: siem, reach: true, says: "again missing 11-20; uncovered -; young uncovered 1-5", detail: "count for nothing", do: func(w *world) {
+			w.grow()
+			remove(w, w.again(), 10)
+			s := young(w)
+			s.note = bytes.Replace(s.note, []byte(originOf("acme", 2, 63)+" 20 "), []byte(originOf("acme", 2, 63)+" 10 "), 1)
+			alone(w)
+		}},
+		{name: "growth-forge-predecessor", view: siem, reach: true, says: "uncovered -", detail: "count for nothing", do: func(w *world) {
+			w.grow()
+			c := *w.chains[len(w.chains)-1]
+			c.beside = []integrity.Beside{{Origin: originIn(1, "acme", 2, 3), Head: integrity.Head{Size: 9, Hash: integrity.Digest(nil)}, Time: minutes(30)}}
+			w.inFeed = append(w.inFeed, c.checkpoint(minutes(52), newKey(w.tb)))
+		}},
+		{name: "growth-swap-predecessors", view: siem, reach: true, says: "again altered 1; again altered 6; again inserted 5; again missing 7-20; elder altered 1; elder altered 6; elder missing 5", do: func(w *world) {
+			w.grow()
+			for i := range w.siem {
+				switch w.siem[i].feed {
+				case w.again():
+					w.siem[i].feed = w.elder()
+				case w.elder():
+					w.siem[i].feed = w.again()
+				}
+			}
+		}},
+		{name: "growth-swap-predecessors-in-checkpoint", view: siem, reach: true, says: "uncovered -", detail: "count for nothing", do: func(w *world) {
+			w.grow()
+			s, elder, again := young(w), originIn(2, "acme", 2, 9), originOf("acme", 2, 63)
+			s.note = bytes.Replace(s.note, []byte(elder), []byte("?"), 1)
+			s.note = bytes.Replace(s.note, []byte(again), []byte(elder), 1)
+			s.note = bytes.Replace(s.note, []byte("?"), []byte(again), 1)
+		}},
+	}
+}
+
+// loseProgress has acme's second feed go on for five events behind its last checkpoint, and
+// its stream begin anew behind them, as if it had never been in that partition.
+func (w *world) loseProgress(previous *integrity.Former) {
+	w.chains[2].deliver(5)
+	c := w.begin("acme", 2, 88, previous)
+	c.seal(50, w.second).deliver(5).seal(60, w.second)
+}
+
 func attacksOnKafka() []attack {
 	number := func(w *world, origin string, n int) int {
 		for i, r := range w.log {
@@ -253,6 +330,25 @@ func attacksOnKafka() []attack {
 			for n := int64(11); n <= 20; n++ {
 				w.siem = append(w.siem, w.siem[w.row(w.again(), n)])
 			}
+		}},
+		{name: "progress-delete", view: siem, reach: true, says: "", do: func(w *world) {
+			// Delivery goes on from the last checkpoint: what came behind it comes again, as it was.
+			c := w.chains[2]
+			c.deliver(5)
+			for n := int64(21); n <= 25; n++ {
+				w.siem = append(w.siem, w.siem[w.row(w.again(), n)])
+			}
+			c.deliver(3).seal(50, w.second)
+		}},
+		{name: "progress-delete-of-former-revision", view: siem, reach: true, says: "again uncovered 21-25", detail: "has lost where this feed stood", do: func(w *world) {
+			again := w.chains[2]
+			w.loseProgress(&integrity.Former{Origin: again.origin, Head: again.head, Reason: integrity.ProgressLost})
+		}},
+		{name: "progress-and-checkpoints-delete", view: siem, reach: false, do: func(w *world) { w.loseProgress(nil) }},
+		{name: "progress-and-checkpoints-delete-asked-for-a-time", view: siem, reach: true, says: "again uncovered -", detail: "nothing covers what came after", do: func(w *world) {
+			w.loseProgress(nil)
+			w.chains[1].seal(60, w.second)
+			w.until = minutes(60)
 		}},
 		{name: "progress-other-chain", view: siem, reach: true, says: "again forked 20; again inserted 20", do: func(w *world) {
 			// Size and hash put back, and the cursor not: other events get numbers that are taken.
@@ -391,7 +487,7 @@ func (w *world) otherStory() signed {
 
 // told are the findings of a report in short: feed, kind, numbers, in order.
 func (w *world) told(r *integrity.Report) string {
-	names := map[string]string{w.acme(): "acme ", w.again(): "again ", w.globex(): "globex "}
+	names := map[string]string{w.acme(): "acme ", w.again(): "again ", w.globex(): "globex ", w.elder(): "elder ", w.young(): "young "}
 	var out []string
 	short := func(feed string, x integrity.Finding) {
 		numbers := "-"
@@ -429,6 +525,11 @@ func TestNothingIsFoundInWhatIsHonest(t *testing.T) {
 		alone(w)
 		if r := w.verify(v); r.Verdict != integrity.Complete {
 			t.Errorf("%s, with the checkpoints of the feed alone: %s\n%+v", v, r.Sentence, r)
+		}
+		w.sources = nil
+		w.grow()
+		if r := w.verify(v); r.Verdict != integrity.Complete || len(r.Feeds) != 5 {
+			t.Errorf("%s, of a topic that has grown: %s\n%+v", v, r.Sentence, r)
 		}
 	}
 }

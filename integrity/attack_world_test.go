@@ -77,6 +77,7 @@ type chain struct {
 	offset   int64
 	after    int64
 	previous *integrity.Former
+	beside   []integrity.Beside
 	withheld []integrity.Withheld
 }
 
@@ -104,7 +105,11 @@ func (k key) signer(tb testing.TB) note.Signer {
 }
 
 func originOf(stream string, revision, begin int64) string {
-	return integrity.Origin{Stream: stream, UID: "str_" + stream, TopicID: "topic", Partition: 3, Epoch: 1, Revision: revision, Begin: begin}.String()
+	return originIn(3, stream, revision, begin)
+}
+
+func originIn(partition int32, stream string, revision, begin int64) string {
+	return integrity.Origin{Stream: stream, UID: "str_" + stream, TopicID: "topic", Partition: partition, Epoch: 1, Revision: revision, Begin: begin}.String()
 }
 
 // honest is the world before anything was done to it.
@@ -125,10 +130,27 @@ func honest(tb testing.TB) *world {
 }
 
 func (w *world) begin(stream string, revision, offset int64, previous *integrity.Former) *chain {
-	origin := originOf(stream, revision, offset)
+	return w.beginOrigin(originOf(stream, revision, offset), offset, previous)
+}
+
+func (w *world) beginOrigin(origin string, offset int64, previous *integrity.Former) *chain {
 	c := &chain{w: w, origin: origin, head: integrity.Begin(origin), offset: offset, previous: previous}
 	w.chains = append(w.chains, c)
 	return c
+}
+
+// grow has acme's stream, which has a feed in another partition too, begin one in a partition
+// that the topic did not have before: events of acme go there from then on.
+func (w *world) grow() {
+	elder := w.beginOrigin(originIn(2, "acme", 2, 9), 9, nil)
+	elder.deliver(6).seal(41, w.second)
+	again := w.chains[2]
+	young := w.beginOrigin(originIn(4, "acme", 2, 0), 0, nil)
+	young.beside = []integrity.Beside{
+		{Origin: elder.origin, Head: elder.head, Time: minutes(41)},
+		{Origin: again.origin, Head: again.head, Time: minutes(40)},
+	}
+	young.seal(45, w.second).deliver(5).seal(50, w.second)
 }
 
 // deliver sends n events, as one request and one object.
@@ -178,7 +200,7 @@ func (c *chain) seal(minute int, keys ...key) *chain {
 func (c *chain) checkpoint(at time.Time, keys ...key) signed {
 	return c.w.sign(&integrity.Checkpoint{
 		Origin: c.origin, Size: c.head.Size, Root: c.tree.Root(), Chain: c.head.Hash, Offset: c.offset, Time: at,
-		After: c.after, Previous: c.previous, Withheld: c.withheld,
+		After: c.after, Previous: c.previous, Beside: c.beside, Withheld: c.withheld,
 	}, keys...)
 }
 
@@ -215,6 +237,11 @@ func (w *world) feed(stream string, revision, begin int64) string {
 func (w *world) acme() string   { return w.feed("acme", 1, 40) }
 func (w *world) again() string  { return w.feed("acme", 2, 63) }
 func (w *world) globex() string { return w.feed("globex", 1, 0) }
+
+// elder and young are those of the feeds that acme's stream has in other partitions, once
+// the topic has grown.
+func (w *world) elder() string { return integrity.FeedID(originIn(2, "acme", 2, 9)) }
+func (w *world) young() string { return integrity.FeedID(originIn(4, "acme", 2, 0)) }
 
 // row is the index of the event with a number of a feed in the SIEM.
 func (w *world) row(feed string, number int64) int {

@@ -3,6 +3,7 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -98,8 +99,11 @@ type feed struct {
 
 	after    int64   // number up to which nothing is asked for
 	previous *Former // the chain before it
+	beside   []Beside
 	gaps     []Gap
 	since    time.Time // of its first checkpoint
+	namedBy  string    // origin of a chain that says of this one that it was before, or beside, it
+	lost     bool      // that one says so because the record of where this one stood was gone
 
 	events      int64 // different ones
 	repeats     int64 // the same events again
@@ -177,8 +181,12 @@ func (c *Checker) feed(id string) (*feed, error) {
 // named is the feed of an origin.
 func (c *Checker) named(origin string) (*feed, error) {
 	f, err := c.feed(FeedID(origin))
-	if err != nil || f.origin != "" {
+	switch {
+	case err != nil || f.origin == origin:
 		return f, err
+	case f.origin != "":
+		f.find(Finding{Kind: Forked, Detail: fmt.Sprintf("%s has the same id of a feed: somebody has searched for two names of streams that have, and which of them its events are of nobody can tell", origin)})
+		return f, nil
 	}
 	f.origin = origin
 	return f, c.root(f)
@@ -241,7 +249,34 @@ func (c *Checker) Trust(p *Checkpoint, signed bool) error {
 	if len(p.Gaps) > 0 {
 		f.gaps = p.Gaps
 	}
+	if err := c.stood(f, p, signed); err != nil {
+		return err
+	}
 	return c.follow(f, p, signed)
+}
+
+// stood takes in what a checkpoint says about the chains that its stream had in other
+// partitions: how far they had come at least. Who signs may say it twice, and later of one
+// that went on.
+func (c *Checker) stood(f *feed, p *Checkpoint, signed bool) error {
+	for _, b := range p.Beside {
+		other, err := c.named(b.Origin)
+		if err != nil {
+			return err
+		}
+		if _, err := c.mark(other, b.Size, b.Hash, b.Time, signed); err != nil {
+			return err
+		}
+		other.namedBy = f.origin
+		i := slices.IndexFunc(f.beside, func(have Beside) bool { return have.Origin == b.Origin })
+		switch {
+		case i < 0 && len(f.beside) < maxLines:
+			f.beside = append(f.beside, b)
+		case i >= 0 && f.beside[i].Size < b.Size:
+			f.beside[i] = b
+		}
+	}
+	return nil
 }
 
 // follow takes in what a checkpoint says about the chain before its own: how long it was.
@@ -262,6 +297,7 @@ func (c *Checker) follow(f *feed, p *Checkpoint, signed bool) error {
 	if m != nil {
 		m.ends = true
 	}
+	before.namedBy, before.lost = f.origin, p.Previous.Reason == ProgressLost
 	return err
 }
 

@@ -22,6 +22,7 @@ type Checkpoint struct {
 	Time     time.Time // when it was made; to the second, in UTC
 	After    int64     // size of the chain's checkpoint before this one; 0: there was none, or nothing was in it
 	Previous *Former   // the chain that this one goes on from; nil: there is none
+	Beside   []Beside  // chains that the stream had in other partitions before this one began there
 	Withheld []Withheld
 	Gaps     []Gap
 }
@@ -31,6 +32,20 @@ type Former struct {
 	Origin string `json:"origin"`
 	Head
 	Reason string `json:"reason"` // one word: revision, moved, expired, …
+}
+
+// ProgressLost is the reason of a chain that had to begin because the record of where the one
+// before it stood was gone: that one had got at least as far as is said, and nothing will vouch
+// for what it had behind that.
+const ProgressLost = "progress_lost"
+
+// Beside is a chain of the same stream in another partition, as of its last checkpoint when
+// the one that names it began: in a partition that the topic did not have before, to which
+// organizations went over. It may have gone on.
+type Beside struct {
+	Origin string `json:"origin"`
+	Head
+	Time time.Time `json:"time"` // of that checkpoint
 }
 
 // Withheld are events of the chain that the feed does not have, because they went to the
@@ -66,6 +81,7 @@ const maxLines = 256
 //	time YYYY-MM-DDTHH:MM:SSZ
 //	after SIZE
 //	previous ORIGIN SIZE HASH REASON
+//	beside ORIGIN SIZE HASH YYYY-MM-DDTHH:MM:SSZ
 //	withheld N DIGEST REASON
 //	withheld FROM-TO HASH REASON
 //	gap FROM-TO REASON
@@ -75,6 +91,9 @@ func (c *Checkpoint) Text() string {
 	fmt.Fprintf(&b, "chain %s\noffset %d\ntime %s\nafter %d\n", c.Chain, c.Offset, stamp(c.Time), c.After)
 	if p := c.Previous; p != nil {
 		fmt.Fprintf(&b, "previous %s %d %s %s\n", p.Origin, p.Size, p.Hash, p.Reason)
+	}
+	for _, o := range c.Beside {
+		fmt.Fprintf(&b, "beside %s %d %s %s\n", o.Origin, o.Size, o.Hash, stamp(o.Time))
 	}
 	for _, w := range c.Withheld {
 		if w.From == w.To {
@@ -157,6 +176,11 @@ func parseCheckpoint(text string) (*Checkpoint, error) {
 				return nil, fmt.Errorf("%q is not the one line previous ORIGIN SIZE HASH REASON", line)
 			}
 			c.Previous = &Former{Origin: fields[1], Head: Head{r.count("previous", fields[2]), r.hash("previous", fields[3])}, Reason: r.reason(fields[4])}
+		case "beside":
+			if len(fields) != 5 {
+				return nil, fmt.Errorf("%q is not a line beside ORIGIN SIZE HASH TIME", line)
+			}
+			c.Beside = append(c.Beside, Beside{fields[1], Head{r.count("beside", fields[2]), r.hash("beside", fields[3])}, r.time("beside", fields[4])})
 		case "withheld":
 			if len(fields) != 4 {
 				return nil, fmt.Errorf("%q is not a line withheld NUMBERS HASH REASON", line)
@@ -209,6 +233,9 @@ func (c *Checkpoint) check() error {
 			return errors.New("the chain before it is itself")
 		}
 	}
+	if err := c.checkBeside(origin); err != nil {
+		return err
+	}
 	if len(c.Withheld) > maxLines || len(c.Gaps) > maxLines {
 		return fmt.Errorf("it has more than %d lines of a kind", maxLines)
 	}
@@ -223,6 +250,29 @@ func (c *Checkpoint) check() error {
 		if g.To <= g.From {
 			return fmt.Errorf("a gap from %d to %d has no offsets", g.From, g.To)
 		}
+	}
+	return nil
+}
+
+// checkBeside finds what cannot be true of chains beside one: they are the same stream's, of
+// the same topic, one of a partition at most, and none is of its own.
+func (c *Checkpoint) checkBeside(own Origin) error {
+	if len(c.Beside) > maxLines {
+		return fmt.Errorf("it names more than %d chains beside it", maxLines)
+	}
+	last := int32(-1)
+	for _, b := range c.Beside {
+		o, err := ParseOrigin(b.Origin)
+		if err != nil {
+			return err
+		}
+		if o.UID != own.UID || o.TopicID != own.TopicID || o.Partition == own.Partition || o.Partition <= last {
+			return fmt.Errorf("%s cannot stand beside it, or not in this order: the others of its stream do, by partition", b.Origin)
+		}
+		if b.Size == 0 && b.Hash != Begin(b.Origin).Hash {
+			return fmt.Errorf("%s has no events, and a hash that is not that of an empty chain", b.Origin)
+		}
+		last = o.Partition
 	}
 	return nil
 }

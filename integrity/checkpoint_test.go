@@ -64,6 +64,21 @@ func testCheckpoint() *Checkpoint {
 	return c
 }
 
+// besideCheckpoint is one of a chain in a partition that the topic did not have before.
+func besideCheckpoint() *Checkpoint {
+	c := testCheckpoint()
+	c.Previous, c.Gaps = nil, nil
+	c.Beside = []Beside{
+		{Origin: besideOrigin(0), Head: Begin(besideOrigin(0)), Time: c.Time.Add(-7 * time.Minute)},
+		{Origin: besideOrigin(2), Head: Head{31, Digest([]byte("beside"))}, Time: c.Time.Add(-time.Minute)},
+	}
+	return c
+}
+
+func besideOrigin(partition int32) string {
+	return Origin{Stream: "acme", UID: "u1", TopicID: "t1", Partition: partition, Epoch: 1, Revision: 1, Begin: 9}.String()
+}
+
 // golden holds got against the file, and writes it with -update.
 func golden(tb testing.TB, name string, got []byte) {
 	tb.Helper()
@@ -85,7 +100,7 @@ func golden(tb testing.TB, name string, got []byte) {
 func TestCheckpointIsReadAsItWasWritten(t *testing.T) {
 	full := testCheckpoint()
 	empty := &Checkpoint{Origin: testOrigin(0), Time: full.Time, Chain: Begin(testOrigin(0)).Hash, Root: (&Tree{}).Root()}
-	for name, c := range map[string]*Checkpoint{"checkpoint.txt": full, "checkpoint_empty.txt": empty} {
+	for name, c := range map[string]*Checkpoint{"checkpoint.txt": full, "checkpoint_empty.txt": empty, "checkpoint_beside.txt": besideCheckpoint()} {
 		signed, err := c.Sign(signerOf(t, firstSecret), signerOf(t, secondSecret))
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +184,41 @@ func TestWhatNoCheckpointCanSayIsRefused(t *testing.T) {
 	}
 }
 
+func TestChainsThatCannotStandBesideOneAreRefused(t *testing.T) {
+	text := besideCheckpoint().Text()
+	for name, edit := range map[string][2]string{
+		"of another stream":      {besideOrigin(2), strings.Replace(besideOrigin(2), "/u1/", "/u2/", 1)},
+		"of another topic":       {besideOrigin(2), strings.Replace(besideOrigin(2), "/t1/", "/t2/", 1)},
+		"of its own partition":   {besideOrigin(2), testOrigin(7)},
+		"two of a partition":     {besideOrigin(2), besideOrigin(0)},
+		"out of order":           {besideOrigin(0), besideOrigin(5)},
+		"of nothing":             {besideOrigin(2), "nothing"},
+		"empty, and with a hash": {" 31 ", " 0 "},
+		"without a time":         {"T11:59:00Z", ""},
+		"without a hash":         {" 31 ", " "},
+		"behind what is withheld": {"withheld 3 ", "withheld 2 " + Digest(nil).String() + " x\nbeside " + besideOrigin(3) + " 1 " + Digest(nil).String() +
+			" 2026-01-31T11:00:00Z\nwithheld 3 "},
+	} {
+		altered := strings.Replace(text, edit[0], edit[1], 1)
+		if altered == text {
+			t.Fatalf("%s: the test alters nothing", name)
+		}
+		if c, err := ParseCheckpoint(altered); err == nil {
+			t.Errorf("%s: it was read as %+v", name, c)
+		}
+	}
+	many := besideCheckpoint()
+	many.Beside = nil
+	for n := range int32(maxLines + 2) {
+		if n != 3 {
+			many.Beside = append(many.Beside, Beside{Origin: besideOrigin(n), Head: Begin(besideOrigin(n)), Time: many.Time})
+		}
+	}
+	if _, err := ParseCheckpoint(many.Text()); err == nil {
+		t.Error("more chains than anybody names were read")
+	}
+}
+
 func TestCheckpointOfNothingHasTheHashesOfNothing(t *testing.T) {
 	c := testCheckpoint()
 	c.Size, c.After, c.Withheld = 0, 0, nil
@@ -179,6 +229,7 @@ func TestCheckpointOfNothingHasTheHashesOfNothing(t *testing.T) {
 
 func FuzzParseCheckpoint(f *testing.F) {
 	f.Add(testCheckpoint().Text())
+	f.Add(besideCheckpoint().Text())
 	f.Add("auditstream/acme/u1/t1/3/1.2.40\n0\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := ParseCheckpoint(text)

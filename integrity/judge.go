@@ -91,7 +91,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 
 	r := FeedReport{
 		Feed: f.id, Origin: f.origin, Verdict: Complete, First: b.after + 1, Last: last, Covered: covered,
-		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Gaps: f.gaps, Findings: f.found, More: f.countedOnly, Tail: f.tail,
+		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Beside: f.beside, NamedBy: f.namedBy, Gaps: f.gaps, Findings: f.found, More: f.countedOnly, Tail: f.tail,
 	}
 	for _, w := range f.held {
 		if w.To <= b.after || w.From > last {
@@ -200,6 +200,9 @@ func (f *feed) miss(sizes []int64, from, to int64, before, behind string) {
 	case behind != "":
 		x.Detail += ", before " + behind
 	}
+	if f.events == 0 && f.since.IsZero() && f.namedBy != "" {
+		x.Detail += fmt.Sprintf("; nothing of this feed is there, and %s says that its stream had it before", f.namedBy)
+	}
 	if lost := f.lostCheckpoint(sizes, from, to); lost > 0 {
 		x.Detail += fmt.Sprintf("; the checkpoint of size %d is not there either, and it may say that they were not delivered: look for it in audit.checkpoints", lost)
 	}
@@ -261,6 +264,9 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 	case f.tampered():
 	case covered < b.until || covered == 0 && last > 0 || covered < last && (!c.options.Until.IsZero() || f.ended()):
 		none.Detail = "no checkpoint vouches for " + count(last-covered, "event", "events")
+		if f.lost && covered >= b.until && covered < last {
+			none.Detail += ", and none will: the sender has lost where this feed stood, and has gone on in another, which has them again if it begins before them"
+		}
 		f.find(none)
 	default:
 		f.tail = last - covered // those of the last minutes
@@ -332,6 +338,23 @@ func (r *FeedReport) sentence() string {
 	}
 	if r.Tail > 0 {
 		fmt.Fprintf(&b, "; %s behind the last checkpoint", count(r.Tail, "event stands", "events stand"))
+	}
+	switch p := r.Previous; {
+	case p != nil && p.Reason == ProgressLost:
+		fmt.Fprintf(&b, "; it goes on from %s, which had got to number %d at least (%s)", p.Origin, p.Size, p.Reason)
+	case p != nil:
+		fmt.Fprintf(&b, "; it goes on from %s, which ended with number %d (%s)", p.Origin, p.Size, p.Reason)
+	}
+	for i, o := range r.Beside {
+		if i == 3 {
+			fmt.Fprintf(&b, " and %d more", len(r.Beside)-i)
+			break
+		}
+		before := "; when it began its stream had got to number"
+		if i > 0 {
+			before = ", to"
+		}
+		fmt.Fprintf(&b, "%s %d in %s", before, o.Size, o.Origin)
 	}
 	if r.Withheld > 0 {
 		fmt.Fprintf(&b, "; %s on record as not delivered", count(r.Withheld, "event is", "events are"))

@@ -124,6 +124,8 @@ type FeedReport struct {
 
 	Held     []Withheld `json:"withheld_events,omitempty"` // of First to Last, at most 100
 	Previous *Former    `json:"previous,omitempty"`        // chain before it
+	Beside   []Beside   `json:"beside,omitempty"`          // chains that its stream had in other partitions when it began
+	NamedBy  string     `json:"named_by,omitempty"`        // origin of a chain that says that this one was before, or beside, it
 	Gaps     []Gap      `json:"gaps,omitempty"`            // offsets that were passed over where it begins
 	Findings []Finding  `json:"findings,omitempty"`        // at most 1,000
 	More     int64      `json:"more_findings,omitempty"`

@@ -206,14 +206,32 @@ func (f *feed) grow(i int) {
 	}
 }
 
-// withhold takes in events that are on record as withheld.
+// withhold takes in events that are on record as withheld. The same ones may be on record
+// twice: a checkpoint that was made, and not taken down as made, is made again, and what has
+// grown together since is one run then.
 func (f *feed) withhold(w Withheld) {
-	i, found := slices.BinarySearchFunc(f.held, w.From, func(x Withheld, n int64) int { return cmp.Compare(x.From, n) })
-	if found || i > 0 && f.held[i-1].To >= w.From || i < len(f.held) && f.held[i].From <= w.To {
-		return // read before, in this form or another
+	i, _ := slices.BinarySearchFunc(f.held, w.From, func(x Withheld, n int64) int { return cmp.Compare(x.To, n) })
+	j := i
+	next, all := w.From, w // first number that is not on record yet; everything together
+	for ; j < len(f.held) && f.held[j].From <= w.To; j++ {
+		x := f.held[j]
+		if x.From == x.To && x.From == w.From && w.From == w.To && x.Hash != w.Hash {
+			f.find(Finding{Kind: Forked, From: w.From, To: w.To, Detail: "two checkpoints say of different events that they were withheld with this number: whoever signs has told two stories"})
+			return
+		}
+		if x.From <= next {
+			next = max(next, x.To+1)
+		}
+		all.From = min(all.From, x.From)
+		if x.To > all.To {
+			all.To, all.Hash, all.Reason = x.To, x.Hash, x.Reason
+		}
 	}
-	f.held = slices.Insert(f.held, i, w)
-	if at := f.place(w.From); at >= 0 && f.spans[at].last+1 == w.From {
+	if next > w.To {
+		return // read before; of runs the hashes are held against each other as those of checkpoints
+	}
+	f.held = slices.Replace(f.held, i, j, all)
+	if at := f.place(all.From); at >= 0 && f.spans[at].last+1 == all.From {
 		f.grow(at)
 	}
 }

@@ -24,6 +24,7 @@ type vectors struct {
 	Notes     []noteVector      `json:"checkpoints"`
 	Proof     string            `json:"proof"`
 	Checks    []checkVector     `json:"checks"`
+	Links     []linksVector     `json:"links"`
 }
 
 type canonicalVector struct {
@@ -58,6 +59,19 @@ type checkVector struct {
 	Notes   []string    `json:"checkpoints"`
 	Verdict Verdict     `json:"verdict"`
 	Numbers []int64     `json:"numbers,omitempty"` // of the findings: first and last of each
+}
+
+// linksVector are several feeds of a stream, whose checkpoints speak of each other.
+type linksVector struct {
+	Name    string           `json:"name"`
+	Feeds   []receivedVector `json:"feeds"`
+	Notes   []string         `json:"checkpoints"`
+	Verdict Verdict          `json:"verdict"`
+}
+
+type receivedVector struct {
+	Origin string      `json:"origin"`
+	Items  []itemTuple `json:"items"`
 }
 
 type itemTuple struct {
@@ -166,7 +180,66 @@ func makeVectors(t *testing.T) vectors {
 		return items
 	}, at(4, 0), at(7, 4))
 	check("no checkpoint", same)
+	v.Links = linksVectors(t)
 	return v
+}
+
+// linksVectors are feeds of a stream in three partitions, of which the third came later, and
+// of one that was changed, and one whose progress was lost.
+func linksVectors(t *testing.T) []linksVector {
+	t.Helper()
+	var out []linksVector
+	add := func(name string, received []*honest, sealed ...*honest) {
+		v := linksVector{Name: name}
+		checker := NewChecker(Options{Keys: testKeys(t)})
+		for _, h := range sealed {
+			for i := range h.checkpoints {
+				signed, err := h.checkpoints[i].Sign(signerOf(t, firstSecret))
+				if err == nil {
+					err = checker.Checkpoint(signed)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.Notes = append(v.Notes, string(signed))
+			}
+		}
+		for _, h := range received {
+			r := receivedVector{Origin: h.origin, Items: []itemTuple{}}
+			for _, item := range h.items {
+				r.Items = append(r.Items, itemTuple{item.Number, item.Digest, item.Chain})
+				if err := checker.Event(item); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v.Feeds = append(v.Feeds, r)
+		}
+		v.Verdict = checker.Finish().Verdict
+		out = append(out, v)
+	}
+	upTo := func(h *honest, n int) *honest {
+		short := *h
+		short.items = h.items[:n]
+		return &short
+	}
+	all := func(h ...*honest) []*honest { return h }
+	one, two, young := grown()
+	add("grown", all(one, two, young), one, two, young)
+	add("grown, and an old feed is not there", all(one, young), one, young)
+	add("grown, and an old feed ends too early", all(upTo(one, 9), two, young), two, young)
+	add("grown, and an old feed has no checkpoint of its own", all(one, two, young), two, young)
+
+	first, second := newHonest(40).add(3).seal().add(2), newHonest(45).seal()
+	second.checkpoints[0].Previous = &Former{Origin: first.origin, Head: first.head, Reason: "revision"}
+	second.add(2).seal()
+	add("changed", all(first, second), first, second)
+	add("changed, and the former ends too early", all(upTo(first, 4), second), first, second)
+	add("changed, and more stands behind the former's end", all(newHonest(40).add(6), second), first, second)
+	lost := newHonest(45).seal()
+	lost.checkpoints[0].Previous = &Former{Origin: first.origin, Head: first.checkpoints[0].Head(), Reason: ProgressLost}
+	add("progress was lost", all(upTo(first, 3), lost), first, lost)
+	add("progress was lost, and the former had more", all(first, lost), first, lost)
+	return out
 }
 
 func TestVectors(t *testing.T) {

@@ -174,11 +174,14 @@ def open_note(text, vkey):
 
 def checkpoint(body):
     lines = body.splitlines()
-    c = {"origin": lines[0], "size": int(lines[1]), "root": base64.b64decode(lines[2]), "withheld": []}
+    c = {"origin": lines[0], "size": int(lines[1]), "root": base64.b64decode(lines[2]), "withheld": [], "others": []}
     for line in lines[3:]:
         word, rest = line.split(" ", 1)
         if word == "chain":
             c["chain"] = base64.b64decode(rest)
+        elif word in ("previous", "beside"):
+            other, size, digest, _ = rest.split(" ")
+            c["others"].append((word, other, int(size), base64.b64decode(digest)))
         elif word == "withheld":
             numbers, digest, _ = rest.split(" ")
             first, _, last = numbers.partition("-")
@@ -186,23 +189,54 @@ def checkpoint(body):
     return c
 
 
-# The check of one feed: its events have to lead to its checkpoints.
+# The check of feeds: the events of each have to lead to its checkpoints, and to what those of
+# others say of it.
 
-def check(origin, items, notes, vkey):
-    found = {}
-    for number, digest, chain in items:
-        if found.setdefault(number, (digest, chain)) != (digest, chain):
-            return "altered"
-    heads, held = {}, {}
+GRAVITY = ["complete", "not_covered", "missing", "altered"]
+
+
+def check(feeds, notes, vkey):
+    heads, held, ended = {}, {}, set()
+    verdict = "complete"
+
+    def worse(other):
+        nonlocal verdict
+        verdict = max(verdict, other, key=GRAVITY.index)
+
+    def head(origin, size, digest):
+        if heads.setdefault(origin, {}).setdefault(size, digest) != digest:
+            worse("altered")
+
+    before = {}
     for note in notes:
         body = open_note(note, vkey)
         if body is None:
             continue
         c = checkpoint(body)
-        if c["origin"] != origin or heads.setdefault(c["size"], c["chain"]) != c["chain"]:
-            return "altered"
+        head(c["origin"], c["size"], c["chain"])
+        for word, other, size, digest in c["others"]:
+            head(other, size, digest)
+            if word == "previous":
+                ended.add(other)
+                if before.setdefault(c["origin"], (other, size, digest)) != (other, size, digest):
+                    worse("altered")
+        mine = held.setdefault(c["origin"], {})
         for first, last, digest in c["withheld"]:
-            held[first] = (last, digest)
+            known = mine.get(first)
+            if known and known[0] == last and known[1] != digest:
+                worse("altered")
+            if not known or known[0] < last:
+                mine[first] = (last, digest)
+    for origin in set(heads) | set(feeds):
+        worse(check_feed(origin, feeds.get(origin, []), heads.get(origin, {}), held.get(origin, {}), origin in ended))
+    return verdict
+
+
+def check_feed(origin, items, heads, held, ended):
+    found = {}
+    for number, digest, chain in items:
+        if found.setdefault(number, (digest, chain)) != (digest, chain):
+            return "altered"
     if not heads:
         return "not_covered"
     at, n, verdict = sha(origin.encode()), 0, "complete"
@@ -225,6 +259,8 @@ def check(origin, items, notes, vkey):
                 verdict = "missing"
         if n in heads and at is not None and at != heads[n]:
             verdict = "altered"
+    if verdict == "complete" and ended and max(found, default=0) > max(heads):
+        verdict = "not_covered"  # nothing will ever vouch for these
     return verdict
 
 
@@ -269,9 +305,14 @@ def main(path):
     path = [base64.b64decode(h) for h in lines[3:]]
     c = checkpoint(open_note(note, v["key"]))
     same("proof", root_of_path(sha(canonical_text(event)), int(lines[2].split(" ")[1]), c["size"], path), c["root"])
+
+    def received(items):
+        return [(i["number"], base64.b64decode(i["digest"]), base64.b64decode(i["chain"])) for i in items]
+
     for c in v["checks"]:
-        items = [(i["number"], base64.b64decode(i["digest"]), base64.b64decode(i["chain"])) for i in c["items"]]
-        same(c["name"], check(feed["origin"], items, c["checkpoints"] or [], v["key"]), c["verdict"])
+        same(c["name"], check({feed["origin"]: received(c["items"])}, c["checkpoints"] or [], v["key"]), c["verdict"])
+    for c in v["links"]:
+        same(c["name"], check({f["origin"]: received(f["items"]) for f in c["feeds"]}, c["checkpoints"], v["key"]), c["verdict"])
     print("all right: %d checks" % done)
 
 
