@@ -2,6 +2,7 @@ package integrity_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"testing"
@@ -23,6 +24,8 @@ type world struct {
 
 	siem    []row      // what the SIEM has indexed
 	objects []*object  // what the store has
+	digests []*digest  // of the store, hour by hour
+	bare    bool       // the store was copied, and its metadata are gone
 	log     []record   // the events topic, as the streams' rules read it
 	inFeed  []signed   // checkpoints that stand among the feed's own data
 	topic   []signed   // the same in audit.checkpoints
@@ -52,6 +55,12 @@ type object struct {
 	first, last   int64
 	before, after integrity.Hash
 	lines         [][]byte
+}
+
+// digest is the digest of an hour, as it lies in the store.
+type digest struct {
+	name    string
+	content []byte
 }
 
 // record is an event that the topic has for a feed.
@@ -126,7 +135,64 @@ func honest(tb testing.TB) *world {
 	again := w.begin("acme", 2, 63, &integrity.Former{Origin: acme.origin, Head: acme.head, Reason: "revision"})
 	again.seal(15, w.first).deliver(4).refuse().deliver(5).seal(30, w.second).deliver(10).seal(40, w.second)
 	globex.deliver(5).seal(40, w.second)
+	for _, c := range w.chains {
+		c.digest(w.second)
+	}
 	return w
+}
+
+// digest makes the digests of a chain: one that marks where they begin, one for each object,
+// and one of an hour without any.
+func (c *chain) digest(by key) {
+	head := integrity.Begin(c.origin)
+	var previous integrity.Hash
+	hour := 0
+	add := func(objects ...integrity.Object) {
+		h := &integrity.Hour{
+			Origin: c.origin, Hour: noon.Add(time.Duration(hour) * time.Hour), Time: noon.Add(time.Duration(hour+1) * time.Hour),
+			Before: head, After: head, Previous: previous, Objects: objects,
+		}
+		for _, o := range objects {
+			head = integrity.Head{Size: o.Last, Hash: o.After}
+		}
+		h.After = head
+		d := c.w.signDigest(h, by)
+		previous = sha256.Sum256(d.content)
+		c.w.digests = append(c.w.digests, d)
+		hour++
+	}
+	add()
+	for _, o := range c.w.objects {
+		if o.feed == integrity.FeedID(c.origin) {
+			add(integrity.Object{Key: o.name, Size: 100, SHA256: o.sum(), First: o.first, Last: o.last, Before: o.before, After: o.after, Seen: true})
+		}
+	}
+	add()
+}
+
+func (w *world) signDigest(h *integrity.Hour, by key) *digest {
+	w.tb.Helper()
+	text, err := h.Sign(by.signer(w.tb))
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return &digest{fmt.Sprintf("%s.%s.txt", integrity.FeedID(h.Origin), h.Hour.Format("20060102T15Z")), text}
+}
+
+// digest is that of a feed, so many hours behind noon.
+func (w *world) digest(feed string, hour int) *digest {
+	w.tb.Helper()
+	name := fmt.Sprintf("%s.%s.txt", feed, noon.Add(time.Duration(hour)*time.Hour).Format("20060102T15Z"))
+	i := slices.IndexFunc(w.digests, func(d *digest) bool { return d.name == name })
+	if i < 0 {
+		w.tb.Fatalf("there is no digest %s", name)
+	}
+	return w.digests[i]
+}
+
+// sum is the SHA-256 of the lines.
+func (o *object) sum() integrity.Hash {
+	return sha256.Sum256(append(bytes.Join(o.lines, []byte("\n")), '\n'))
 }
 
 func (w *world) begin(stream string, revision, offset int64, previous *integrity.Former) *chain {
@@ -287,6 +353,7 @@ const (
 	siem  view = "an export of the SIEM"
 	store view = "the objects of a store"
 	kafka view = "a range of the topic"
+	shelf view = "the objects of a store, by its digests"
 )
 
 // verify checks a view of the world, as a receiver or an auditor would: with checkpoints from
@@ -313,6 +380,8 @@ func (w *world) verify(v view) *integrity.Report {
 		w.rows(c)
 	case store:
 		w.runs(c)
+	case shelf:
+		w.byDigests(c)
 	case kafka:
 		w.recompute(c)
 	}
@@ -356,6 +425,43 @@ func (w *world) runs(c *integrity.Checker) {
 			w.tb.Fatal(err)
 		}
 	}
+}
+
+// byDigests reads digests, what they list, and what is there besides.
+func (w *world) byDigests(c *integrity.Checker) {
+	v := c.Inventory()
+	for _, d := range w.digests {
+		if err := v.Digest(d.name, d.content); err != nil {
+			w.tb.Fatal(err)
+		}
+	}
+	listed, err := v.Close()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	names := map[string]*integrity.Listed{}
+	for _, l := range listed {
+		names[l.Key] = l
+	}
+	for _, o := range w.objects {
+		s := &integrity.Stored{Where: o.name, Listed: names[o.name], Sum: o.sum(), Events: func(yield func(integrity.Hash, []byte) bool) {
+			for _, line := range o.lines {
+				if !yield(integrity.Digest(line), idOf(line)) {
+					return
+				}
+			}
+		}}
+		if !w.bare {
+			s.Run = &integrity.Run{Feed: o.feed, Origin: o.feed, First: o.first, Last: o.last, Before: o.before, After: o.after, Where: o.name}
+		}
+		switch origin, err := v.Take(s); {
+		case err != nil:
+			w.tb.Fatal(err)
+		case origin == "":
+			c.Unreadable(o.name)
+		}
+	}
+	v.Finish()
 }
 
 func idOf(line []byte) []byte {

@@ -20,8 +20,12 @@ type Checker struct {
 	feeds   map[string]*feed // by id
 	last    *feed            // that the last item was of: most come in runs
 
-	untrusted   int64  // checkpoints that are not signed by a trusted key, or cannot be read
-	why         string // the first of them was refused
+	untrusted int64  // checkpoints that are not signed by a trusted key, or cannot be read
+	why       string // the first of them was refused
+
+	digestsUntrusted int64 // likewise
+	whyDigest        string
+
 	wanted      string // id of an event to prove
 	holder      *feed  // that has it
 	strays      int64  // events that carry no place in a chain
@@ -101,6 +105,7 @@ type feed struct {
 	previous *Former // the chain before it
 	beside   []Beside
 	gaps     []Gap
+	absent   []*Listed // objects that are not there
 	since    time.Time // of its first checkpoint
 	namedBy  string    // origin of a chain that says of this one that it was before, or beside, it
 	lost     bool      // that one says so because the record of where this one stood was gone

@@ -108,7 +108,7 @@ func (k *Keys) openHour(stored []byte) (*Hour, error) {
 			return nil, err
 		}
 	} else if n, err = k.OpenNote(signed); err != nil {
-		return nil, err
+		return nil, notSigned(err)
 	}
 	h, objects, sum, err := parseHour(n.Text)
 	if err != nil {
@@ -116,7 +116,7 @@ func (k *Keys) openHour(stored []byte) (*Hour, error) {
 	}
 	if k != nil {
 		if err := k.InForce(n, h.Time); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errNotSigned, err)
 		}
 	}
 	if Hash(sha256.Sum256(lines)) != sum {

@@ -41,6 +41,9 @@ func (c *Checker) general() []Finding {
 	if c.untrusted > 0 {
 		found = append(found, Finding{Kind: Uncovered, Detail: fmt.Sprintf("%d checkpoints count for nothing; of the first: %s", c.untrusted, c.why)})
 	}
+	if c.digestsUntrusted > 0 {
+		found = append(found, Finding{Kind: Uncovered, About: aboutDigest, Detail: fmt.Sprintf("%s for nothing; of the first: %s", count(c.digestsUntrusted, "digest counts", "digests count"), c.whyDigest)})
+	}
 	if c.strays > 0 {
 		found = append(found, Finding{Kind: Uncovered, IDs: c.strayIDs, Detail: fmt.Sprintf("%d events carry no number of a feed: nothing says that they were delivered", c.strays)})
 	}
@@ -203,6 +206,7 @@ func (f *feed) miss(sizes []int64, from, to int64, before, behind string) {
 	if f.events == 0 && f.since.IsZero() && f.namedBy != "" {
 		x.Detail += fmt.Sprintf("; nothing of this feed is there, and %s says that its stream had it before", f.namedBy)
 	}
+	x.Detail += f.inAbsent(from, to)
 	if lost := f.lostCheckpoint(sizes, from, to); lost > 0 {
 		x.Detail += fmt.Sprintf("; the checkpoint of size %d is not there either, and it may say that they were not delivered: look for it in audit.checkpoints", lost)
 	}
@@ -285,7 +289,7 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 
 // tampered says whether something graver was found than that checkpoints are missing.
 func (f *feed) tampered() bool {
-	return slices.ContainsFunc(f.found, func(x Finding) bool { return x.Kind.verdict().gravity() > Unchecked.gravity() })
+	return slices.ContainsFunc(f.found, func(x Finding) bool { return x.About == "" && x.Kind.verdict().gravity() > Unchecked.gravity() })
 }
 
 // ended says whether another chain has taken over: it says how long this one was, and no
@@ -362,7 +366,21 @@ func (r *FeedReport) sentence() string {
 	if r.Repeats > 0 {
 		fmt.Fprintf(&b, "; %s, which is no tampering", count(r.Repeats, "event came again", "events came again"))
 	}
+	if r.Verdict == Complete {
+		if n := r.renamed(); n > 0 {
+			fmt.Fprintf(&b, "; %s under another name than the digests have", count(n, "object lies", "objects lie"))
+		}
+	}
 	return b.String()
+}
+
+func (r *FeedReport) renamed() (n int64) {
+	for i := range r.Findings {
+		if r.Findings[i].Kind == Renamed {
+			n++
+		}
+	}
+	return n
 }
 
 // sentence is what a person is told of all feeds.
@@ -391,8 +409,36 @@ func (r *Report) sentence() string {
 		Lacking:    "Events are missing",
 		Tampered:   "Events were altered or inserted",
 	}[r.Verdict]
+	if r.aboutDigests() {
+		what = map[Verdict]string{
+			NotCovered: "Nothing contradicts what is there, but digests do not vouch for all of it",
+			Lacking:    "Digests are missing, and no events that checkpoints vouch for",
+			Tampered:   "Digests were altered or contradict each other, and no events were altered or inserted",
+		}[r.Verdict]
+	}
 	if bad == 0 {
 		return what + "."
 	}
 	return fmt.Sprintf("%s: see %d of %s.", what, bad, feeds)
+}
+
+// aboutDigests says whether all that led to the verdict is about digests.
+func (r *Report) aboutDigests() bool {
+	some := false
+	all := func(found []Finding) bool {
+		for i := range found {
+			if found[i].Kind.verdict() == r.Verdict {
+				if some = true; found[i].About != aboutDigest {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	for i := range r.Feeds {
+		if r.Feeds[i].More > 0 || !all(r.Feeds[i].Findings) {
+			return false
+		}
+	}
+	return all(r.Findings) && some && (r.Verdict == NotCovered || r.Verdict == Lacking || r.Verdict == Tampered)
 }

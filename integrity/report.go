@@ -48,6 +48,7 @@ const (
 	Forked    Kind = "forked"    // two signed statements contradict each other
 	Uncovered Kind = "uncovered" // no checkpoint vouches for it
 	Unclear   Kind = "unclear"   // it could not be checked
+	Renamed   Kind = "renamed"   // an object lies under another name: no tampering with events, and worth knowing
 )
 
 func (k Kind) verdict() Verdict {
@@ -60,6 +61,8 @@ func (k Kind) verdict() Verdict {
 		return NotCovered
 	case Unclear:
 		return Unchecked
+	case Renamed:
+		return Complete
 	case Altered, Inserted, Forked:
 	}
 	return Tampered
@@ -70,6 +73,7 @@ type Finding struct {
 	Kind   Kind     `json:"kind"`
 	From   int64    `json:"from,omitempty"` // numbers of the events that it is about
 	To     int64    `json:"to,omitempty"`
+	About  string   `json:"about,omitempty"` // "digest": it is about the digests of a store, and not about events
 	IDs    []string `json:"ids,omitempty"`   // of events that it is about
 	Where  string   `json:"where,omitempty"` // they are
 	Detail string   `json:"detail"`

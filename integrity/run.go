@@ -10,6 +10,7 @@ import (
 // the pieces and checkpoints around it.
 type Run struct {
 	Feed        string // id of the chain
+	Origin      string // of the chain, where whoever made the run says it
 	First, Last int64  // numbers of its events; Last 0: however many there are
 	Before      Hash   // of the chain before the first
 	After       Hash   // of the chain with the last; not used where Last is 0

@@ -43,7 +43,9 @@ func (f folder) list(ctx context.Context, each func(key string, size int64) erro
 	})
 }
 
-func (f folder) open(_ context.Context, key string) (io.ReadCloser, map[string]string, error) {
-	file, err := f.root.Open(filepath.FromSlash(key))
-	return file, nil, err
+func (f folder) open(_ context.Context, key string) (io.ReadCloser, error) {
+	return f.root.Open(filepath.FromSlash(key))
 }
+
+// metadata are lost in a copy.
+func (f folder) metadata(context.Context, string) (map[string]string, error) { return nil, nil }

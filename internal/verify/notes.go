@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/auditstream/auditstream/integrity"
@@ -186,7 +187,7 @@ func Open(ctx context.Context, path string) ([]Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := openStore(ctx, folder{root}, path)
+		s, err := openStore(ctx, folder{root}, path, runtime.GOMAXPROCS(0)+1)
 		return []Source{s}, err
 	}
 	var sources []Source

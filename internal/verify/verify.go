@@ -51,9 +51,11 @@ type Report struct {
 type Options struct {
 	integrity.Options
 
-	Progress func(n int64) // told how much more was read, of twice the sum of sizes
-	Want     string        // id of an event to prove
-	Pair     *Pair         // checkpoints to hold against each other; nil: none
+	// Progress is told how much more was read, of twice the sum of sizes; less than 0 of what
+	// has to be read again. It is called by several goroutines at the same time.
+	Progress func(n int64)
+	Want     string // id of an event to prove
+	Pair     *Pair  // checkpoints to hold against each other; nil: none
 }
 
 // Run checks what sources have.
@@ -110,15 +112,17 @@ func (s *Sink) Counted(checkpoints int64) { s.checkpoints += checkpoints }
 func (s *Sink) Progress(n int64) { s.progress(n) }
 
 // counted tells the progress what is read from r.
-func (s *Sink) counted(r io.Reader) io.Reader { return &countedReader{r, s.progress} }
+func (s *Sink) counted(r io.Reader) io.Reader { return &countedReader{r: r, tell: s.progress} }
 
 type countedReader struct {
 	r    io.Reader
 	tell func(n int64)
+	n    int64
 }
 
 func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
+	c.n += int64(n)
 	c.tell(int64(n))
 	return n, err
 }
