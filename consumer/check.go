@@ -18,7 +18,7 @@ const (
 	headerVersion  = "version"
 	recordVersion  = "1"
 	headerEncoding = "encoding"
-	encodingJCS    = "jcs" // the value is canonical already: pass it through
+	encodingJCS    = "jcs" // the value is canonical already: pass it through, if it is
 )
 
 // Codes of what is wrong with a record rather than with its event.
@@ -41,8 +41,10 @@ type checker struct {
 }
 
 // check proves that a record is one event of the organization that its key names. What
-// is marked as canonical passes through after one scan; anything else is decoded,
-// validated in full and encoded anew. The event is good until the next call.
+// is marked as canonical, and is, passes through after one scan; anything else is decoded,
+// validated in full and encoded anew: receivers hold the canonical form against the digest
+// that the feed has of the event, and where events are lines, one with a line feed would be
+// two. The event is good until the next call.
 func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	value := r.Value
 	c.tree, c.treeErr, c.hashed = nil, nil, false
@@ -55,8 +57,7 @@ func (c *checker) check(r *kgo.Record) (*sinks.Event, schema.Violations) {
 	if canonical {
 		bad = schema.Scan(value, f)
 	}
-	// A line feed would make two lines of it where events are lines.
-	if !canonical || bad == nil && f.Lines {
+	if !canonical || bad == nil && !f.Canonical {
 		var vs schema.Violations
 		if value, vs = c.encode(r); len(vs) > 0 {
 			return nil, vs

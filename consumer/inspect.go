@@ -20,11 +20,13 @@ func NewInspector(v schema.Validator, topicID string) *Inspector {
 // what is wrong with it. The event aliases the record, and is good until the next call.
 func (i *Inspector) Event(r *kgo.Record) (*sinks.Event, schema.Violations) { return i.check.check(r) }
 
-// Canonical says whether a record is marked as canonical, so that its event's id stands in
-// its value. Any other may have an id that is made from where it stands.
-func Canonical(r *kgo.Record) bool {
+// PassesThrough says whether a record is marked as canonical, and is, so that its event's id
+// stands in its value as it is. Any other may have an id that is spelled in another way, or
+// that is made from where it stands.
+func PassesThrough(r *kgo.Record) bool {
+	var f schema.Fields
 	canonical, _ := marks(r)
-	return canonical
+	return canonical && schema.Scan(r.Value, &f) == nil && f.Canonical
 }
 
 // Selection says which events belong to a stream, by the code that routes them.

@@ -20,17 +20,29 @@ func TestWhatIsNoEventGoesToTheDeadLettersWithEveryViolation(t *testing.T) {
 		headers []kgo.RecordHeader
 		want    []string // pointer: code
 	}{
-		"no key":                          {"", good, jcs, []string{": key"}},
-		"another organization's key":      {orgB, good, jcs, []string{"/organization_id: key"}},
-		"not JSON":                        {orgA, `hello`, jcs, []string{": syntax"}},
-		"cut off":                         {orgA, good[:len(good)-5], jcs, []string{": syntax"}},
-		"two values":                      {orgA, `{}{}`, jcs, []string{": syntax"}},
-		"two events":                      {orgA, good + good, jcs, []string{": syntax"}},
-		"an array":                        {orgA, `[` + good + `]`, jcs, []string{": type"}},
-		"empty":                           {orgA, ``, jcs, []string{": syntax"}},
-		"a second action":                 {orgA, strings.Replace(good, `{"action":"user.login"`, `{"action":"user.login","\u0061ction":"forged"`, 1), jcs, []string{"/action: duplicate"}},
-		"not UTF-8":                       {orgA, strings.Replace(good, "user.login", "user.\xff", 1), jcs, []string{": syntax"}},
-		"no id in a canonical record":     {orgA, strings.Replace(good, fmt.Sprintf(`"id":%q,"occurred`, eventID(7)), `"occurred`, 1), jcs, []string{"/id: required"}},
+		"no key":                      {"", good, jcs, []string{": key"}},
+		"another organization's key":  {orgB, good, jcs, []string{"/organization_id: key"}},
+		"not JSON":                    {orgA, `hello`, jcs, []string{": syntax"}},
+		"cut off":                     {orgA, good[:len(good)-5], jcs, []string{": syntax"}},
+		"two values":                  {orgA, `{}{}`, jcs, []string{": syntax"}},
+		"two events":                  {orgA, good + good, jcs, []string{": syntax"}},
+		"an array":                    {orgA, `[` + good + `]`, jcs, []string{": type"}},
+		"empty":                       {orgA, ``, jcs, []string{": syntax"}},
+		"a second action":             {orgA, strings.Replace(good, `{"action":"user.login"`, `{"action":"user.login","\u0061ction":"forged"`, 1), jcs, []string{"/action: duplicate"}},
+		"not UTF-8":                   {orgA, strings.Replace(good, "user.login", "user.\xff", 1), jcs, []string{": syntax"}},
+		"no id in a canonical record": {orgA, strings.Replace(good, fmt.Sprintf(`"id":%q,"occurred`, eventID(7)), `"occurred`, 1), jcs, []string{"/id: required"}},
+		"marked as canonical, and a member repeats": {
+			orgA, strings.Replace(good, `"targets":`, `"metadata":{"level":4,"level":5},"targets":`, 1), jcs,
+			[]string{"/metadata/level: duplicate"},
+		},
+		"marked as canonical, with a number that readers round": {
+			orgA, strings.Replace(good, `"targets":`, `"metadata":{"n":9007199254740993},"targets":`, 1), jcs,
+			[]string{"/metadata/n: range"},
+		},
+		"marked as canonical, with half a character": {
+			orgA, strings.Replace(good, `"targets":`, `"metadata":{"n":"\ud800"},"targets":`, 1), jcs,
+			[]string{"/metadata/n: syntax"},
+		},
 		"unmarked and several violations": {orgA, `{"action":5,"organization_id":"` + orgA + `","occurred_at":"yesterday","targets":[{}]}`, nil, []string{"/action: type", "/actor: required", "/occurred_at: format", "/targets/0/id: required", "/targets/0/type: required"}},
 		"a newer record format":           {orgA, good, []kgo.RecordHeader{{Key: "version", Value: []byte("2")}, {Key: "encoding", Value: []byte("jcs")}}, []string{": version"}},
 	}

@@ -73,6 +73,17 @@ func isPlainInteger(text []byte) bool {
 	return len(text) <= 15 && string(text) != "-0" && skipDigits(text, sign(text)) == len(text)
 }
 
+// isCanonicalNumber says whether the JSON number text is one that an event can carry, as the
+// encoder spells it.
+func isCanonicalNumber(text []byte) bool {
+	if isPlainInteger(text) {
+		return true
+	}
+	f, bad := readNumber(text)
+	var b [32]byte
+	return bad == "" && string(appendNumber(b[:0], f)) == string(text)
+}
+
 // isInteger says whether the JSON number text has an integer as its value, as JSON Schema
 // counts: 1.0 and 10e-1 have. It reads digits, because a double would round.
 func isInteger(text []byte) bool {

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
@@ -21,7 +20,7 @@ type Fields struct {
 	OccurredAt     []byte
 	OrganizationID []byte
 
-	Lines bool // the value has line feeds, outside of its strings as they can be nowhere else
+	Canonical bool // the value is spelled as [Canonicalize] spells it
 }
 
 // SyntaxError says why bytes are not the JSON that was asked for.
@@ -42,19 +41,17 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Rea
 // escapes, read as U+FFFD as encoding/json does: [Decode] refuses both before an event
 // is made canonical. Nesting is bounded by [MaxDepth].
 //
-// It allocates only to unescape a Field and to report an error, a *[SyntaxError].
+// On the way it finds out whether the value is canonical, so that nobody who hands events on
+// has to believe it.
+//
+// It allocates only to unescape a Field, to order names with escapes, and to report an
+// error, a *[SyntaxError].
 func Scan(value []byte, f *Fields) error {
 	*f = Fields{}
 	if start := skipSpace(value, 0); start == len(value) || value[start] != '{' {
 		return syntaxError(value, start, "expected an object")
 	}
-	if err := scan(value, f); err != nil {
-		return err
-	}
-	if f.Lines { // so far: there is white space
-		f.Lines = bytes.IndexByte(value, '\n') >= 0
-	}
-	return nil
+	return scan(value, f)
 }
 
 // Words with the same byte eight times, for looking at eight bytes at once.
@@ -73,16 +70,19 @@ const (
 // calls for each string, or a stack of states, cost more than the work itself.
 func scan(b []byte, f *Fields) error {
 	var (
-		i       int    // the byte looked at
-		start   int    // of the string last read, after its quote
-		depth   int    // of open objects and arrays
-		objects uint64 // bit 0 says whether the innermost open level is an object, bit 1 the next one out
-		isKey   bool   // whether the string being read is a member's name
-		escaped bool   // whether the string last read holds escapes
-		want    *[]byte
-		c       byte
-		next    int
-		spaced  bool // whether there is white space
+		i        int    // the byte looked at
+		start    int    // of the string last read, after its quote
+		depth    int    // of open objects and arrays
+		objects  uint64 // bit 0 says whether the innermost open level is an object, bit 1 the next one out
+		isKey    bool   // whether the string being read is a member's name
+		escaped  bool   // whether the string last read holds escapes
+		nonASCII uint64 // whether it holds other characters than ASCII
+		want     *[]byte
+		c        byte
+		next     int
+		odd      bool             // whether anything was seen that canonical JSON has not
+		plain    = true           // whether the names so far are ASCII without escapes, in the order of their bytes
+		names    [MaxDepth]uint32 // where the last name of each open object begins; 0: it has none yet
 	)
 
 value:
@@ -101,6 +101,7 @@ value:
 		if depth == MaxDepth {
 			return tooDeep(i)
 		}
+		names[depth] = 0
 		depth++
 		objects = objects<<1 | 1
 		i++
@@ -109,7 +110,7 @@ value:
 			goto text
 		}
 		if next = skipSpace(b, i); next != i {
-			spaced, i = true, next
+			odd, i = true, next
 		}
 		if i < len(b) && b[i] == '}' {
 			i++
@@ -127,7 +128,7 @@ value:
 		objects <<= 1
 		i++
 		if next = skipSpace(b, i); next != i {
-			spaced, i = true, next
+			odd, i = true, next
 		}
 		if i < len(b) && b[i] == ']' {
 			i++
@@ -138,7 +139,7 @@ value:
 		if next = skipSpace(b, i); next == i {
 			return syntaxError(b, i, "")
 		}
-		spaced, i = true, next
+		odd, i = true, next
 		goto value
 	default:
 		if want != nil {
@@ -148,13 +149,14 @@ value:
 		if bad != "" {
 			return syntaxError(b, end, bad)
 		}
+		odd = odd || c <= '9' && !isCanonicalNumber(b[i:end])
 		i = end
 		goto after
 	}
 
 key:
 	if next = skipSpace(b, i); next != i {
-		spaced, i = true, next
+		odd, i = true, next
 	}
 	if i >= len(b) || b[i] != '"' {
 		return syntaxError(b, i, "expected a member's name in double quotes")
@@ -165,8 +167,8 @@ text: // b[i] is the opening quote
 	i++
 	start = i
 	escaped = false
+	nonASCII = 0
 	{
-		var nonASCII uint64
 		for {
 			if len(b)-i < 8 {
 				// The last bytes of the value, one at a time.
@@ -200,6 +202,7 @@ text: // b[i] is the opening quote
 			if n == 0 {
 				return syntaxError(b, i, "invalid escape in a string")
 			}
+			odd = odd || !isCanonicalEscape(b[i:i+n])
 			i += n
 		}
 		if nonASCII != 0 && !utf8.Valid(b[start:i]) {
@@ -209,6 +212,12 @@ text: // b[i] is the opening quote
 	i++
 
 	if isKey {
+		plain = plain && !escaped && nonASCII == 0
+		last := &names[depth-1]
+		if c = b[start]; c <= '"' || c <= b[*last] || !plain { // else the first byte tells that they are in order
+			odd = odd || *last > 0 && !inOrder(b, int(*last), start, plain)
+		}
+		*last = uint32(start)
 		if depth == 1 && f != nil {
 			if want = f.named(b[start:i-1], escaped); want != nil && *want != nil {
 				return &SyntaxError{Offset: start - 1, Reason: "a second " + f.name(want)}
@@ -216,7 +225,7 @@ text: // b[i] is the opening quote
 		}
 		if i >= len(b) || b[i] != ':' {
 			if next = skipSpace(b, i); next != i {
-				spaced, i = true, next
+				odd, i = true, next
 			}
 			if i >= len(b) || b[i] != ':' {
 				return syntaxError(b, i, "expected a colon after a member's name")
@@ -239,7 +248,7 @@ after: // a value is complete
 			return &SyntaxError{Offset: next, Reason: "more than one value"}
 		}
 		if f != nil {
-			f.Lines = spaced || next != i
+			f.Canonical = !odd && next == i
 		}
 		return nil
 	}
@@ -262,7 +271,7 @@ after: // a value is complete
 		goto closed
 	case c <= ' ':
 		if next = skipSpace(b, i); next != i {
-			spaced, i = true, next
+			odd, i = true, next
 			goto after
 		}
 	}
@@ -275,6 +284,35 @@ closed:
 	depth--
 	objects >>= 1
 	goto after
+}
+
+// inOrder says whether two names of one object, given by where they begin behind their quotes,
+// are in the order of canonical JSON, and not the same.
+func inOrder(b []byte, first, second int, plain bool) bool {
+	if !plain {
+		return compareUTF16(nameAt(b, first), nameAt(b, second)) < 0
+	}
+	for b[first] == b[second] && b[first] != '"' {
+		first, second = first+1, second+1
+	}
+	x, y := b[first], b[second]
+	return y != '"' && (x == '"' || x < y)
+}
+
+// nameAt is the name that begins at b[i]. Its grammar has been checked.
+func nameAt(b []byte, i int) []byte {
+	end, escaped := i, false
+	for b[end] != '"' {
+		if b[end] != '\\' {
+			end++
+		} else {
+			end, escaped = end+escapeLen(b[end:]), true
+		}
+	}
+	if escaped {
+		return unescape(b[i:end])
+	}
+	return b[i:end]
 }
 
 // named returns the field that a member's name means, nil for any other name.

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -35,6 +36,16 @@ func escapeLen(b []byte) int {
 		}
 	}
 	return 0
+}
+
+// isCanonicalEscape says whether an escape is the one spelling that RFC 8785 section 3.2.2.2
+// has of a character: of those alone that must be escaped, and short where there is a short one.
+func isCanonicalEscape(escape []byte) bool {
+	if len(escape) == 2 {
+		return escape[1] != '/'
+	}
+	c := hex4(escape[2:])
+	return c < ' ' && bytes.IndexByte([]byte("\b\t\n\f\r"), byte(c)) < 0 && (isDigit(escape[5]) || escape[5] >= 'a')
 }
 
 // hex4 is the value of four hexadecimal digits, -1 if they are not.

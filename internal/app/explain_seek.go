@@ -327,7 +327,7 @@ func newSought(o *Operator, q admin.ExplainQuery) *sought {
 // looked into: those that hold the id, and those without one, whose place makes it.
 func (s *sought) copyOf(r *kgo.Record) *admin.EventCopy {
 	holds := bytes.Contains(r.Value, s.id)
-	if !holds && (consumer.Canonical(r) || !bytes.HasPrefix(s.id, []byte("audit_event_"))) {
+	if !holds && (!bytes.HasPrefix(s.id, []byte("audit_event_")) || consumer.PassesThrough(r)) {
 		return nil
 	}
 	if len(s.organization) > 0 && !bytes.Equal(r.Key, s.organization) {
