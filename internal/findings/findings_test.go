@@ -24,6 +24,7 @@ func TestFindings(t *testing.T) {
 		"few lines are shared among the tests, and logs have none":     {"campaign.txt", 12},
 		"races and panics are told with where they happened":           {"quiet.txt", 40},
 		"linters are told with the lines that they mean":               {"lint.txt", 40},
+		"what does not compile is told beside the tests that fail":     {"build.txt", 40},
 		"where nothing says that it failed the end has to do":          {"silent.txt", 3},
 		"a test that is not over when the process ends has not passed": {"hang.txt", 20},
 	} {

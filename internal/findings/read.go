@@ -60,7 +60,7 @@ func newForms() forms {
 		told:    regexp.MustCompile(`: seed: | after \d+ arrivals$|: +\d+ × `),
 		crash:   regexp.MustCompile(`^(panic|fatal error): |^WARNING: DATA RACE`),
 		// "exit status" is what go test says of a program that ended without a word.
-		failed: regexp.MustCompile(`^FAIL\s+\S|^[^\s:]+\.(go|templ):\d+:|^make(\[\d+\])?: |^exit status [1-9]|^signal: |^(--- |[a-z-]+: )(FAIL|error)`),
+		failed: regexp.MustCompile(`^FAIL\s+\S|^(vet: )?[^\s:]+\.(go|templ):\d+:|^make(\[\d+\])?: |^exit status [1-9]|^signal: |^(--- |[a-z-]+: )(FAIL|error)`),
 		over:   regexp.MustCompile(`^(PASS|FAIL)$|^(ok|FAIL|\?) `),
 	}
 }
