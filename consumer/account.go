@@ -65,6 +65,7 @@ type run struct {
 
 	chain    *chain           // that the events are in; nil: in none
 	links    []integrity.Link // one an event; in a chunk, unless kept is not 0
+	were     were             // which events they were at first, of a job with a chain
 	kept     int              // bytes of links that the budget has given
 	withheld string           // why the chain's feed does not have the events; empty: it has
 }
@@ -73,7 +74,7 @@ type run struct {
 func (c *chunk) run(i, j int, what fate, withheld string) run {
 	r := run{from: c.events[i].Offset, last: c.events[j-1].Offset, n: j - i, what: what}
 	if len(c.links) > 0 {
-		r.chain, r.links, r.withheld = c.chain, c.links[i:j], withheld
+		r.chain, r.links, r.withheld, r.were = c.chain, c.links[i:j], withheld, c.were.slice(i, j)
 	}
 	return r
 }
@@ -86,7 +87,7 @@ func (l *lane) became(runs ...run) {
 	l.collect()
 	for i := range l.beyond {
 		if r := &l.beyond[i]; r.kept == 0 && len(r.links) > 0 {
-			r.links, r.kept = slices.Clone(r.links), len(r.links)*linkSize
+			r.links, r.were.numbers, r.kept = slices.Clone(r.links), slices.Clone(r.were.numbers), len(r.links)*linkSize
 			l.held += r.kept
 			l.p.g.cfg.Budget.take(l.what(), r.kept)
 		}

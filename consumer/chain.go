@@ -63,7 +63,8 @@ func withheldFor(what fate, class string) string {
 type proof struct {
 	head     integrity.Head
 	tree     integrity.Tree
-	withheld []withheld // since the last checkpoint
+	withheld []withheld        // since the last checkpoint
+	again    []integrity.Again // likewise, of a job: which events its own were at first
 
 	checkpoint *checkpointRecord // the last one; nil: there was none
 }
@@ -151,6 +152,9 @@ func (l *lane) expired(from, to int64) {
 	defer l.mu.Unlock()
 	if from >= to {
 		return // another way of noticing was faster
+	}
+	if l.p.originals != nil {
+		l.p.originals.lost(to)
 	}
 	l.breakChain(to, chainExpired, integrity.Gap{From: from, To: to, Reason: chainExpired})
 }
@@ -255,6 +259,7 @@ func (l *lane) fold(r *run) {
 	}
 	last := r.links[len(r.links)-1]
 	p.head = last.Head()
+	p.again = r.were.again(p.again, r.links)
 	if r.withheld != "" {
 		p.withhold(withheld{From: r.links[0].Number, To: last.Number, Digest: last.Digest, Hash: last.Hash, Reason: r.withheld})
 	}

@@ -18,6 +18,7 @@ type chainRecord struct {
 	Previous *integrity.Former `json:"previous,omitempty"` // the chain before it; absent: there was none, or nobody knows
 	Gaps     []integrity.Gap   `json:"gaps,omitempty"`     // offsets passed over where it begins
 	Withheld []withheld        `json:"withheld,omitempty"` // since the last checkpoint
+	Again    []integrity.Again `json:"again,omitempty"`    // likewise, of a job: which events its own were at first
 
 	Checkpoint *checkpointRecord `json:"checkpoint,omitempty"` // the last one; absent: there was none
 	Then       []thenRecord      `json:"then,omitempty"`       // chains that begin above the cursor
@@ -62,7 +63,7 @@ func (l *lane) chainRecord(cursor int64) *chainRecord {
 	tree := p.tree.Clone()
 	rec := &chainRecord{
 		Origin: c.origin, Begin: c.begin, Head: p.head, Edge: tree.Edge(), Previous: c.previous, Gaps: c.gaps,
-		Withheld: slices.Clone(p.withheld), Checkpoint: p.checkpoint, Ended: waiting(l.ended, time.Now()), cursor: cursor,
+		Withheld: slices.Clone(p.withheld), Again: slices.Clone(p.again), Checkpoint: p.checkpoint, Ended: waiting(l.ended, time.Now()), cursor: cursor,
 	}
 	for _, c := range l.chains[1:] {
 		rec.Then = append(rec.Then, thenRecord{c.origin, c.begin, c.reason, c.gaps})
@@ -161,7 +162,7 @@ func (l *lane) resumeChain(start *laneStart) {
 	r := rec.Chain
 	l.taking = &chain{begin: r.Begin, origin: r.Origin, feed: integrity.FeedID(r.Origin), previous: r.Previous, gaps: r.Gaps}
 	l.chains, l.tip = []*chain{l.taking}, r.Head
-	l.proof = proof{head: r.Head, tree: tree.Clone(), withheld: slices.Clone(r.Withheld), checkpoint: r.Checkpoint}
+	l.proof = proof{head: r.Head, tree: tree.Clone(), withheld: slices.Clone(r.Withheld), again: slices.Clone(r.Again), checkpoint: r.Checkpoint}
 	for _, t := range r.Then {
 		l.chains = append(l.chains, &chain{begin: t.Begin, origin: t.Origin, feed: integrity.FeedID(t.Origin), reason: t.Reason, gaps: t.Gaps})
 	}

@@ -19,6 +19,7 @@ type chunk struct {
 	chain   *chain           // that the events are numbered in; nil: the stream has none
 	before  integrity.Head   // of the chain, without the events
 	links   []integrity.Link // one per event of a chunk with a chain
+	were    were             // which events those of a job were at first
 	traced  []traced         // those of the events that were published in a trace, at most maxLinks
 	letters []cause          // one per event of a chunk of dead letters; else nil
 	size    int              // bytes that the budget has given for it
@@ -103,7 +104,7 @@ func (p *chunkPool) get(size int) *chunk {
 
 func (p *chunkPool) put(c *chunk) {
 	if i, ok := bodyIndex(cap(c.body)); ok {
-		*c = chunk{body: c.body[:0], events: c.events[:0], links: c.links[:0], traced: c.traced[:0]}
+		*c = chunk{body: c.body[:0], events: c.events[:0], links: c.links[:0], were: were{numbers: c.were.numbers[:0]}, traced: c.traced[:0]}
 		p.pools[i].Put(c)
 	}
 }
@@ -113,6 +114,6 @@ func (p *chunkPool) enlarge(c *chunk, size int) {
 	larger := p.get(size)
 	larger.body = append(larger.body[:0], c.body...)
 	c.body, larger.body = larger.body, c.body
-	larger.events, larger.links = nil, nil // they would be far too many for a small body
+	larger.events, larger.links, larger.were = nil, nil, were{} // they would be far too many for a small body
 	p.put(larger)
 }

@@ -242,7 +242,7 @@ func (l *lane) batch(c *chunk, from, to int) *sinks.Batch {
 	next = max(next, c.events[len(c.events)-1].Offset+1) // what follows may lie below after a rewind
 	b := sinks.Batch{Lane: l.id, Events: c.events, Body: c.body, Next: next, Mark: l.mark}
 	if len(c.links) > 0 {
-		b.Chain = &sinks.Chain{Origin: c.chain.origin, Before: c.before, Links: c.links}
+		b.Chain = &sinks.Chain{Origin: c.chain.origin, Before: c.before, Links: c.links, OriginalFeed: c.were.feed, Originals: c.were.numbers}
 	}
 	s := &b
 	if from != 0 || to != len(c.events) {

@@ -23,6 +23,7 @@ type Feed struct {
 	Previous *integrity.Former
 	Gaps     []integrity.Gap      // passed over where it begins
 	Withheld []integrity.Withheld // since After
+	Again    []integrity.Again    // likewise, of a job: which events its own were at first
 	After    int64                // size at the checkpoint before; 0: there was none
 	At       time.Time            // of that checkpoint; zero: there was none
 	Ended    bool                 // another chain has followed: it does not grow any more
@@ -34,7 +35,7 @@ type Feed struct {
 func (f *Feed) Checkpoint(at time.Time) integrity.Checkpoint {
 	return integrity.Checkpoint{
 		Origin: f.Origin, Size: f.Head.Size, Root: f.Tree.Root(), Chain: f.Head.Hash, Offset: f.Offset, Time: at,
-		After: f.After, Previous: f.Previous, Withheld: f.Withheld, Gaps: f.Gaps,
+		After: f.After, Previous: f.Previous, Withheld: f.Withheld, Gaps: f.Gaps, Again: f.Again,
 	}
 }
 
@@ -100,7 +101,7 @@ func (l *lane) feed(r *chainRecord, offset int64, ended bool) *Feed {
 	}
 	f := &Feed{
 		Lane: l.id, Sink: l.stream.sink, Origin: r.Origin, Head: r.Head, Tree: tree.Clone(), Offset: offset,
-		Previous: r.Previous, Gaps: r.Gaps, Ended: ended, lane: l,
+		Previous: r.Previous, Gaps: r.Gaps, Again: r.Again, Ended: ended, lane: l,
 	}
 	if c := r.Checkpoint; c != nil {
 		f.After, f.At = c.Size, c.At
@@ -125,7 +126,7 @@ func (l *lane) checkpointed(f *Feed, at time.Time) {
 		if len(left) > 0 { // it may have grown together with what came since
 			left[0].From = max(left[0].From, f.Head.Size+1)
 		}
-		l.proof.withheld = left
+		l.proof.withheld, l.proof.again = left, since(l.proof.again, f.Head.Size)
 	}
 	l.dirty = true
 }

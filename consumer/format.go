@@ -92,7 +92,10 @@ func (s *stream) write(e *sinks.Event, f *formatted, mask *schema.Mask, c *check
 		return unformatted(s.spec.Format, err)
 	}
 	number := int64(0)
-	if e.Feed != "" {
+	switch {
+	case s.of != "": // a job sends what was sent at first, so that both are the same
+		number = e.Original.Number
+	case e.Feed != "":
 		number = before.Size + 1
 	}
 	if f.text, err = s.format.Append(f.text[:0], decoded, number); err != nil {

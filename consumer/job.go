@@ -33,6 +33,7 @@ type JobConfig struct {
 type Job struct {
 	g      *Group
 	task   Task
+	spec   Spec // of the task's stream
 	stream *stream
 
 	mu    sync.Mutex
@@ -69,7 +70,7 @@ func OpenJob(cfg JobConfig) (*Job, error) {
 	if len(g.router.streams) != 1 {
 		return nil, errors.Join(fmt.Errorf("stream %q is of kind %s", t.Stream, s.Kind), closeSinks(g.router.streams))
 	}
-	j := &Job{g: g, task: t, stream: g.router.streams[0]}
+	j := &Job{g: g, task: t, spec: s, stream: g.router.streams[0]}
 	j.stream.of = t.StreamUID
 	// Letters that were redriven are not read again: what number one gets would depend on when
 	// somebody reads.
@@ -198,7 +199,15 @@ func (j *Job) open(ctx context.Context, r Range) error {
 	p.end.Store(r.To)
 	p.obsolete = start.obsolete
 	p.from[j.stream.index] = start.from
+	whole := true
+	if p.originals, whole, err = j.numbers(ctx, r, start.from, logStart); err != nil {
+		p.cancel()
+		return err
+	}
 	p.place(start, min(logStart, r.To), r.To)
+	if !whole {
+		p.lanes[j.stream.index].forgets()
+	}
 	g.mu.Lock()
 	g.partitions[r.Partition] = p
 	g.mu.Unlock()

@@ -209,8 +209,10 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	day := dayOf(e.Time)
 	b := l.stream.batching
 	need := len(e.Value) + l.extra // what Frame will append, as far as can be told
+	var unknown string
+	e.Original, unknown = l.original(e.Offset)
 	c := l.open
-	if c != nil && (l.full(c) || c.letters != nil || c.chain != l.taking && len(c.events) > 0 || b.Daily && c.day != day ||
+	if c != nil && (l.full(c) || c.letters != nil || (c.chain != l.taking || !c.were.takes(e.Original, unknown, b.Runs)) && len(c.events) > 0 || b.Daily && c.day != day ||
 		len(c.events) > 0 && len(c.body)+need > max(cap(c.body), b.MaxBytes)) {
 		if !l.seal() {
 			return false
@@ -246,6 +248,7 @@ func (l *lane) offer(e *sinks.Event, checked *checker) bool {
 	c.body = body
 	c.events = append(c.events, sinks.Entry{Offset: e.Offset, End: len(body), Day: day})
 	l.enchain(c, e.Link)
+	l.recall(c, e.Original, unknown)
 	l.remember(c)
 	l.next, l.newest, l.leftAt = e.Offset+1, e.Offset, e.Time
 	l.p.g.pace.took()
@@ -282,7 +285,8 @@ func (l *lane) condemn(offset int64, at time.Time, why cause, link integrity.Lin
 	if l.head() != nil && !l.p.g.cfg.Budget.fits(l.what(), l.held, cost) {
 		return l.starve(cost)
 	}
-	if c != nil && (c.letters == nil || c.chain != l.taking || l.full(c)) {
+	original, unknown := l.original(offset)
+	if c != nil && (c.letters == nil || c.chain != l.taking || !c.were.takes(original, unknown, 0) || l.full(c)) {
 		if !l.seal() {
 			return false
 		}
@@ -296,6 +300,7 @@ func (l *lane) condemn(offset int64, at time.Time, why cause, link integrity.Lin
 	c.letters = append(c.letters, why)
 	c.events = append(c.events, sinks.Entry{Offset: offset, Day: dayOf(at)})
 	l.enchain(c, link)
+	l.recall(c, original, unknown)
 	l.next, l.newest, l.leftAt = offset+1, offset, at
 	l.wake()
 	return true

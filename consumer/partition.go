@@ -46,6 +46,7 @@ type partition struct {
 	check      checker            // guarded by mu
 	origin     trace.SpanContext  // of the record that is offered, where there are traces and it is in one that is sampled; guarded by mu
 	found      []*stream          // scratch of offer; guarded by mu
+	originals  originals          // of a job: which events its own were at first; nil: nobody asks; guarded by mu
 	epoch      int32              // leader epoch of the last record below position; -1: not known; guarded by mu
 
 	saving     turn        // one writer of progress at a time, so that records go out in order
@@ -216,6 +217,9 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 	}
 	if p.g.cfg.Tracer != nil {
 		p.origin, _ = origin(r)
+	}
+	if p.originals != nil {
+		p.originals.sees(event, &p.check)
 	}
 	p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 	if p.g.letters != nil && len(p.found) == 0 {

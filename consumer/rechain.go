@@ -47,6 +47,17 @@ func (s Spec) Rechain(ctx context.Context, c RechainConfig) (*Rechain, error) {
 	}, nil
 }
 
+// Head is that of the chain with everything that was taken.
+func (r *Rechain) Head() integrity.Head { return r.head }
+
+// Reset goes on from another place, of the same chain or of another one.
+func (r *Rechain) Reset(origin string, head integrity.Head) {
+	if r.chain.origin != origin {
+		r.chain = chain{origin: origin, feed: integrity.FeedID(origin)}
+	}
+	r.head = head
+}
+
 // Take takes the next record and returns the place of its event in the chain, and the id;
 // ok is false of a record that is not in it.
 func (r *Rechain) Take(rec *kgo.Record) (link integrity.Link, id []byte, ok bool) {

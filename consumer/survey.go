@@ -131,6 +131,9 @@ type Chain struct {
 	Hash   integrity.Hash `json:"hash"`
 
 	Checkpoint *ChainCheckpoint `json:"checkpoint,omitempty"` // the last one; absent: there was none
+
+	Previous *integrity.Former `json:"-"` // the chain before it; nil: there was none, or nobody knows
+	Gaps     []integrity.Gap   `json:"-"` // offsets passed over where it begins
 }
 
 // ChainCheckpoint is the last signed checkpoint of a chain.
@@ -408,7 +411,7 @@ func laneStatus(l laneStart, f found) LaneStatus {
 		st.Class, st.HTTPStatus = rec.Class, rec.HTTPStatus
 		st.Gaps = rec.Gaps
 		if c := rec.Chain; c != nil && c.Origin != "" {
-			st.Chain = &Chain{Origin: c.Origin, Begin: c.Begin, Offset: rec.Cursor, Size: c.Size, Hash: c.Hash}
+			st.Chain = &Chain{Origin: c.Origin, Begin: c.Begin, Offset: rec.Cursor, Size: c.Size, Hash: c.Hash, Previous: c.Previous, Gaps: c.Gaps}
 			if k := c.Checkpoint; k != nil {
 				st.Chain.Checkpoint = &ChainCheckpoint{Size: k.Size, At: k.At, InFeed: k.Feed, Why: k.Why}
 			}

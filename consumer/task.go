@@ -10,9 +10,10 @@ import (
 	"github.com/auditstream/auditstream/internal/record"
 )
 
-// TaskVersion is the version of the job's record in the jobs topic. A record of another
-// version is refused: it was written by a newer binary.
-const TaskVersion = 1
+// TaskVersion is the version of the job's record in the jobs topic: 2 of one that knows which
+// events its own were at first, else 1. A record of another version is refused: it was written
+// by a newer binary.
+const TaskVersion = 2
 
 // What a job does.
 const (
@@ -50,6 +51,8 @@ type Task struct {
 	Runner  string  `json:"runner,omitempty"`  // RunnerServer; empty: a command, in its own process
 	Stopped *Change `json:"stopped,omitempty"` // of RunnerServer: it is not to go on until somebody takes this away
 
+	Originals *Originals `json:"originals,omitempty"` // of a replay: which events its own were at first; absent: nobody has looked
+
 	Matched int64      `json:"matched"` // events that were found to be sent when the job was made
 	By      string     `json:"by,omitempty"`
 	Made    time.Time  `json:"made"`
@@ -74,7 +77,10 @@ type Tally struct {
 
 // Encode returns the value of the job's record.
 func (t Task) Encode() ([]byte, error) {
-	t.Version = TaskVersion
+	t.Version = 1
+	if t.Originals != nil { // a binary that does not know of it would send other bytes of the same events
+		t.Version = TaskVersion
+	}
 	return json.Marshal(t)
 }
 

@@ -41,10 +41,25 @@ func TestTaskRecord(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	want.Version, want.Originals = 2, &Originals{Epoch: 2, Revision: 7, Runs: []OriginalRun{
+		{Partition: 0, From: 17, To: 40, Reason: OriginalRules},
+		{Partition: 0, From: 40, To: 4711, Feed: "r7jcj5gqvmhyyzrs", After: 31},
+		{Partition: 3, From: 0, To: 5, Reason: OriginalPending},
+	}}
+	if value, err = want.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "job-2", want.UID+"\n"+string(value)+"\n")
+	if got, err = DecodeTask(&kgo.Record{Key: []byte(want.UID), Value: value}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 func TestATaskThatCannotBeRead(t *testing.T) {
-	if _, err := DecodeTask(&kgo.Record{Key: []byte("j"), Value: []byte(`{"v":2,"novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
+	if _, err := DecodeTask(&kgo.Record{Key: []byte("j"), Value: []byte(`{"v":3,"novelty":true}`)}); !errors.Is(err, record.ErrNewer) {
 		t.Errorf("%v", err)
 	}
 	const good = `{"v":1,"uid":"j","job":"replay","stream":"a","stream_uid":"s","epoch":1,"place":"","topic":"t","topic_id":"i","ranges":[{"partition":0,"from":1,"to":2}],"matched":0,"made":"2026-11-22T10:30:00Z"}`

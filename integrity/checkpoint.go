@@ -25,6 +25,7 @@ type Checkpoint struct {
 	Beside   []Beside  // chains that the stream had in other partitions before this one began there
 	Withheld []Withheld
 	Gaps     []Gap
+	Again    []Again // of a job's chain: which events those since After were at first
 }
 
 // Former is the chain before a chain, where the new one took over.
@@ -85,6 +86,9 @@ const maxLines = 256
 //	withheld N DIGEST REASON
 //	withheld FROM-TO HASH REASON
 //	gap FROM-TO REASON
+//	original FROM-TO FEED FIRST-LAST
+//	among FROM-TO FEED FIRST-LAST
+//	unknown FROM-TO REASON
 func (c *Checkpoint) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%d\n%s\n", c.Origin, c.Size, c.Root)
@@ -104,6 +108,9 @@ func (c *Checkpoint) Text() string {
 	}
 	for _, g := range c.Gaps {
 		fmt.Fprintf(&b, "gap %d-%d %s\n", g.From, g.To, g.Reason)
+	}
+	for _, a := range c.Again {
+		b.WriteString(a.line())
 	}
 	return b.String()
 }
@@ -193,6 +200,8 @@ func parseCheckpoint(text string) (*Checkpoint, error) {
 			}
 			from, to := r.numbers("gap", fields[1])
 			c.Gaps = append(c.Gaps, Gap{from, to, r.reason(fields[2])})
+		case "original", "among", "unknown":
+			c.Again = append(c.Again, r.again(line))
 		default:
 			return nil, fmt.Errorf("%q begins a line that is not known here: it is of a newer version, or no checkpoint of a feed", fields[0])
 		}
@@ -236,7 +245,7 @@ func (c *Checkpoint) check() error {
 	if err := c.checkBeside(origin); err != nil {
 		return err
 	}
-	if len(c.Withheld) > maxLines || len(c.Gaps) > maxLines {
+	if len(c.Withheld) > maxLines || len(c.Gaps) > maxLines || len(c.Again) > maxLines {
 		return fmt.Errorf("it has more than %d lines of a kind", maxLines)
 	}
 	last := c.After
@@ -245,6 +254,13 @@ func (c *Checkpoint) check() error {
 			return fmt.Errorf("events %d to %d cannot be withheld behind %d of %d events", w.From, w.To, last, c.Size)
 		}
 		last = w.To
+	}
+	last = c.After
+	for _, a := range c.Again {
+		if err := a.check(last, c.Size); err != nil {
+			return err
+		}
+		last = a.To
 	}
 	for _, g := range c.Gaps {
 		if g.To <= g.From {

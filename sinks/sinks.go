@@ -111,6 +111,10 @@ type Event struct {
 
 	Feed string         // id of the chain that the event is part of; empty: the stream has none
 	Link integrity.Link // the event's place in it
+
+	// Original is, of an event that a job sends, which one it was at first. The zero value says
+	// that it is sent for the first time, or that nobody knows.
+	Original integrity.Original
 }
 
 // Entry says where one event of a batch ends in its Body.
@@ -148,6 +152,11 @@ type Chain struct {
 	Origin string           // of the chain; see integrity.Origin
 	Before integrity.Head   // of the chain, without the batch's events
 	Links  []integrity.Link // of each event
+
+	// Of events that a job sends: the feed that all of them were first numbered in, and the number
+	// that each had there. Empty: nobody knows, or they are sent for the first time.
+	OriginalFeed string
+	Originals    []int64
 }
 
 // After is the head of the chain with the batch's events.
@@ -163,7 +172,11 @@ func (c *Chain) slice(i, j int) *Chain {
 	if i > 0 {
 		before = c.Links[i-1].Head()
 	}
-	return &Chain{c.Origin, before, c.Links[i:j]}
+	s := &Chain{Origin: c.Origin, Before: before, Links: c.Links[i:j]}
+	if len(c.Originals) > 0 {
+		s.OriginalFeed, s.Originals = c.OriginalFeed, c.Originals[i:j]
+	}
+	return s
 }
 
 // Frame returns the frame of event i.
@@ -214,6 +227,7 @@ type Batching struct {
 	MaxEvents int           // 0: no limit
 	Linger    time.Duration // 0: as soon as the lane is free
 	Daily     bool          // a batch holds records of one UTC day of append time
+	Runs      int           // of original numbers that follow one another, in a batch of a job; 0: no limit
 
 	Confirmation Confirmation // where Deliver's receipts have tickets
 }

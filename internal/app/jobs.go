@@ -202,6 +202,9 @@ func (j *Jobs) Run(ctx context.Context, t consumer.Task, running func(*consumer.
 				return t, consumer.JobStanding{}, err
 			}
 		}
+		if err := j.know(ctx, &t, spec, specs); err != nil {
+			return t, consumer.JobStanding{}, err
+		}
 		job, err := j.open(ctx, t, spec, v)
 		if err != nil {
 			return t, consumer.JobStanding{}, err

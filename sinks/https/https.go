@@ -35,6 +35,10 @@ const (
 	headerBefore = "Auditstream-Chain-Before"
 	headerAfter  = "Auditstream-Chain-After"
 
+	// Of what a job sends: which events these were at first.
+	headerOriginalFeed = "Auditstream-Original-Feed"
+	headerOriginal     = "Auditstream-Original"
+
 	headerKind     = "Auditstream-Kind"      // of a request without events
 	headerOwnProof = "Auditstream-Signature" // signs those above
 )
@@ -124,6 +128,10 @@ func (s *Sink) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, erro
 		r.Header.Set(headerLast, strconv.FormatInt(c.After().Size, 10))
 		r.Header.Set(headerBefore, c.Before.Hash.String())
 		r.Header.Set(headerAfter, c.After().Hash.String())
+		if c.OriginalFeed != "" {
+			r.Header.Set(headerOriginalFeed, c.OriginalFeed)
+			r.Header.Set(headerOriginal, proof.Originals(c))
+		}
 	}
 	if err := s.send(ctx, r); err != nil {
 		return sinks.Receipt{}, err

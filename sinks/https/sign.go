@@ -150,6 +150,9 @@ func (k keys) signPlace(h http.Header, at string) string {
 		for _, name := range placeHeaders() {
 			mac.Write([]byte("\n" + h.Get(name)))
 		}
+		if feed := h.Get(headerOriginalFeed); feed != "" {
+			mac.Write([]byte("\n" + feed + "\n" + h.Get(headerOriginal)))
+		}
 		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	}
 	return strings.Join(signatures, " ")

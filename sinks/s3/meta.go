@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/auditstream/auditstream/integrity"
@@ -31,6 +32,13 @@ const (
 	metaLast   = "auditstream-last"
 	metaBefore = "auditstream-chain-before"
 	metaAfter  = "auditstream-chain-after"
+
+	// Of objects of a job, where it is known which events these were at first: numbers of the
+	// feed among which all of them lie, in their order. Where there are as many numbers as events
+	// they are all of these.
+	metaOriginalFeed  = "auditstream-original-feed"
+	metaOriginalFirst = "auditstream-original-first"
+	metaOriginalLast  = "auditstream-original-last"
 )
 
 // link is one object of a chain: the matching events of the chain's day with offsets in
@@ -53,6 +61,11 @@ type link struct {
 	origin        string
 	first, last   int64
 	before, after integrity.Hash
+
+	// Which events these were at first; empty: they are sent for the first time, or nobody knows.
+	// It is written, and not read here.
+	originalFeed                string
+	originalFirst, originalLast int64
 }
 
 func newLink(c chain, slot, next int64, events int, content []byte, feed *sinks.Chain) link {
@@ -67,6 +80,9 @@ func newLink(c chain, slot, next int64, events int, content []byte, feed *sinks.
 		after := feed.After()
 		l.origin, l.first, l.last = feed.Origin, feed.Before.Size+1, after.Size
 		l.before, l.after = feed.Before.Hash, after.Hash
+		if n := feed.Originals; len(n) > 0 {
+			l.originalFeed, l.originalFirst, l.originalLast = feed.OriginalFeed, slices.Min(n), slices.Max(n)
+		}
 	}
 	return l
 }
@@ -98,6 +114,9 @@ func (l link) metadata() map[string]string {
 	if l.origin != "" {
 		m[metaOrigin], m[metaFirst], m[metaLast] = l.origin, number(l.first), number(l.last)
 		m[metaBefore], m[metaAfter] = l.before.String(), l.after.String()
+	}
+	if l.originalFeed != "" {
+		m[metaOriginalFeed], m[metaOriginalFirst], m[metaOriginalLast] = l.originalFeed, number(l.originalFirst), number(l.originalLast)
 	}
 	return m
 }
