@@ -68,6 +68,12 @@ const (
 	toDigests = "digests"
 )
 
+// Why a destination has not the last checkpoint of a feed, where nothing is wrong with that.
+const (
+	NoWitness     = "this kind of destination takes none"
+	PausedWitness = "the stream is paused"
+)
+
 // checkpointer makes the checkpoints of a group. All of it is owned by run's goroutine.
 type checkpointer struct {
 	g       *Group
@@ -257,10 +263,10 @@ func (c *checkpointer) made(p *parcel) {
 	_, takes := p.feed.Sink.(sinks.Witness)
 	switch {
 	case !takes:
-		p.feed.lane.witnessed(&p.feed, "this kind of destination takes none")
+		p.feed.lane.witnessed(&p.feed, NoWitness)
 		c.drop(p)
 	case p.feed.lane.stream.paused():
-		p.feed.lane.witnessed(&p.feed, "the stream is paused")
+		p.feed.lane.witnessed(&p.feed, PausedWitness)
 		c.drop(p)
 	default:
 		p.what = errandFeed

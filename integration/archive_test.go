@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -26,6 +27,7 @@ type archive struct {
 type archived struct {
 	ids      []string          // of its events, in their order
 	metadata map[string]string // as its writer set it
+	modified time.Time         // as the server has it, to the second
 }
 
 func newArchive(store *servers.S3) *archive {
@@ -44,7 +46,9 @@ func (a *archive) refresh(t *testing.T) {
 		}
 		for _, o := range page.Contents {
 			if _, ok := a.objects[*o.Key]; !ok && strings.HasSuffix(*o.Key, ".ndjson.gz") {
-				a.objects[*o.Key] = a.read(t, client, *o.Key)
+				read := a.read(t, client, *o.Key)
+				read.modified = *o.LastModified
+				a.objects[*o.Key] = read
 			}
 		}
 	}

@@ -148,6 +148,9 @@ type delivery struct {
 	prefix       string        // of the topics; "": audit
 	batch        int           // events in a request and an object; 0: 100
 	integrity    string        // file of the key that signs checkpoints; "": nobody does
+	oldIntegrity string        // file of the key from which that one takes over; "": there is none
+	vault        *vault        // where checkpoints are archived; nil: nowhere
+	quiet        bool          // each destination has a stream as well in which nothing happens
 	session      time.Duration // after which a silent process loses its partitions; 0: 10 s
 }
 
@@ -185,10 +188,6 @@ func (d delivery) configured(instance, listen string) (config string, env []stri
 	if d.embedded != nil {
 		reach = fmt.Sprintf("{embedded: {dir: %q, port: %d}}", d.embedded.dir, d.embedded.port)
 	}
-	signs := ""
-	if d.integrity != "" {
-		signs = fmt.Sprintf("integrity: {key: {file: %q}, interval: 1s}", d.integrity)
-	}
 	config = fmt.Sprintf(`
 kafka: %s
 %s
@@ -202,30 +201,64 @@ delivery:
 observe: {listen: %q}
 log: {level: info, format: console}
 streams:
-  - id: all-splunk
-    organization_id: "*"
+`, reach, d.signing(), cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen)
+	config += d.streams("all", "*", batch)
+	env = []string{"KAFKA_PASSWORD=" + d.user + "-secret", "HEC_TOKEN=" + hecToken, "DATADOG_API_KEY=" + datadogAPIKey, "S3_SECRET=" + store.SecretKey}
+	if d.quiet {
+		config += d.streams("quiet", quietOrganization, batch)
+	}
+	if d.vault != nil {
+		env = append(env, "VAULT_SECRET="+d.vault.secretKey)
+	}
+	return config, env
+}
+
+// quietOrganization is one in which nothing happens.
+const quietOrganization = "org_QUIET000000000000000000000"
+
+// streams are one to each destination.
+func (d delivery) streams(name, organization string, batch int) string {
+	store := d.destinations.archive.store
+	return fmt.Sprintf(`
+  - id: %[1]s-splunk
+    organization_id: %[2]q
     start: beginning
-    splunk: {url: %q, token: {env: HEC_TOKEN}, max_events: %d, linger: 50ms, timeout: 10s}
-  - id: all-datadog
-    organization_id: "*"
+    splunk: {url: %[4]q, token: {env: HEC_TOKEN}, max_events: %[3]d, linger: 50ms, timeout: 10s}
+  - id: %[1]s-datadog
+    organization_id: %[2]q
     start: beginning
-    datadog: {url: %q, api_key: {env: DATADOG_API_KEY}, max_events: %d, linger: 50ms, timeout: 10s}
-  - id: all-s3
-    organization_id: "*"
+    datadog: {url: %[5]q, api_key: {env: DATADOG_API_KEY}, max_events: %[3]d, linger: 50ms, timeout: 10s}
+  - id: %[1]s-s3
+    organization_id: %[2]q
     start: beginning
     s3:
-      bucket: %s
-      region: %s
-      endpoint: %q
+      bucket: %[6]s
+      region: %[7]s
+      endpoint: %[8]q
       path_style: true
-      access_key_id: %s
+      access_key_id: %[9]s
       secret_access_key: {env: S3_SECRET}
-      max_events: %d
+      max_events: %[3]d
       timeout: 10s
       max_age: 300ms
-`, reach, signs, cmp.Or(d.prefix, defaultPrefix), d.replication, instance, session, listen, d.destinations.splunkURL, batch,
-		d.destinations.datadogURL, batch, store.Bucket, store.Region, d.destinations.s3URL, store.AccessKey, batch)
-	return config, []string{"KAFKA_PASSWORD=" + d.user + "-secret", "HEC_TOKEN=" + hecToken, "DATADOG_API_KEY=" + datadogAPIKey, "S3_SECRET=" + store.SecretKey}
+`, name, organization, batch, d.destinations.splunkURL, d.destinations.datadogURL, store.Bucket, store.Region, d.destinations.s3URL, store.AccessKey)
+}
+
+// signing is the part of the configuration about checkpoints.
+func (d delivery) signing() string {
+	if d.integrity == "" {
+		return ""
+	}
+	parts := []string{fmt.Sprintf("key: {file: %q}, interval: 1s", d.integrity)}
+	if d.oldIntegrity != "" {
+		parts = append(parts, fmt.Sprintf("old_key: {file: %q}", d.oldIntegrity))
+	}
+	if v := d.vault; v != nil {
+		parts = append(parts, fmt.Sprintf(
+			"archive: {bucket: %s, region: %s, endpoint: %q, path_style: true, access_key_id: %s, secret_access_key: {env: VAULT_SECRET}, object_lock: compliance, retention: 2d, interval: 1s, timeout: 10s}",
+			v.store.Bucket, v.store.Region, v.store.Endpoint, v.accessKey))
+	}
+	return "integrity: {" + strings.Join(parts, ", ") + "}"
 }
 
 // ready reports whether the process delivers.

@@ -45,11 +45,17 @@ is wrong.
   streams       none is in error, each change is in force
   retention     nothing waits that Kafka will soon forget
   dead letters  open ones of the last day
+  integrity     the key that signs checkpoints: it can be read, by nobody else, and those who
+                verify trust it
+  checkpoints   none is late, and the key has signed the last ones
+  archive       with --destinations: the bucket is there, and locks what is put there; with
+                --write too: it can be written
   destinations  with --destinations: names, addresses, certificates; no event is sent
                 ("stream test" sends one)
 
 It changes nothing. With --write one record is written to the topic of streams, in a
-transaction that is given up, so that nobody ever reads it.
+transaction that is given up, so that nobody ever reads it; and with --destinations one
+object, doctor.txt, to the archive of checkpoints, where it stays if the bucket locks it.
 
   table  a line a finding, as it comes
   json   one object a line, as it comes

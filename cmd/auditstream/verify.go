@@ -109,7 +109,7 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "public `KEY` that is trusted, or a file with it")
-	flags.StringArrayVar(&f.statements, "keys", nil, "`FILE` with statements of keys that replaced others, one behind another")
+	flags.StringArrayVar(&f.statements, "keys", nil, "`FILE` with statements of keys that replaced others: one behind another, or as the sender serves them")
 	flags.StringArrayVar(&f.checkpoints, "checkpoints", nil, "`FILE` or directory with signed checkpoints, beside those of the sources")
 	flags.StringVar(&f.from, "from", "", "`TIME` (RFC 3339) from which everything has to be there; else from each feed's first event")
 	flags.StringVar(&f.to, "to", "", "`TIME` to which everything has to be there; else to each feed's last checkpoint")
@@ -166,7 +166,7 @@ func (f *verifyFlags) options() (verify.Options, error) {
 		return o, fmt.Errorf("--key: %w", err)
 	}
 	for _, path := range f.statements {
-		statements, err := verify.ReadNotes(path)
+		statements, err := verify.ReadStatements(path)
 		if err != nil {
 			return o, fmt.Errorf("--keys: %w", err)
 		}

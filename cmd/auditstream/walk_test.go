@@ -253,6 +253,7 @@ func masks() []mask {
 		{`\b\d+ (MiB|may be open|at most|member)`, "NUMBER $1"},
 		{`(?m)^a second .*$`, "RATES"},
 		{`\d+ attempts`, "NUMBER attempts"},
+		{`\d+ feeds, none`, "FEEDS, none"}, // a feed begins where its partition is first looked at
 		{`[ \t]+`, " "},
 		{`(?m)^(\S+ \S+ \S+ \S+ TIME \S+ \S+ \S+ \d+ \d+) \S+ \S+`, "$1 RATE RATE"}, // of stream list
 		{`(?m)^\S+ (memory|open files|disks) .*(\n →.*)?$`, "$1"},                   // up to the machine

@@ -31,15 +31,33 @@ func (o *Operator) IntegrityKeys(ctx context.Context) (integrity.Published, erro
 	return checkpoints.Published(statements, zap.NewNop()), nil
 }
 
-// IntegrityLink says what is wrong with the signing key of the configuration: that it is
-// trusted by nobody who trusts the keys before it. signing is nil where there is none.
-func (o *Operator) IntegrityLink(ctx context.Context) (signing *checkpoints.Signing, wrong, err error) {
-	if signing, err = checkpoints.Load(ctx, o.signing); err != nil || signing == nil {
-		return signing, nil, err
+// IntegrityLink is how the signing key of the configuration stands to the keys before it and
+// behind it.
+type IntegrityLink struct {
+	Signing   *checkpoints.Signing   // nil: the configuration has no key
+	Wrong     error                  // why those who trust the keys before it do not trust this one
+	Successor *checkpoints.Statement // by which another key takes over; nil: none does
+}
+
+// IntegrityLink looks at the signing key. With an error Signing is nil where the key itself
+// cannot be used.
+func (o *Operator) IntegrityLink(ctx context.Context) (IntegrityLink, error) {
+	signing, err := checkpoints.Load(ctx, o.signing)
+	if err != nil || signing == nil {
+		return IntegrityLink{}, err
 	}
 	statements, err := checkpoints.ReadStatements(ctx, o.client, o.topics)
 	if err != nil {
-		return signing, nil, err
+		return IntegrityLink{Signing: signing}, err
 	}
-	return signing.After(statements), signing.Linked(statements), nil
+	return IntegrityLink{signing.After(statements), signing.Linked(statements, time.Now()), signing.Successor(statements)}, nil
+}
+
+// LastCheckpoints says what signs the checkpoints that Kafka has got since a time.
+func (o *Operator) LastCheckpoints(ctx context.Context, since time.Time) (checkpoints.Lately, error) {
+	signing, err := checkpoints.Load(ctx, o.signing)
+	if err != nil || signing == nil {
+		return checkpoints.Lately{}, err
+	}
+	return signing.Lately(ctx, o.client, o.topics, since)
 }

@@ -122,7 +122,7 @@ func TestKeysTakeOverFromEachOther(t *testing.T) {
 	}
 
 	both := r.prepare(t, load(t, second, first))
-	if err := both.Linked(r.statements(t)); err != nil {
+	if err := both.Linked(r.statements(t), time.Now()); err != nil {
 		t.Errorf("the new key: %v", err)
 	}
 	keys, err := integrity.NewKeys(firstPublic) // what a receiver trusts
@@ -159,14 +159,14 @@ func TestAKeyThatNobodyHandedTrustToIsTold(t *testing.T) {
 	other, _ := r.key(t, "other")
 	r.prepare(t, load(t, first, secret.Ref{}))
 	s := r.prepare(t, load(t, other, secret.Ref{}))
-	if err := s.Linked(r.statements(t)); err == nil {
+	if err := s.Linked(r.statements(t), time.Now()); err == nil {
 		t.Error("a key was put in place of another, without a word, and nothing is said")
 	}
 	// It is mended by a rotation, though the key has been in use.
 	if _, err := checkpoints.Rotate(t.Context(), r.opts, r.topics, load(t, other, first), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Linked(r.statements(t)); err != nil {
+	if err := s.Linked(r.statements(t), time.Now()); err != nil {
 		t.Error(err)
 	}
 }

@@ -169,9 +169,9 @@ func (s *Signing) Rotate(now time.Time, overlap time.Duration) ([]byte, error) {
 	return st.Sign(s.key.secret, s.old.secret)
 }
 
-// Linked says whether the key is trusted by whoever trusts the first key that the
+// Linked says whether the key is trusted, at a time, by whoever trusts the first key that the
 // statements name. Where it is not, the error says what is wrong.
-func (s *Signing) Linked(statements []Statement) error {
+func (s *Signing) Linked(statements []Statement, now time.Time) error {
 	if len(statements) == 0 {
 		return nil
 	}
@@ -182,5 +182,18 @@ func (s *Signing) Linked(statements []Statement) error {
 	if !slices.Contains(keys.Public(), s.key.public) {
 		return fmt.Errorf("no statement hands trust on to %s: whoever verifies with a key of before takes its checkpoints for forged; put the former key under integrity.old_key and run auditstream integrity rotate", s.key.public)
 	}
+	if st := s.Successor(statements); st != nil && now.After(st.Until) {
+		return fmt.Errorf("%s has taken over from %s, and nobody believes checkpoints that the latter has signed since %s: name the new key under integrity.key", st.New, st.Old, st.Until.Format(time.RFC3339))
+	}
 	return nil
+}
+
+// Successor is the statement by which another key takes over from the key; nil while there
+// is none.
+func (s *Signing) Successor(statements []Statement) *Statement {
+	i := slices.IndexFunc(statements, func(st Statement) bool { return st.Old == s.key.public })
+	if i < 0 {
+		return nil
+	}
+	return &statements[i]
 }

@@ -109,7 +109,7 @@ func Prepare(ctx context.Context, opts []kgo.Opt, topics kafka.Topics, s *Signin
 			return nil, nil, err
 		}
 	}
-	return s.After(statements), s.Linked(statements), nil
+	return s.After(statements), s.Linked(statements, time.Now()), nil
 }
 
 // ErrRotated says that a key has taken over already.

@@ -97,6 +97,26 @@ func ReadNotes(path string) ([][]byte, error) {
 	return splitNotes(text), nil
 }
 
+// ReadStatements reads statements about keys from a file: one behind another, as they are,
+// or as [integrity.WellKnown] serves them. A file without any is an error: whoever names one
+// would take checkpoints of the keys in it for forged.
+func ReadStatements(path string) ([][]byte, error) {
+	statements, err := ReadNotes(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(statements) == 0 {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if statements, err = integrity.ParsePublished(text); err != nil || len(statements) == 0 {
+			return nil, fmt.Errorf("%s: there is no statement about a key in it", path)
+		}
+	}
+	return statements, nil
+}
+
 func notesOfLines(text []byte) ([][]byte, error) {
 	var notes [][]byte
 	for line := range bytes.Lines(text) {
