@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -350,13 +351,14 @@ func TestARefusedKeyIsShownAndProbedSlowly(t *testing.T) {
 		p := newPolling(t)
 		p.happened(1, 5, time.Hour)
 		p.world.Keys("sk_another")
-		key := "sk_test"
+		var key atomic.Value // read by the poller
+		key.Store("sk_test")
 		defer p.start(func(c *workos.PollConfig) {
 			c.Key = func(context.Context) (string, error) {
-				if key == "" {
-					return "", errors.New("no such file")
+				if key := key.Load().(string); key != "" {
+					return key, nil
 				}
-				return key, nil
+				return "", errors.New("no such file")
 			}
 		})()
 		time.Sleep(10 * time.Minute)
@@ -367,13 +369,13 @@ func TestARefusedKeyIsShownAndProbedSlowly(t *testing.T) {
 			t.Errorf("figures %v, want the state invalid", got)
 		}
 		for _, l := range p.logs.All() {
-			if strings.Contains(fmt.Sprint(l.Message, l.ContextMap()), key) {
+			if strings.Contains(fmt.Sprint(l.Message, l.ContextMap()), "sk_test") {
 				t.Errorf("the log holds the key: %v", l)
 			}
 		}
-		key = ""
+		key.Store("")
 		time.Sleep(5 * time.Minute)
-		key = "sk_another"
+		key.Store("sk_another")
 		time.Sleep(2 * time.Minute)
 		p.wants(idsOf(1, 5))
 	})
