@@ -119,7 +119,8 @@ func (c *checker) encode(r *kgo.Record) ([]byte, schema.Violations) {
 	if e.ID == "" {
 		topicID, partition, offset := c.topicID, r.Partition, r.Offset
 		if c.letters != nil { // as it would have been, had it not gone to the dead letters
-			topicID, partition, offset = c.letters.Origin(r)
+			o := c.letters.Origin(r)
+			topicID, partition, offset = o.TopicID, o.Partition, o.Offset
 		}
 		e.ID = schema.RecordID(topicID, partition, offset)
 	}

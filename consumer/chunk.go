@@ -40,6 +40,14 @@ func (c *chunk) first() int64 {
 	return c.events[i].Offset
 }
 
+// at is where event i stands in its feed; zero: in none.
+func (c *chunk) at(i int) integrity.Original {
+	if i >= len(c.links) {
+		return integrity.Original{}
+	}
+	return integrity.Original{Feed: c.chain.feed, Number: c.links[i].Number}
+}
+
 // over says whether every event is settled.
 func (c *chunk) over() bool { return c.done == c.end && len(c.parts) == 0 }
 

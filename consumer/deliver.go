@@ -80,11 +80,21 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 				i += rescued - 1
 				continue
 			}
-			what, _, err := l.deadLetter(ctx, c.events[i].Offset, c.letters[i])
+			why := c.letters[i]
+			switch why.class {
+			case classRedriven:
+				l.settle(1, fateDelivered, why.reason)
+				continue
+			case classDecided:
+				l.settle(1, fateFiltered, why.class)
+				continue
+			}
+			why.at = c.at(i)
+			what, _, err := l.deadLetter(ctx, c.events[i].Offset, why)
 			if err != nil {
 				return err
 			}
-			l.settle(1, what, withheldFor(what, c.letters[i].class))
+			l.settle(1, what, withheldFor(what, why.class))
 		}
 		l.recovered()
 		return nil
@@ -156,6 +166,7 @@ func (l *lane) deliver(ctx context.Context, c *chunk) error {
 			l.holdRefused(&f)
 		case refused:
 			why := f.cause()
+			why.at = c.at(done)
 			what, organization, err := l.deadLetter(ctx, c.events[done].Offset, why)
 			if err != nil {
 				return err

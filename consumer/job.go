@@ -72,9 +72,6 @@ func OpenJob(cfg JobConfig) (*Job, error) {
 	}
 	j := &Job{g: g, task: t, spec: s, stream: g.router.streams[0]}
 	j.stream.of = t.StreamUID
-	// Letters that were redriven are not read again: what number one gets would depend on when
-	// somebody reads.
-	j.stream.spec.Unchained = t.Job == TaskRedrive
 	if len(t.Actions) > 0 {
 		j.stream.actions.also = newActionFilter(t.Actions)
 	}

@@ -3,11 +3,16 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/sinks"
 )
 
 // ofJob are the checkpoints of the job's chains.
@@ -74,4 +79,149 @@ func TestAJobIsNotDoneBeforeItsLastCheckpointIsWritten(t *testing.T) {
 	if got := r.do(r.task(0, 5)); got.Delivered != 5 || r.dest.count(replayed) != 5 || len(v.ofJob()) != 1 {
 		t.Errorf("standing %+v, %d arrived, %d checkpoints", got, r.dest.count(replayed), len(v.ofJob()))
 	}
+}
+
+// numbersOf says of the events that a destination has of a job which number each has, and which
+// it was at first.
+func (r *rig) numbersOf() (numbers map[int64]int64, originals map[int64]integrity.Original) {
+	r.t.Helper()
+	numbers, originals = map[int64]int64{}, map[int64]integrity.Original{}
+	for _, b := range r.dest.requests() {
+		if b.Lane.UID != jobUID {
+			continue
+		}
+		if b.Chain == nil {
+			r.t.Fatalf("a batch without numbers: %+v", b)
+		}
+		for i, l := range b.Chain.Links {
+			offset := b.Events[i].Offset
+			if n, ok := numbers[offset]; ok && n != l.Number {
+				r.t.Errorf("the letter at %d is number %d, and was number %d", offset, l.Number, n)
+			}
+			numbers[offset] = l.Number
+			if len(b.Chain.Originals) > 0 {
+				originals[offset] = integrity.Original{Feed: b.Chain.OriginalFeed, Number: b.Chain.Originals[i]}
+			}
+		}
+	}
+	return numbers, originals
+}
+
+// A letter keeps the place that its event has in the feed which does not have it, and the redrive
+// names it, beside a number of its own.
+func TestARedriveNamesWhatWasWithheld(t *testing.T) {
+	r := newRig(t, 1)
+	v := r.vouch(time.Hour)
+	r.stream("a", orgA)
+	r.dest.program(func(stream string, ids []string) (int, sinks.Receipt, error) {
+		if i := slices.IndexFunc(ids, func(id string) bool { return id == eventID(3) || id == eventID(6) }); i >= 0 && stream == "a" {
+			return i, sinks.Receipt{Settled: i}, &sinks.Error{Class: sinks.Rejected, Event: i, Named: true, Err: errors.New("bad event")}
+		}
+		return len(ids), sinks.Receipt{}, nil
+	})
+	r.publish(orgA, 0, 10)
+	stop := r.start()
+	r.eventually("the others, and the letters", func() bool { return r.dest.count("a") == 8 && len(r.letters()) == 2 })
+	stop()
+	task, with := r.redriving()
+	j, err := r.job(task, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := j.Run(t.Context()); err != nil || !done {
+		t.Fatalf("done %t, %v", done, err)
+	}
+	live := integrity.FeedID(r.originOf("a"))
+	numbers, originals := r.numbersOf()
+	if diff := cmp.Diff(map[int64]int64{0: 1, 1: 2}, numbers); diff != "" {
+		t.Errorf("numbers by offset of the letter (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[int64]integrity.Original{0: {Feed: live, Number: 4}, 1: {Feed: live, Number: 7}}, originals); diff != "" {
+		t.Errorf("what they were at first (-want +got):\n%s", diff)
+	}
+	want := []integrity.Again{{From: 1, To: 1, Feed: live, First: 4, Last: 4}, {From: 2, To: 2, Feed: live, First: 7, Last: 7}}
+	if got := v.ofJob(); len(got) != 1 || !cmp.Equal(got[0].Again, want) {
+		t.Errorf("checkpoints %+v", got)
+	}
+}
+
+// originOf is the origin of a stream's chain, by what the destination has.
+func (r *rig) originOf(stream string) string {
+	r.t.Helper()
+	for _, b := range r.dest.requests() {
+		if b.Lane.Stream == stream && b.Lane.UID == "str_"+stream {
+			return b.Chain.Origin
+		}
+	}
+	r.t.Fatal("nothing has arrived")
+	return ""
+}
+
+// What number a letter gets does not depend on which letters are still open when the redrive is
+// gone on with.
+func TestARedriveThatIsGoneOnWithGivesTheSameNumbers(t *testing.T) {
+	r := newRig(t, 1)
+	r.batching.MaxEvents = 1
+	r.commit = time.Hour // what is on record lags behind what was sent
+	r.stream("a", orgA)
+	r.refuseAll()
+	r.publish(orgA, 0, 12)
+	stop := r.start()
+	r.eventually("the letters", func() bool { return len(r.letters()) == 12 })
+	stop()
+	r.dest.program(nil)
+	task, with := r.redriving()
+	for _, after := range []int{4, 5} {
+		ctx, end := context.WithCancel(t.Context())
+		j, err := r.job(task, func(c *consumer.JobConfig) {
+			with(c)
+			c.Letters = &endsAfter{Letters: c.Letters, left: after, end: end}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := j.Run(ctx); done || err != nil {
+			t.Fatalf("done %t, %v", done, err)
+		}
+		// As after a crash: of what it has sent nothing is on record but the marks.
+		if err := r.jobs().Forget(t.Context(), task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, err := r.job(task, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := j.Run(t.Context()); err != nil || !done {
+		t.Fatalf("done %t, %v", done, err)
+	}
+	numbers, _ := r.numbersOf()
+	for offset := range int64(12) {
+		if numbers[offset] != offset+1 {
+			t.Errorf("the letter at %d has the number %d", offset, numbers[offset])
+		}
+	}
+}
+
+// endsAfter are letters of a process that ends after some marks.
+type endsAfter struct {
+	consumer.Letters
+	left int
+	end  func()
+}
+
+func (l *endsAfter) Mark(ctx context.Context, partition int32, offsets []int64, feed string) error {
+	if l.left -= len(offsets); l.left < 0 {
+		l.end()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return l.Letters.Mark(ctx, partition, offsets, feed)
+}
+
+// requests are the batches that the destination was given, in order.
+func (d *destination) requests() []sinks.Batch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.batches)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/schema"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -24,6 +25,8 @@ const (
 	classInvalid  = "invalid"  // the record is no valid event: no stream can carry it
 	classExpiring = "expiring" // Kafka was about to forget the event before it could be delivered
 	classUnwanted = "unwanted" // no class of a letter: the stream takes such events no longer
+	classRedriven = "redriven" // no class of a letter: the redrive itself has sent its event before it was gone on with
+	classDecided  = "decided"  // no class of a letter: somebody else has discarded or redriven it since the redrive was made
 )
 
 // cause says why an event goes to the dead letters.
@@ -35,6 +38,8 @@ type cause struct {
 	attempts    int
 	first, last time.Time // of the failures
 	held        bool      // it is one too many in a row: the lane holds before it
+
+	at integrity.Original // where the event stands in the feed that does not have it; zero: in none
 }
 
 // refusal is the cause of an event that a sink refused by err.
@@ -79,6 +84,8 @@ type letterStream struct {
 	Epoch    int64  `json:"epoch"`
 	Revision int64  `json:"revision"`
 	Replay   string `json:"replay,omitempty"` // uid of the job that sent the event another time
+	Feed     string `json:"feed,omitempty"`   // id of the chain that the event is in; absent: in none, or an older binary has written the letter
+	Number   int64  `json:"seq,omitempty"`    // of the event in it
 }
 
 // Prefix of the headers that a dead letter adds to those of its record.
@@ -117,6 +124,7 @@ func (l *lane) letter(r *kgo.Record, why cause) (*kgo.Record, error) {
 		if l.stream.of != "" { // the stream's uid, that redrive finds the letter by; the spec's is the job's
 			streams[0].UID, streams[0].Replay = l.stream.of, s.UID
 		}
+		streams[0].Feed, streams[0].Number = why.at.Feed, why.at.Number
 	}
 	names, err := json.Marshal(streams)
 	if err != nil {

@@ -27,6 +27,9 @@ func (w *world) truth(origin string) (links []link, o integrity.Origin, ok bool)
 		w.fail("20: %v", err)
 		return nil, o, false
 	}
+	if o.TopicID == lettersID {
+		return w.lettersTruth(origin, o)
+	}
 	if o.TopicID != w.events() {
 		return nil, o, false
 	}
@@ -46,6 +49,32 @@ func (w *world) truth(origin string) (links []link, o integrity.Origin, ok bool)
 			digest = undeliverable(x.Offset)
 		}
 		links = append(links, link{x.Offset, head.Link(digest)})
+		head = links[len(links)-1].Head()
+	}
+	return links, o, true
+}
+
+// lettersTruth are the events of a redrive's chain: every letter that the redrive was made for.
+func (w *world) lettersTruth(origin string, o integrity.Origin) (links []link, _ integrity.Origin, ok bool) {
+	if w.job == nil || w.job.task.UID != o.UID {
+		return nil, o, false // it is over
+	}
+	i := slices.IndexFunc(w.job.line.revisions, func(r revision) bool { return r.number == o.Revision })
+	if i < 0 {
+		w.fail("20: %s is of a revision that never was", origin)
+		return nil, o, false
+	}
+	r, head := w.job.line.revisions[i], integrity.Begin(origin)
+	for n, l := range w.lettersOf(o.Partition) {
+		offset := int64(n)
+		if offset < o.Begin || !w.job.meant[o.Partition][offset] {
+			continue
+		}
+		digest := integrity.Digest(l.x.Value)
+		if l.x.invalid || !r.match(l.x) || l.x.huge && r.undecided {
+			digest = undeliverable(offset)
+		}
+		links = append(links, link{offset, head.Link(digest)})
 		head = links[len(links)-1].Head()
 	}
 	return links, o, true
@@ -83,11 +112,8 @@ func (w *world) seen(origin string) *chainSeen {
 
 // numbered judges the numbers of a batch before it is sent.
 func (w *world) numbered(b *sinks.Batch) {
-	l := w.line(b.Lane.UID, b.Lane.Epoch, b.Lane.Partition)
 	if b.Chain == nil || len(b.Chain.Links) != len(b.Events) {
-		if l.job == nil || l.job.task.Job != TaskRedrive {
-			w.fail("20: a batch of %s without numbers: %v, %v", b.Lane.UID, b.Events, b.Chain)
-		}
+		w.fail("20: a batch of %s without numbers: %v, %v", b.Lane.UID, b.Events, b.Chain)
 		return
 	}
 	links, _, ok := w.truth(b.Chain.Origin)
@@ -128,7 +154,7 @@ func (w *world) has(b *sinks.Batch, from, to int) {
 func (w *world) chained(p *simPartition, rec *progress, known bool) {
 	c := rec.Chain
 	if c == nil {
-		if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && l != w.lines[0] && (l.job == nil || l.job.task.Job != TaskRedrive) {
+		if l := w.line(rec.UID, rec.Epoch, p.number); l != nil && l != w.lines[0] {
 			w.fail("20: the record %s of %d has no chain", rec.key(), p.number)
 		}
 		return

@@ -21,7 +21,8 @@ type simJob struct {
 	task   Task
 	line   *line // what its lanes have to send, and sent
 	stream string
-	mended bool // of a redrive: the destination takes now what it refused
+	mended bool                     // of a redrive: the destination takes now what it refused
+	meant  map[int32]map[int64]bool // of a redrive: the letters that were open when it was made
 
 	owners []*jobOwner
 	twice  bool // two processes have run it at once: the record of one may stand over the gaps of the other
@@ -40,7 +41,8 @@ type simLetter struct {
 	uid    string // of the stream
 	x      *simRecord
 	marked bool
-	again  bool // it was marked since the job began, and has come once more
+	ours   string // feed of the job that is under way, which has marked it; empty: it has not
+	again  bool   // it was marked since the job began, and has come once more
 }
 
 // lettersOf are a partition's letters, by offset.
@@ -76,13 +78,17 @@ func (w *world) beginJob() {
 		UID: fmt.Sprintf("job%d", w.jobs), Job: TaskReplay, Stream: s.ID, StreamUID: s.UID, Epoch: 1,
 		Topic: "events", TopicID: w.events(),
 	}
-	j := &simJob{stream: s.ID}
+	j := &simJob{stream: s.ID, meant: map[int32]map[int64]bool{}}
 	if redrive := w.tape.chance(50); redrive {
 		t.Job, t.Topic, t.TopicID = TaskRedrive, "letters", lettersID
 		j.mended = w.tape.chance(60)
 		for _, p := range w.parts {
 			for _, l := range w.lettersOf(p.number) {
-				l.again = false
+				l.again, l.ours = false, ""
+			}
+			j.meant[p.number] = map[int64]bool{}
+			for i, l := range w.lettersOf(p.number) {
+				j.meant[p.number][int64(i)] = !l.marked && l.uid == s.UID && w.firstLetter(p.number, l.id) == int64(i)
 			}
 			if n := len(w.lettersOf(p.number)); n > 0 {
 				t.Ranges = append(t.Ranges, Range{p.number, 0, int64(n)})
@@ -156,7 +162,7 @@ func (w *world) runJob() {
 		Budget: NewBudget(w.memory, 1), InFlight: NewSlots(SlotsConfig{Max: w.slots, MaxSlow: 1, CatchUp: 1}), Metrics: w.metrics, Log: zap.NewNop(),
 	}}
 	if j.task.Job == TaskRedrive {
-		cfg.Letters = &simLetters{w: w, o: o.owner, open: map[int32]map[int64]bool{}}
+		cfg.Letters = &simLetters{w: w, o: o.owner, open: map[int32]map[int64]LetterOrigin{}}
 	}
 	job, err := OpenJob(cfg)
 	if err != nil {
@@ -380,7 +386,7 @@ func (w *world) firstLetter(part int32, id string) int64 {
 type simLetters struct {
 	w    *world
 	o    *owner
-	open map[int32]map[int64]bool // as it found them
+	open map[int32]map[int64]LetterOrigin // how the letters of the job stood as it found them
 }
 
 type simOrigin struct{}
@@ -398,33 +404,42 @@ func (s *simLetters) Read(ctx context.Context, partition int32, from int64, _ in
 	}
 	letters := w.lettersOf(partition)
 	if s.open[partition] == nil {
-		s.open[partition] = map[int64]bool{}
+		s.open[partition] = map[int64]LetterOrigin{}
 		for i, l := range letters {
-			s.open[partition][int64(i)] = !l.marked && l.uid == w.job.task.StreamUID && w.firstLetter(partition, l.id) == int64(i)
+			switch {
+			case !w.job.meant[partition][int64(i)]:
+			case l.ours != "":
+				s.open[partition][int64(i)] = LetterOrigin{Standing: LetterRedriven, In: l.ours}
+			case l.marked:
+				s.open[partition][int64(i)] = LetterOrigin{Standing: LetterDecided}
+			default:
+				s.open[partition][int64(i)] = LetterOrigin{}
+			}
 		}
 	}
 	end := min(int64(len(letters)), from+1+int64(w.tape.pick(3)))
 	span := kafka.Span{Next: end, Stable: int64(len(letters))}
 	for i := from; i < end; i++ {
-		if !s.open[partition][i] {
+		standing, meant := s.open[partition][i]
+		if !meant {
 			continue
 		}
 		x := letters[i].x
 		span.Records = append(span.Records, &kgo.Record{
 			Topic: "events", Partition: partition, Offset: i, Timestamp: x.Timestamp, Key: x.Key, Value: x.Value, Headers: x.Headers,
-			Context: context.WithValue(context.Background(), simOrigin{}, x),
+			Context: context.WithValue(context.Background(), simOrigin{}, LetterOrigin{Partition: x.Partition, Offset: x.Offset, Standing: standing.Standing, In: standing.In}),
 		})
 	}
 	w.tell("%s: letters %d [%d, %d): %d open", s.o.name, partition, from, end, len(span.Records))
 	return span, nil
 }
 
-func (s *simLetters) Origin(r *kgo.Record) (topicID string, partition int32, offset int64) {
-	x, _ := r.Context.Value(simOrigin{}).(*simRecord)
-	return "", x.Partition, x.Offset
+func (s *simLetters) Origin(r *kgo.Record) LetterOrigin {
+	o, _ := r.Context.Value(simOrigin{}).(LetterOrigin)
+	return o
 }
 
-func (s *simLetters) Mark(ctx context.Context, partition int32, offsets []int64) error {
+func (s *simLetters) Mark(ctx context.Context, partition int32, offsets []int64, feed string) error {
 	w := s.w
 	if err := s.o.park(ctx, "mark", fmt.Sprint(partition, offsets)); err != nil {
 		return err
@@ -445,7 +460,9 @@ func (s *simLetters) Mark(ctx context.Context, partition int32, offsets []int64)
 			w.fail("15: letter %d of %d is marked as redriven before its event was settled", o, partition)
 		}
 		for _, l := range w.lettersOf(partition) {
-			l.marked = l.marked || l.id == w.lettersOf(partition)[o].id
+			if l.id == w.lettersOf(partition)[o].id {
+				l.marked, l.ours = true, feed
+			}
 		}
 	}
 	if mood == 6 {

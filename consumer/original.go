@@ -48,8 +48,9 @@ const (
 // originals says which event one was at first: the one that was offered last. It is guarded by
 // the partition's mu.
 type originals interface {
-	// sees is told of every event that is read, whether the job sends it or not.
-	sees(e *sinks.Event, c *checker)
+	// sees is told of every record that is read, whether the job sends its event or not; e is
+	// nil where it has none.
+	sees(r *kgo.Record, e *sinks.Event, c *checker)
 	// of is the event at an offset that sees was told of last; why, where nobody knows.
 	of(offset int64) (o integrity.Original, why string)
 	// lost says that events below an offset are gone that should have been read.
@@ -97,9 +98,9 @@ func (n *numbering) run(offset int64) *OriginalRun {
 	return nil
 }
 
-func (n *numbering) sees(e *sinks.Event, c *checker) {
-	if e.Offset < n.next {
-		return // offered again
+func (n *numbering) sees(_ *kgo.Record, e *sinks.Event, c *checker) {
+	if e == nil || e.Offset < n.next {
+		return // no event, or offered again
 	}
 	n.next = e.Offset + 1
 	run := n.run(e.Offset)
@@ -139,10 +140,10 @@ func (n *numbering) lost(to int64) { n.void = max(n.void, to) }
 // which the job goes on with. whole is false where that cannot be known any more of events that
 // it may have said it of already.
 func (j *Job) numbers(ctx context.Context, r Range, from, logStart int64) (_ originals, whole bool, err error) {
-	if !j.stream.chained() {
-		return nil, true, nil
-	}
 	if j.g.letters != nil {
+		return &letterOriginals{letters: j.g.letters, at: -1}, true, nil
+	}
+	if !j.stream.chained() {
 		return nil, true, nil
 	}
 	n := newNumbering(j.spec, j.stream, r.Partition, from, j.task.Originals)
@@ -157,9 +158,8 @@ func (j *Job) numbers(ctx context.Context, r Range, from, logStart int64) (_ ori
 	check := checker{validator: j.g.cfg.Validator, topicID: j.g.cfg.IDs.Events}
 	n.next = run.From
 	_, err = countIn(ctx, j.g.reader, j.g.offsets, j.task.Topic, Range{r.Partition, run.From, from}, func(rec *kgo.Record) bool {
-		if e, _ := check.check(rec); e != nil {
-			n.sees(e, &check)
-		}
+		e, _ := check.check(rec)
+		n.sees(rec, e, &check)
 		return false
 	}, nil)
 	if err != nil {

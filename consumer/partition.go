@@ -205,6 +205,19 @@ func (p *partition) liveLane(s *stream, r *kgo.Record) *lane {
 // belongs to. It returns the first lane without room. The caller holds mu.
 func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) *lane {
 	event, violations := p.check.check(r)
+	if p.originals != nil {
+		p.originals.sees(r, event, &p.check)
+	}
+	if o, ok := p.originals.(*letterOriginals); ok && o.letter.Standing != LetterOpen {
+		s := p.router.streams[0]
+		if p.found = p.found[:0]; event != nil {
+			p.found = p.router.match(event.OrganizationID, event.Action, p.found)
+		}
+		if l := pick(s, r); l != nil && !p.decide(l, r, event, &o.letter) {
+			return l
+		}
+		return nil
+	}
 	if event == nil {
 		s := p.g.invalid
 		if p.g.letters != nil {
@@ -217,9 +230,6 @@ func (p *partition) offer(r *kgo.Record, pick func(*stream, *kgo.Record) *lane) 
 	}
 	if p.g.cfg.Tracer != nil {
 		p.origin, _ = origin(r)
-	}
-	if p.originals != nil {
-		p.originals.sees(event, &p.check)
 	}
 	p.found = p.router.match(event.OrganizationID, event.Action, p.found[:0])
 	if p.g.letters != nil && len(p.found) == 0 {

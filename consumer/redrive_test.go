@@ -37,7 +37,7 @@ func (r *rig) redriving() (consumer.Task, func(*consumer.JobConfig)) {
 		Topic: r.topics.DeadLetters(), TopicID: ids[r.topics.DeadLetters()], Ranges: []consumer.Range{{Partition: 0, From: bounds[0][0], To: bounds[0][1]}},
 	}
 	return t, func(c *consumer.JobConfig) {
-		c.Letters = topic.Redrive(deadletter.Selection{UID: "str_a", Reason: jobUID})
+		c.Letters = topic.Redrive(deadletter.Selection{UID: "str_a", Reason: jobUID, Until: map[int32]int64{0: bounds[0][1]}})
 	}
 }
 
@@ -181,7 +181,7 @@ type endsBeforeMark struct {
 	end func()
 }
 
-func (l endsBeforeMark) Mark(ctx context.Context, _ int32, _ []int64) error {
+func (l endsBeforeMark) Mark(ctx context.Context, _ int32, _ []int64, _ string) error {
 	l.end()
 	<-ctx.Done()
 	return ctx.Err()

@@ -328,6 +328,7 @@ func (l *lane) lettersOf(ctx context.Context, c *chunk, done int, limit time.Tim
 		if r.Timestamp.After(limit) {
 			return letters, r.Timestamp, nil
 		}
+		why.at = c.at(done + i)
 		letter, err := l.letter(r, why)
 		if err != nil {
 			return nil, next, err
@@ -361,6 +362,9 @@ func (p *partition) expirePaused(ctx context.Context, l *lane) error {
 		old := p.expiringOf(l.stream, span.Records, min(span.Next, place.to), limit, place)
 		letters := make([]*kgo.Record, len(old.records))
 		for i, r := range old.records {
+			if why.at = (integrity.Original{}); i < len(old.links) {
+				why.at = integrity.Original{Feed: old.chain.feed, Number: old.links[i].Number}
+			}
 			if letters[i], err = l.letter(r, why); err != nil {
 				return err
 			}

@@ -416,7 +416,7 @@ func (s *recorder) Deliver(ctx context.Context, b *sinks.Batch) (sinks.Receipt, 
 	kept := *b
 	kept.Body, kept.Events = nil, slices.Clone(b.Events)
 	if b.Chain != nil {
-		kept.Chain = &sinks.Chain{Origin: b.Chain.Origin, Before: b.Chain.Before, Links: slices.Clone(b.Chain.Links)}
+		kept.Chain = &sinks.Chain{Origin: b.Chain.Origin, Before: b.Chain.Before, Links: slices.Clone(b.Chain.Links), OriginalFeed: b.Chain.OriginalFeed, Originals: slices.Clone(b.Chain.Originals)}
 	}
 	s.dest.batches = append(s.dest.batches, kept)
 	return receipt, err

@@ -19,6 +19,21 @@ type standing struct {
 	millis      int64 // when the last was written
 	written     int32 // records of the letter in all
 	state       State
+	then        int64  // first at an earlier end of the range, if it was open there; else -1
+	frozen      bool   // then is known
+	ours        bool   // a mark of somebody who is asked for says that it was redriven
+	in          string // in that feed
+}
+
+// freeze puts down how the letter stood where a part of the range ends.
+func (s *standing) freeze() {
+	if s.frozen {
+		return
+	}
+	s.frozen, s.then = true, -1
+	if s.written > 0 && s.state == Open {
+		s.then = s.first
+	}
 }
 
 // invalid is the class of letters about records that are no events.
@@ -111,6 +126,17 @@ func (k key) rank() uint64 { return binary.BigEndian.Uint64(k[:8]) }
 // The standings of more letters than t.most are not kept at once: the keys are divided,
 // and the range is read once for every part.
 func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func(*Letter) bool, each func(*standing)) (Unread, error) {
+	return t.foldWith(ctx, partition, r, earlier{at: r.to}, match, each)
+}
+
+// earlier is what standings have to say beside how letters stand at the end.
+type earlier struct {
+	at     int64  // how did they stand below this offset?
+	reason string // has a mark of this reason said that they were redriven? Empty: nobody asks
+}
+
+// foldWith is fold that says of the standings what they were earlier.
+func (t *Topic) foldWith(ctx context.Context, partition int32, r offsets, x earlier, match func(*Letter) bool, each func(*standing)) (Unread, error) {
 	var unread Unread
 	for low := uint64(0); ; {
 		high := uint64(math.MaxUint64) // of this pass, included
@@ -125,6 +151,12 @@ func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func
 			}
 			if m != nil {
 				if s := standings[keyOf(m.Letter)]; s != nil {
+					if rec.Offset >= x.at {
+						s.freeze()
+					}
+					if x.reason != "" && m.State == Redriven && m.Reason == x.reason {
+						s.ours, s.in = true, m.Feed
+					}
 					s.state, s.mark = m.State, rec.Offset
 				}
 				return nil
@@ -137,6 +169,9 @@ func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func
 			if s == nil {
 				s = &standing{first: rec.Offset, state: Open}
 				standings[k] = s
+			}
+			if rec.Offset >= x.at {
+				s.freeze()
 			}
 			s.letter(rec, l.Class)
 			for len(standings) > t.most && high > low {
@@ -153,6 +188,7 @@ func (t *Topic) fold(ctx context.Context, partition int32, r offsets, match func
 			return unread, err
 		}
 		for _, s := range standings {
+			s.freeze()
 			each(s)
 		}
 		if high == math.MaxUint64 {

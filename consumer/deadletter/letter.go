@@ -47,6 +47,8 @@ type Stream struct {
 	Epoch    int64  `json:"epoch"`
 	Revision int64  `json:"revision"`
 	Replay   string `json:"replay,omitempty"` // uid of the job whose event it was; empty: of live delivery
+	Feed     string `json:"feed,omitempty"`   // id of the chain that has the event withheld; empty: none, or an older version has written the letter
+	Number   int64  `json:"seq,omitempty"`    // of the event in it
 }
 
 // Source is where the record stands, or stood, in the events topic.

@@ -31,6 +31,7 @@ type Mark struct {
 	Reason   string    `json:"reason,omitempty"`
 	At       time.Time `json:"at"`
 	By       string    `json:"by,omitempty"`
+	Feed     string    `json:"feed,omitempty"` // of a redrive, that has the event; empty: none
 }
 
 const (
@@ -45,7 +46,7 @@ const MaxReason = sinks.MaxAnswer
 // the key: a letter without key has none to go by, and where the topic has got partitions
 // since the letter was written, its key leads elsewhere now.
 func (m *Mark) record(topic string, l *Letter) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 0, 6)
+	headers := make([]kgo.RecordHeader, 0, 7)
 	add := func(name, value string) {
 		headers = append(headers, kgo.RecordHeader{Key: markPrefix + name, Value: []byte(value)})
 	}
@@ -55,6 +56,9 @@ func (m *Mark) record(topic string, l *Letter) *kgo.Record {
 	add("reason", m.Reason)
 	add("at", m.At.UTC().Format(time.RFC3339Nano))
 	add("by", m.By)
+	if m.Feed != "" {
+		add("feed", m.Feed)
+	}
 	return &kgo.Record{Topic: topic, Partition: l.Position.Partition, Key: l.Key, Headers: headers}
 }
 
@@ -68,6 +72,7 @@ func decodeMark(r *kgo.Record) (*Mark, error) {
 		Reason:   f.text("reason", false),
 		At:       f.time("at"),
 		By:       f.text("by", false),
+		Feed:     f.text("feed", false),
 	}
 	if m.State != Redriven && m.State != Discarded {
 		f.fail("state", fmt.Errorf("%.40q is no state of a mark", m.State))
@@ -82,12 +87,18 @@ func decodeMark(r *kgo.Record) (*Mark, error) {
 // error names every letter whose mark is not known to be there; to mark one twice does no
 // harm. Reason and the topic's By are cut to MaxReason.
 func (t *Topic) Mark(ctx context.Context, state State, reason string, letters ...*Letter) error {
+	return t.mark(ctx, Mark{State: state, Reason: reason}, letters...)
+}
+
+// mark is Mark with what the marks have in common.
+func (t *Topic) mark(ctx context.Context, common Mark, letters ...*Letter) error {
+	state := common.State
 	if state != Redriven && state != Discarded {
 		return fmt.Errorf("a letter is not marked as %q", state)
 	}
 	records := make([]*kgo.Record, len(letters))
 	for i, l := range letters {
-		m := Mark{Letter: l.ID, State: state, Reason: bounded(reason), At: time.Now(), By: bounded(t.by)}
+		m := Mark{Letter: l.ID, State: state, Reason: bounded(common.Reason), At: time.Now(), By: bounded(t.by), Feed: common.Feed}
 		records[i] = m.record(t.name, l)
 	}
 	var errs []error

@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/kafka"
 )
 
@@ -23,6 +25,8 @@ type Selection struct {
 	Since        time.Time // the letter was written then or later
 	IDs          []string  // of letters
 	Reason       string    // of the marks: who sends the letters again
+
+	Until map[int32]int64 // by partition: letters and marks below it say which letters are meant; absent: its end
 }
 
 // match says whether a letter is meant. One that is about several streams never is: the mark
@@ -35,9 +39,10 @@ func (s *Selection) match(l *Letter) bool {
 		(len(s.IDs) == 0 || slices.Contains(s.IDs, l.ID))
 }
 
-// Redrive reads the open letters of a selection as the records that they are about, and
-// marks them. Which are open is found out once for each partition, when it is first read:
-// letters written or discarded after that change nothing. It refuses a partition with
+// Redrive reads the letters of a selection that were open below its end as the records that
+// they are about, says how they stand, and marks them. How they stand is found out once for
+// each partition, when it is first read: letters written or discarded after that change
+// nothing. It refuses a partition with
 // records of a newer version, which may be marks: a letter must not be redriven twice. It
 // is safe for concurrent use.
 type Redrive struct {
@@ -45,8 +50,8 @@ type Redrive struct {
 	selection Selection
 
 	mu   sync.Mutex
-	open map[int32]*openLetters // by partition; guarded by mu
-	seen map[Position]*Letter   // what marks need of the letters that were read last; guarded by mu
+	open map[int32]*selected  // by partition; guarded by mu
+	seen map[Position]*Letter // what marks need of the letters that were read last; guarded by mu
 }
 
 // maxSeen bounds the letters that are kept for their marks. Others are read again.
@@ -54,18 +59,53 @@ const maxSeen = 1 << 15
 
 // Redrive makes a reader of the letters of a selection.
 func (t *Topic) Redrive(s Selection) *Redrive {
-	return &Redrive{topic: t, selection: s, open: map[int32]*openLetters{}, seen: map[Position]*Letter{}}
+	return &Redrive{topic: t, selection: s, open: map[int32]*selected{}, seen: map[Position]*Letter{}}
 }
 
-// letters are those of a partition that are open.
-func (d *Redrive) letters(ctx context.Context, partition int32) (*openLetters, error) {
+// selected are letters of a selection.
+type selected struct {
+	openLetters                                 // that were open
+	standing    map[int64]consumer.LetterOrigin // by offset: how those stand that are not open any more
+}
+
+// find finds the letters of a partition.
+func (d *Redrive) find(ctx context.Context, partition int32) (*selected, error) {
+	r, err := d.topic.extent(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	until, ok := d.selection.Until[partition]
+	if !ok {
+		until = r.to
+	}
+	o := &selected{openLetters: newOpenLetters(r), standing: map[int64]consumer.LetterOrigin{}}
+	unread, err := d.topic.foldWith(ctx, partition, r, earlier{at: until, reason: d.selection.Reason}, d.selection.match, func(s *standing) {
+		if s.then < 0 {
+			return
+		}
+		o.add(s.then)
+		switch {
+		case s.ours:
+			o.standing[s.then] = consumer.LetterOrigin{Standing: consumer.LetterRedriven, In: s.in}
+		case s.state != Open || s.first != s.then:
+			o.standing[s.then] = consumer.LetterOrigin{Standing: consumer.LetterDecided}
+		}
+	})
+	if err == nil && unread.Newer != nil {
+		err = unread.Newer
+	}
+	return o, err
+}
+
+// letters are those of a partition.
+func (d *Redrive) letters(ctx context.Context, partition int32) (*selected, error) {
 	d.mu.Lock()
 	o := d.open[partition]
 	d.mu.Unlock()
 	if o != nil {
 		return o, nil
 	}
-	o, err := d.topic.openLetters(ctx, partition, d.selection.match)
+	o, err := d.find(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +118,7 @@ func (d *Redrive) letters(ctx context.Context, partition int32) (*openLetters, e
 type originKey struct{}
 
 // Read reads a window of a partition like [kafka.Reader.Read]. Of its records those are
-// left that are open letters, each as the record that it is about: key, value, headers and
+// left that are letters of the selection, each as the record that it is about: key, value, headers and
 // append time are that record's, partition and offset the letter's.
 func (d *Redrive) Read(ctx context.Context, partition int32, from int64, maxBytes int32) (kafka.Span, error) {
 	open, err := d.letters(ctx, partition)
@@ -107,20 +147,29 @@ func (d *Redrive) Read(ctx context.Context, partition int32, from int64, maxByte
 		d.seen[l.Position] = &Letter{ID: l.ID, Position: l.Position, Key: bytes.Clone(l.Key)}
 		span.Records = append(span.Records, &kgo.Record{
 			Topic: l.Source.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers, Timestamp: l.Source.Time,
-			Partition: partition, Offset: r.Offset, Context: context.WithValue(context.Background(), originKey{}, l.Source),
+			Partition: partition, Offset: r.Offset, Context: context.WithValue(context.Background(), originKey{}, originOf(l, open.standing[r.Offset])),
 		})
 	}
 	return span, nil
 }
 
-// Origin is where a record that Read has returned stands, or stood, in the events topic.
-func (d *Redrive) Origin(r *kgo.Record) (topicID string, partition int32, offset int64) {
-	s, _ := r.Context.Value(originKey{}).(Source)
-	return s.TopicID, s.Partition, s.Offset
+// originOf is what is known of a letter that stands so.
+func originOf(l *Letter, o consumer.LetterOrigin) consumer.LetterOrigin {
+	o.TopicID, o.Partition, o.Offset = l.Source.TopicID, l.Source.Partition, l.Source.Offset
+	if s := l.Streams[0]; s.Feed != "" && s.Number > 0 {
+		o.Original = integrity.Original{Feed: s.Feed, Number: s.Number}
+	}
+	return o
+}
+
+// Origin is what is known of a record that Read has returned.
+func (d *Redrive) Origin(r *kgo.Record) consumer.LetterOrigin {
+	o, _ := r.Context.Value(originKey{}).(consumer.LetterOrigin)
+	return o
 }
 
 // Mark marks letters as redriven and returns when all in-sync replicas have that on record.
-func (d *Redrive) Mark(ctx context.Context, partition int32, offsets []int64) error {
+func (d *Redrive) Mark(ctx context.Context, partition int32, offsets []int64, feed string) error {
 	letters := make([]*Letter, 0, len(offsets))
 	var missing []Position
 	d.mu.Lock()
@@ -136,7 +185,7 @@ func (d *Redrive) Mark(ctx context.Context, partition int32, offsets []int64) er
 	if _, gone := errors.AsType[*PositionError](err); err != nil && !gone {
 		return err
 	} // a letter that retention has taken needs no mark
-	if err := d.topic.Mark(ctx, Redriven, d.selection.Reason, letters...); err != nil {
+	if err := d.topic.mark(ctx, Mark{State: Redriven, Reason: d.selection.Reason, Feed: feed}, letters...); err != nil {
 		return err
 	}
 	d.mu.Lock()

@@ -69,8 +69,8 @@ func TestARedriveHandsOutTheRecordAsItWas(t *testing.T) {
 	if diff := cmp.Diff([]kgo.RecordHeader{{Key: "version", Value: []byte("1")}}, rec.Headers); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
-	if id, partition, offset := d.Origin(rec); id != "T" || partition != 0 || offset != 4 {
-		t.Errorf("origin %s %d %d", id, partition, offset)
+	if o := d.Origin(rec); o.TopicID != "T" || o.Partition != 0 || o.Offset != 4 || o.Original.Known() {
+		t.Errorf("origin %+v", o)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestARedriveMarksWhatItHasReadAndWhatItHasForgotten(t *testing.T) {
 	d := r.topic.Redrive(Selection{UID: "str_a", Reason: "job_1"})
 	r.read(d, 0)
 	clear(d.seen) // as after very many others
-	if err := d.Mark(t.Context(), 0, []int64{0, 4}); err != nil {
+	if err := d.Mark(t.Context(), 0, []int64{0, 4}, "feed"); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.read(r.topic.Redrive(Selection{UID: "str_a"}), 0); got != nil {
@@ -94,7 +94,7 @@ func TestARedriveMarksWhatItHasReadAndWhatItHasForgotten(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if err := d.Mark(t.Context(), 0, []int64{999}); err != nil {
+	if err := d.Mark(t.Context(), 0, []int64{999}, ""); err != nil {
 		t.Errorf("a letter that retention has taken needs no mark: %v", err)
 	}
 }

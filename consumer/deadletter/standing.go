@@ -106,6 +106,15 @@ type openLetters struct {
 	bits []uint64
 }
 
+func newOpenLetters(r offsets) openLetters {
+	return openLetters{offsets: r, bits: make([]uint64, (r.to-r.from+63)/64)}
+}
+
+func (o *openLetters) add(offset int64) {
+	i := offset - o.from
+	o.bits[i/64] |= 1 << (i % 64)
+}
+
 func (o *openLetters) has(offset int64) bool {
 	i := offset - o.from
 	return offset >= o.from && offset < o.to && o.bits[i/64]&(1<<(i%64)) != 0
@@ -113,23 +122,28 @@ func (o *openLetters) has(offset int64) bool {
 
 // openLetters finds those of a partition for which match holds, as they stand now.
 func (t *Topic) openLetters(ctx context.Context, partition int32, match func(*Letter) bool) (*openLetters, error) {
-	extents, err := t.extents(ctx, time.Time{})
+	r, err := t.extent(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
-	r, ok := extents[partition]
-	if !ok {
-		return nil, fmt.Errorf("%s has no partition %d", t.name, partition)
-	}
-	open := &openLetters{offsets: r, bits: make([]uint64, (r.to-r.from+63)/64)}
+	open := newOpenLetters(r)
 	unread, err := t.fold(ctx, partition, r, match, func(s *standing) {
 		if s.state == Open {
-			i := s.first - r.from
-			open.bits[i/64] |= 1 << (i % 64)
+			open.add(s.first)
 		}
 	})
 	if err == nil && unread.Newer != nil {
 		err = unread.Newer
 	}
-	return open, err
+	return &open, err
+}
+
+// extent is what a partition holds now.
+func (t *Topic) extent(ctx context.Context, partition int32) (offsets, error) {
+	extents, err := t.extents(ctx, time.Time{})
+	r, ok := extents[partition]
+	if err == nil && !ok {
+		err = fmt.Errorf("%s has no partition %d", t.name, partition)
+	}
+	return r, err
 }

@@ -166,6 +166,10 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec, v *vo
 		if t.Since != nil {
 			selection.Since = *t.Since
 		}
+		selection.Until = map[int32]int64{}
+		for _, r := range t.Ranges {
+			selection.Until[r.Partition] = r.To
+		}
 		letters := j.letters
 		if j.by == "" {
 			letters = letters.As(t.By) // nobody else is there whose marks they are
