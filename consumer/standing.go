@@ -12,7 +12,7 @@ type gauges struct {
 	lagEvents, lagSeconds, lanes, catchingUp, retention, unconfirmed, checkpoint *prometheus.Desc // by stream
 	streams, aggregated                                                          *prometheus.Desc
 	held, memory, inFlight, waiting                                              *prometheus.Desc
-	partitions                                                                   *prometheus.Desc // by kind
+	partitions, interval                                                         *prometheus.Desc // by kind
 	high, stable, position, stuck                                                *prometheus.Desc // by kind and partition
 }
 
@@ -36,6 +36,7 @@ func newGauges() gauges {
 		held:        prometheus.NewDesc("auditstream_held_bytes", "Bytes of events that wait in memory.", nil, nil),
 		memory:      prometheus.NewDesc("auditstream_held_limit_bytes", "Bytes of events that may wait in memory: delivery.memory.", nil, nil),
 		partitions:  prometheus.NewDesc("auditstream_delivery_partitions", "Partitions that the events topic has, owned by this process or another one, as last heard.", []string{"kind"}, nil),
+		interval:    prometheus.NewDesc("auditstream_checkpoint_interval_seconds", "Time between two checkpoints of a feed: integrity.interval. Absent without integrity.key.", []string{"kind"}, nil),
 		inFlight:    prometheus.NewDesc("auditstream_requests_in_flight", "Requests under way to destinations, by slots: usual, or slow for those that take more than a second.", []string{"slots"}, nil),
 		waiting:     prometheus.NewDesc("auditstream_streams_waiting_for_slots", "Streams that have a batch to send and no slot for its request.", nil, nil),
 		high:        partition("high_watermark", "End of the partition of the events topic, as an offset, as last heard."),
@@ -48,7 +49,7 @@ func newGauges() gauges {
 func (d gauges) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.lagEvents, d.lagSeconds, d.lanes, d.catchingUp, d.retention, d.unconfirmed, d.checkpoint, d.streams, d.aggregated,
-		d.held, d.memory, d.partitions, d.inFlight, d.waiting, d.high, d.stable, d.position, d.stuck,
+		d.held, d.memory, d.partitions, d.interval, d.inFlight, d.waiting, d.high, d.stable, d.position, d.stuck,
 	}
 }
 
@@ -69,8 +70,11 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Unlock()
 	now := time.Now()
 	d := m.gauges
-	standings := map[string]*standing{}
+	standings, intervals := map[string]*standing{}, map[string]time.Duration{}
 	for _, g := range groups {
+		if c := g.cfg.Checkpoints; c != nil {
+			intervals[g.cfg.Kind.Name] = c.Interval
+		}
 		g.standings(standings, m.shown, now)
 		if n := g.topicPartitions.Load(); n > 0 {
 			gauge(d.partitions, float64(n), g.cfg.Kind.Name)
@@ -84,6 +88,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 				gauge(d.stuck, stuck.Seconds(), labels...)
 			}
 		}
+	}
+	for kind, interval := range intervals {
+		gauge(d.interval, interval.Seconds(), kind)
 	}
 	for label, st := range standings {
 		gauge(d.lagEvents, float64(st.lag), label)

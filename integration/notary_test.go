@@ -79,13 +79,7 @@ func (n *notary) command(t *testing.T, c *campaign, args ...string) []byte {
 	t.Helper()
 	run := c.run
 	run.brokers, run.user = c.cluster.Addrs, ""
-	text, env := run.configured("commands", "")
-	file := filepath.Join(n.dir, "commands.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), c.run.binary, append(args, "--config", file)...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd := n.prepare(t, run, args...)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
@@ -93,6 +87,19 @@ func (n *notary) command(t *testing.T, c *campaign, args ...string) []byte {
 		t.Fatalf("%s: %v\n%s%s", cmd, err, out, problems.Bytes())
 	}
 	return out
+}
+
+// prepare is a command with the configuration of a process.
+func (n *notary) prepare(t *testing.T, run delivery, args ...string) *exec.Cmd {
+	t.Helper()
+	text, env := run.configured("commands", "")
+	file := filepath.Join(n.dir, "commands.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), run.binary, append(args, "--config", file)...)
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
 }
 
 // parsed reads what a note says. Its signatures are judged elsewhere.

@@ -42,10 +42,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.gateway.enabled -}}
 {{- $_ := set $own "gateway" (dict "listen" (printf "0.0.0.0:%d" (int .Values.gateway.service.port))) -}}
 {{- end -}}
+{{- with .Values.integrity -}}
+{{- if and .oldKey (not .existingSecret) -}}
+{{- fail "integrity.oldKey needs integrity.existingSecret, the Secret that has both keys" -}}
+{{- end -}}
+{{- if .existingSecret -}}
+{{- $keys := dict "key" (dict "file" (printf "/run/secrets/auditstream-integrity/%s" .key)) -}}
+{{- if .oldKey -}}
+{{- $_ := set $keys "old_key" (dict "file" (printf "/run/secrets/auditstream-integrity/%s" .oldKey)) -}}
+{{- end -}}
+{{- $_ := set $own "integrity" $keys -}}
+{{- end -}}
+{{- end -}}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
-{{/* What all pods have in common. Takes root, component, args, port (of what the component serves beside metrics, or 0; it has the component's name), resources; and where they differ grace (seconds to stop in) and pause (seconds before it is told to stop). */}}
+{{/* What all pods have in common. Takes root, component, args, port (of what the component serves beside metrics, or 0; it has the component's name), resources, signs (whether it gets the key that signs checkpoints); and where they differ grace (seconds to stop in) and pause (seconds before it is told to stop). */}}
 {{- define "auditstream.pod" -}}
 {{- $v := .root.Values -}}
 metadata:
@@ -118,12 +130,27 @@ spec:
         capabilities: {drop: [ALL]}
       volumeMounts:
         - {name: config, mountPath: /etc/auditstream, readOnly: true}
+        {{- if and .signs $v.integrity.existingSecret }}
+        - {name: integrity, mountPath: /run/secrets/auditstream-integrity, readOnly: true}
+        {{- end }}
         {{- range $v.secrets.files }}
         - {name: secret-{{ . }}, mountPath: /run/secrets/{{ . }}, readOnly: true}
         {{- end }}
   volumes:
     - name: config
       configMap: {name: {{ include "auditstream.configMap" .root }}}
+    {{- if and .signs $v.integrity.existingSecret }}
+    - name: integrity
+      secret:
+        secretName: {{ $v.integrity.existingSecret }}
+        defaultMode: 0440
+        # A key that lacks keeps the pod from starting, as it would keep auditstream from it.
+        items:
+          - {key: {{ $v.integrity.key }}, path: {{ $v.integrity.key }}}
+          {{- with $v.integrity.oldKey }}
+          - {key: {{ . }}, path: {{ . }}}
+          {{- end }}
+    {{- end }}
     {{- range $v.secrets.files }}
     - name: secret-{{ . }}
       secret: {secretName: {{ . }}, defaultMode: 0440}
