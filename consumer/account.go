@@ -66,6 +66,7 @@ type run struct {
 	chain    *chain           // that the events are in; nil: in none
 	links    []integrity.Link // one an event; in a chunk, unless kept is not 0
 	were     were             // which events they were at first, of a job with a chain
+	span     integrity.Span   // of the links, if it was made already, where nobody waits
 	kept     int              // bytes of links that the budget has given
 	withheld string           // why the chain's feed does not have the events; empty: it has
 }

@@ -254,8 +254,10 @@ func (l *lane) fold(r *run) {
 		return // of no chain, or of one that the log was cut away from
 	}
 	p := &l.proof
-	for i := range r.links {
-		p.tree.Append(r.links[i].Digest)
+	if !p.tree.Join(r.span) {
+		for i := range r.links {
+			p.tree.Append(r.links[i].Digest)
+		}
 	}
 	last := r.links[len(r.links)-1]
 	p.head = last.Head()

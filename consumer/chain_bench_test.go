@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -56,6 +57,33 @@ func BenchmarkChain(b *testing.B) {
 			}
 		})
 	}
+}
+
+// How long a settled batch of 1,500 events keeps the lane's lock, for which whoever reads waits,
+// where the hashes of the tree are made with it, and where they were made before.
+func BenchmarkFold(b *testing.B) {
+	head := integrity.Begin("origin")
+	links := make([]integrity.Link, 1500)
+	for i := range links {
+		links[i] = head.Link(integrity.Digest([]byte{byte(i), byte(i >> 8)}))
+		head = links[i].Head()
+	}
+	one := &chain{}
+	for name, span := range map[string]integrity.Span{"inside": {}, "outside": integrity.SpanOf(links)} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				l := lane{chains: []*chain{one}}
+				l.fold(&run{n: len(links), chain: one, links: links, span: span})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(links)), "ns/event")
+		})
+	}
+	b.Run("made before", func(b *testing.B) {
+		for b.Loop() {
+			integrity.SpanOf(links)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(links)), "ns/event")
+	})
 }
 
 // TestChainingAllocatesNothing has chained events allocate no more than others do: what a batch

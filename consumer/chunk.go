@@ -48,6 +48,15 @@ func (c *chunk) at(i int) integrity.Original {
 	return integrity.Original{Feed: c.chain.feed, Number: c.links[i].Number}
 }
 
+// span is what the next n events add to the tree of their chain. The goroutine that delivers
+// the chunk calls it.
+func (c *chunk) span(n int) integrity.Span {
+	if len(c.links) == 0 {
+		return integrity.Span{}
+	}
+	return integrity.SpanOf(c.links[c.done : c.done+n])
+}
+
 // over says whether every event is settled.
 func (c *chunk) over() bool { return c.done == c.end && len(c.parts) == 0 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -24,6 +25,7 @@ type part struct {
 	first    time.Time      // when they were first taken in
 	due      time.Time      // when they are sent again
 	tries    int            // attempts after the first
+	span     integrity.Span // of the events
 }
 
 // again is what a pass over a part keeps of it.
@@ -53,10 +55,11 @@ const (
 func (l *lane) takenIn(n int, ticket sinks.Ticket) bool {
 	confirmation := l.stream.batching.Confirmation
 	now := time.Now()
+	span := l.current.span(n) // with mu, whoever reads for the lane would wait for the hashes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.current
-	p := part{from: c.done, to: c.done + n, tickets: []sinks.Ticket{ticket}, first: now, due: now.Add(confirmation.Within)}
+	p := part{from: c.done, to: c.done + n, tickets: []sinks.Ticket{ticket}, first: now, due: now.Add(confirmation.Within), span: span}
 	if c.again.tries > 0 {
 		p.tickets = append(slices.Clone(c.again.tickets), ticket)
 		p.tickets = p.tickets[max(0, len(p.tickets)-maxTickets):]
@@ -309,7 +312,9 @@ func (l *lane) learnStandings(standings []sinks.Standing) {
 		standings = standings[len(own):]
 		if slices.Contains(own, sinks.Durable) {
 			news = true
-			durable = append(durable, delivery{c.run(p.from, p.to, fateDelivered, ""), now.Sub(c.oldest)})
+			r := c.run(p.from, p.to, fateDelivered, "")
+			r.span = p.span
+			durable = append(durable, delivery{r, now.Sub(c.oldest)})
 			p.tickets = nil
 			return
 		}

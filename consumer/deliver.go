@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
 
@@ -317,6 +318,7 @@ func (l *lane) note(r sinks.Receipt) {
 // below elsewhere already, in another chain.
 func (l *lane) delivered(n int, elsewhere int64, age time.Duration) {
 	l.p.g.metrics.delivered(l.stream.spec.ID, n, age)
+	span := l.current.span(n) // with mu, whoever reads for the lane would wait for the hashes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	others := 0
@@ -324,10 +326,11 @@ func (l *lane) delivered(n int, elsewhere int64, age time.Duration) {
 		others++
 	}
 	if others > 0 {
-		l.passed(others, fateDelivered, withheldOther)
+		l.passed(others, fateDelivered, withheldOther, integrity.Span{})
+		span = integrity.Span{}
 	}
 	if others < n {
-		l.passed(n-others, fateDelivered, "")
+		l.passed(n-others, fateDelivered, "", span)
 	}
 }
 

@@ -500,13 +500,14 @@ func (l *lane) take() *chunk {
 func (l *lane) settle(n int, what fate, withheld string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed(n, what, withheld)
+	l.passed(n, what, withheld, integrity.Span{})
 }
 
-// passed is settle with mu held.
-func (l *lane) passed(n int, what fate, withheld string) {
+// passed is settle with mu held. Span is that of the events, if it was made already.
+func (l *lane) passed(n int, what fate, withheld string, span integrity.Span) {
 	c := l.current
 	r := c.run(c.done, c.done+n, what, withheld)
+	r.span = span
 	c.done += n
 	l.dirty = true
 	over := false

@@ -282,7 +282,7 @@ func (l *lane) rescue(ctx context.Context, c *chunk, done int) int {
 		c.oldest = next
 	}
 	if n := len(letters); n > 0 {
-		l.passed(n, fateDeadLettered, classExpiring)
+		l.passed(n, fateDeadLettered, classExpiring, integrity.Span{})
 	}
 	return len(letters)
 }

@@ -57,3 +57,36 @@ func TestTreeIsThatOfRFC6962(t *testing.T) {
 		tree.Append(digest)
 	}
 }
+
+// TestSpansMakeTheTreeThatEventsMake joins runs of all lengths to trees of all sizes.
+func TestSpansMakeTheTreeThatEventsMake(t *testing.T) {
+	const longest = 40
+	head := Begin("origin")
+	var links []Link
+	for i := range 2 * longest {
+		links = append(links, head.Link(Digest([]byte{byte(i)})))
+		head = links[i].Head()
+	}
+	for size := range longest {
+		for n := range longest {
+			var one, joined Tree
+			for i := range size {
+				one.Append(links[i].Digest)
+				joined.Append(links[i].Digest)
+			}
+			for i := range n {
+				one.Append(links[size+i].Digest)
+			}
+			span := SpanOf(links[size : size+n])
+			if ok := joined.Join(span); ok != (n > 0) {
+				t.Fatalf("%d events after %d: joined %v", n, size, ok)
+			}
+			if one.Root() != joined.Root() || one.Size() != joined.Size() {
+				t.Fatalf("%d events after %d make another tree at once than one by one", n, size)
+			}
+			if n > 0 && joined.Join(span) {
+				t.Fatalf("%d events after %d can be joined twice", n, size)
+			}
+		}
+	}
+}

@@ -28,15 +28,67 @@ func (t *Tree) Size() int64 { return t.size }
 func (t *Tree) Edge() []Hash { return t.edge }
 
 // Append puts the digest of one event more at the end.
-func (t *Tree) Append(digest Hash) {
-	h := leaf(digest)
-	for n := t.size; n&1 == 1; n >>= 1 {
+func (t *Tree) Append(digest Hash) { t.push(leaf(digest), 0) }
+
+// push puts a complete subtree of 1<<level events at the end, where one may begin.
+func (t *Tree) push(root Hash, level int) {
+	for n := t.size >> level; n&1 == 1; n >>= 1 {
 		last := len(t.edge) - 1
-		h = node(t.edge[last], h)
+		root = node(t.edge[last], root)
 		t.edge = t.edge[:last]
 	}
-	t.edge = append(t.edge, h)
-	t.size++
+	t.edge = append(t.edge, root)
+	t.size += 1 << level
+}
+
+// Join puts what a run of events adds at the end. It reports false, and does nothing, where
+// the run is empty, or does not begin at the end.
+func (t *Tree) Join(s Span) bool {
+	if len(s.roots) == 0 || s.from != t.size {
+		return false
+	}
+	for _, root := range s.roots {
+		t.push(root, s.level(t.size))
+	}
+	return true
+}
+
+// Span is what a run of events in a row adds to a tree, whatever came before: the roots of the
+// complete subtrees that have no events but these. It lets whoever has the run do the
+// hashing, and leaves a few hashes to whoever has the tree. The zero Span is that of no events.
+type Span struct {
+	from, to int64  // numbers of events before the first and the last, with the last
+	roots    []Hash // from left to right
+}
+
+// SpanOf is the span of events that follow each other in a chain.
+func SpanOf(links []Link) Span {
+	if len(links) == 0 {
+		return Span{}
+	}
+	s := Span{from: links[0].Number - 1, to: links[0].Number - 1 + int64(len(links))}
+	s.roots = make([]Hash, 0, 2*bits.Len(uint(len(links))))
+	for i := range links {
+		h, at := leaf(links[i].Digest), s.from+int64(i)
+		// A subtree that ends here has its left half among the roots if it begins in the run.
+		for level := 0; at>>level&1 == 1 && at>>(level+1)<<(level+1) >= s.from; level++ {
+			last := len(s.roots) - 1
+			h = node(s.roots[last], h)
+			s.roots = s.roots[:last]
+		}
+		s.roots = append(s.roots, h)
+	}
+	return s
+}
+
+// level is that of the root that begins at an event: the largest subtree that may begin there
+// and ends in the run.
+func (s *Span) level(at int64) int {
+	level := bits.Len64(uint64(s.to-at)) - 1
+	if at > 0 {
+		level = min(level, bits.TrailingZeros64(uint64(at)))
+	}
+	return level
 }
 
 // Root is the hash of the whole tree: for an empty one the hash of nothing.
