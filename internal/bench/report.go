@@ -27,6 +27,7 @@ type Report struct {
 	Age        []AgeResult     `json:"age"`
 	Backlog    []BacklogResult `json:"backlog"`
 	Ingest     []IngestResult  `json:"ingest"`
+	Chains     []Chained       `json:"chains"`
 }
 
 // Machine is where it was measured.
@@ -133,6 +134,7 @@ func (r *Report) tables() map[string]string {
 		"partitions": growthTable("Partitions", r.Partitions, func(x Result) int { return x.Partitions }),
 		"cores":      growthTable("Processors", r.Cores, func(x Result) int { return x.Cores }),
 		"age":        r.ageTable(), "backlog": r.backlogTable(), "ingest": r.ingestTable(),
+		"chains": r.chainsTable(),
 	}
 }
 
@@ -166,11 +168,20 @@ func median(results []Result, of func(Result) float64) float64 {
 	for i, r := range results {
 		values[i] = of(r)
 	}
-	slices.Sort(values)
-	if n := len(values); n%2 == 0 {
+	return medianOf(values)
+}
+
+// medianOf is that of values, 0 where there are none.
+func medianOf(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	switch n := len(values); {
+	case n == 0:
+		return 0
+	case n%2 == 0:
 		return (values[n/2-1] + values[n/2]) / 2
+	default:
+		return values[n/2]
 	}
-	return values[len(values)/2]
 }
 
 func ratioOf(r Result) float64 { return r.FloorRatio }
@@ -255,6 +266,16 @@ func (r *Report) backlogTable() string {
 	for _, b := range r.Backlog {
 		t.row(number(float64(b.Lanes)), fmt.Sprintf("%s of %s", number(float64(b.Recovered)), number(float64(b.Wanted))), fmt.Sprintf("%.0f", b.Seconds),
 			thousands(b.EventsPerSecond), fmt.Sprintf("%.2f", b.CPUSecondsPerMillion), fmt.Sprint(b.PeakRSSBytes>>20))
+	}
+	return t.String()
+}
+
+func (r *Report) chainsTable() string {
+	t := newTable("Streams", "µs an event, median", "Each pair", "Ratio, median", "CPU s per million, with", "Without", "Events/s, with", "Without", "Peak memory, MiB, with", "Without")
+	for _, c := range r.Chains {
+		t.row(number(float64(c.With.Streams)), fmt.Sprintf("**%.2f**", c.Micros), c.micros(), fmt.Sprintf("%.2f", c.Ratio),
+			fmt.Sprintf("%.2f", c.With.CPUSecondsPerMillion), fmt.Sprintf("%.2f", c.Without.CPUSecondsPerMillion),
+			thousands(c.With.EventsPerSecond), thousands(c.Without.EventsPerSecond), fmt.Sprint(c.With.PeakRSSBytes>>20), fmt.Sprint(c.Without.PeakRSSBytes>>20))
 	}
 	return t.String()
 }

@@ -25,6 +25,7 @@ func TestTablesStandBetweenTheirCommentsAndNowhereElse(t *testing.T) {
 			{Streams: 1, Compression: "gzip", FloorRatio: 1.0, Requests: 1001},
 			{Streams: 1, Compression: "gzip", FloorRatio: 1.1},
 		},
+		Chains:  []Chained{{With: Result{Streams: 200}, Micros: 0.8, Ratio: 1.2, Pairs: []ChainedPair{{2, 2.7}, {2, 2.9}}}},
 		Streams: []Result{{Streams: 1, CPUSecondsPerMillion: 3}, {Streams: 10_000, CPUSecondsPerMillion: 7, PeakRSSBytes: 5 << 20}},
 	}
 	text := "before\n"
@@ -46,7 +47,7 @@ func TestTablesStandBetweenTheirCommentsAndNowhereElse(t *testing.T) {
 	for _, want := range []string{
 		"before\n", "between\n",
 		"| 1 | gzip | **1.10** | 1.20, 1.00, 1.10 |", "| 200 | gzip | **1.30** | 1.30 |", "| 1,001 |",
-		"| 10,000 | **0.00** | 7.00 |", "| Redpanda Connect, bytes passed through | gzip | 10.3 | 3.4 | 3.1 |",
+		"| 10,000 | **0.00** | 7.00 |", "| 200 | **0.80** | 0.70, 0.90 | 1.20 |", "| Redpanda Connect, bytes passed through | gzip | 10.3 | 3.4 | 3.1 |",
 	} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("the page lacks %q:\n%s", want, got)

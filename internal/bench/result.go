@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -95,40 +94,4 @@ func (r Result) WriteTable(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\n", row.name, row.value) //nolint:errcheck // Flush says
 	}
 	return t.Flush()
-}
-
-// Chained is the same work measured twice, the events being numbered and chained the second
-// time.
-type Chained struct {
-	Without Result  `json:"without"`
-	With    Result  `json:"with"`
-	Micros  float64 `json:"micros_per_event"` // of CPU that a chain takes, an event
-}
-
-// RunChained measures c without chains, then with them.
-func RunChained(ctx context.Context, c Config) (both Chained, err error) {
-	c.Integrity = false
-	if both.Without, err = Run(ctx, c); err != nil {
-		return both, err
-	}
-	c.Integrity = true
-	if both.With, err = Run(ctx, c); err != nil {
-		return both, err
-	}
-	both.Micros = both.With.CPUSecondsPerMillion - both.Without.CPUSecondsPerMillion
-	return both, nil
-}
-
-// WriteTable writes both for people.
-func (c Chained) WriteTable(w io.Writer) error {
-	for _, r := range []Result{c.Without, c.With} {
-		if err := r.WriteTable(w); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(w); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "a chain takes %.2f µs of CPU an event\n", c.Micros)
-	return err
 }

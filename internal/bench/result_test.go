@@ -67,16 +67,3 @@ func TestTailKeepsTheEnd(t *testing.T) {
 		t.Errorf("kept %d bytes, ending in %q", len(got), got[max(0, len(got)-20):])
 	}
 }
-
-func TestWhatAChainTakesIsTheDifference(t *testing.T) {
-	both := Chained{With: Result{Integrity: true}, Micros: 0.8}
-	var table strings.Builder
-	if err := both.WriteTable(&table); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"chained                               false", "chained                               true", "a chain takes 0.80 µs of CPU an event"} {
-		if !strings.Contains(table.String(), want) {
-			t.Errorf("%q is not in\n%s", want, table.String())
-		}
-	}
-}

@@ -20,7 +20,7 @@ type Suite struct {
 
 // Sections are the names of the parts of a suite, in their order.
 func Sections() []string {
-	return []string{"ratio", "parts", "streams", "partitions", "cores", "age", "backlog", "ingest"}
+	return []string{"ratio", "parts", "streams", "partitions", "cores", "age", "backlog", "ingest", "chains"}
 }
 
 // Validate says what is wrong with s.
@@ -50,6 +50,7 @@ const (
 	suiteSingle     = 100_000 // events that callers bring one by one
 	suiteBatches    = 300_000
 	suiteBatch      = 500 // events in a batch
+	suitePairs      = 5   // of measurements with and without chains, at least
 )
 
 // Run makes the measurements one after the other, puts each into report in place of the
@@ -61,7 +62,7 @@ func (s Suite) Run(ctx context.Context, report *Report, save func() error) error
 	report.Made, report.Machine, report.Scale = time.Now().UTC(), thisMachine(), s.Scale
 	steps := map[string]func(context.Context, *Report, func() error) error{
 		"ratio": s.ratio, "parts": s.parts, "streams": s.streams, "partitions": s.partitions, "cores": s.cores, "age": s.age, "backlog": s.backlog,
-		"ingest": s.ingest,
+		"ingest": s.ingest, "chains": s.chains,
 	}
 	for _, name := range Sections() {
 		if len(s.Only) > 0 && !slices.Contains(s.Only, name) {
@@ -227,6 +228,23 @@ func (s Suite) ingest(ctx context.Context, report *Report, save func() error) er
 			if err := save(); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// chains measures what numbers and chains cost, without compression, which would be the most of
+// it. A single pair says little; there are enough of them for a median.
+func (s Suite) chains(ctx context.Context, report *Report, save func() error) error {
+	report.Chains = nil
+	for _, streams := range []int{1, suiteTenants} {
+		c, err := RunChained(ctx, s.config(streams, suitePartitions, false), max(suitePairs, s.Repeats))
+		if err != nil {
+			return err
+		}
+		report.Chains = append(report.Chains, c)
+		if err := save(); err != nil {
+			return err
 		}
 	}
 	return nil
