@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // Chained is the same work measured by turns: with events that are neither numbered nor
@@ -63,7 +65,7 @@ func (r *runner) chained(ctx context.Context, admin *kadm.Client, pairs int) (Ch
 	results := map[bool][]Result{}
 	for i := range 2 * pairs {
 		r.Integrity = i%4 == 1 || i%4 == 2
-		if r.round = i; i > 0 {
+		if i > 0 {
 			if err := r.forget(ctx, admin); err != nil {
 				return Chained{}, err
 			}
@@ -77,24 +79,60 @@ func (r *runner) chained(ctx context.Context, admin *kadm.Client, pairs int) (Ch
 	return newChained(results[false], results[true]), nil
 }
 
-// forget removes what the group has committed, so that the next process reads from the beginning
-// as the one before did. A member that was ended may take a while to be gone.
+// forget removes all that is known of a delivery, the events excepted, so that the next process
+// begins as the one before did. A member that was ended may take a while to be gone, and a
+// topic that was removed to be gone everywhere.
 func (r *runner) forget(ctx context.Context, admin *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Duration)
 	defer cancel()
-	for {
-		answers, err := admin.DeleteGroups(ctx, "auditstream."+r.prefix+".splunk")
-		if err == nil {
-			err = answers.Error()
+	if err := until(ctx, func() error { return r.removeGroup(ctx, admin) }); err != nil {
+		return fmt.Errorf("remove the group's commits: %w", err)
+	}
+	names := slices.DeleteFunc(r.topics.Names(), func(name string) bool { return name == r.topics.Events() })
+	if _, err := admin.DeleteTopics(ctx, names...); err != nil {
+		return fmt.Errorf("remove what is known of the delivery before: %w", err)
+	}
+	err := until(ctx, func() error {
+		topics, err := admin.ListTopics(ctx, names...)
+		if err != nil {
+			return err
 		}
-		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
+		for _, t := range topics {
+			if !errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+				return fmt.Errorf("the topic %s is still there", t.Topic)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove what is known of the delivery before: %w", err)
+	}
+	return until(ctx, func() error { return kafka.EnsureTopics(ctx, admin, r.topics, r.Log) })
+}
+
+func (r *runner) removeGroup(ctx context.Context, admin *kadm.Client) error {
+	answers, err := admin.DeleteGroups(ctx, "auditstream."+r.prefix+".splunk")
+	if err == nil {
+		err = answers.Error()
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil
+	}
+	return err
+}
+
+// until repeats f until it succeeds, or ctx ends: then with f's last error.
+func until(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if err == nil {
 			return nil
 		}
 		again := time.NewTimer(100 * time.Millisecond)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("remove the group's commits: %w", err)
+			return err
 		}
 	}
 }

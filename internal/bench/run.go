@@ -167,7 +167,6 @@ type runner struct {
 	wanted  int64 // deliveries
 	ages    bool  // the endpoint measures how old events are
 	idle    bool  // the delivering process has one stream, which wants nothing
-	round   int   // how often delivery was measured before: its streams are others each time
 }
 
 func (r *runner) run(ctx context.Context) (Result, error) {
@@ -256,7 +255,7 @@ func (r *runner) config(url string) []byte {
 			settings["linger"] = r.Linger.String()
 		}
 		streams = append(streams, object{
-			"id": fmt.Sprintf("bench-%d-%d-%05d", r.Streams, r.round, i), "organization_id": organization, "start": "beginning", "integrity": r.Integrity, "splunk": settings,
+			"id": fmt.Sprintf("bench-%d-%05d", r.Streams, i), "organization_id": organization, "start": "beginning", "integrity": r.Integrity, "splunk": settings,
 		})
 	}
 	if r.idle {
