@@ -65,8 +65,8 @@ Of each feed everything has to be there from its first event to its last checkpo
 --from and --to, from the last checkpoint at or before the one to the first at or after the
 other. Events that came twice are no tampering.
 
-  --config FILE --stream ID checks Kafka itself: makes the chains of the stream's present
-                            revision anew, and holds them against the checkpoints there
+  --config FILE --stream ID checks Kafka itself: makes the stream's chains anew from the
+                            events there, and holds them against the checkpoints there
 
   --event ID --proof FILE   writes a proof of one event, which its holder can show to others
   --proof FILE              without a SOURCE: checks one

@@ -72,7 +72,11 @@ func OpenBucket(ctx context.Context, address string, o BucketOptions) (*Store, e
 			s.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 	})
-	return openStore(ctx, bucket{client, name, prefix}, BucketScheme+name, bucketWidth)
+	s, err := openStore(ctx, bucket{client, name, prefix}, BucketScheme+name, bucketWidth)
+	if err == nil && len(s.events)+len(s.checkpoints)+len(s.digests) == 0 {
+		err = fmt.Errorf("%s: there is nothing of a feed: check the name and the prefix", address)
+	}
+	return s, err
 }
 
 func (b bucket) list(ctx context.Context, each func(key string, size int64) error) error {

@@ -31,6 +31,7 @@ type loaded struct {
 	key     string
 	gone    bool           // it is not there any more
 	damaged error          // it cannot be read to its end
+	unread  bool           // not even begun
 	sum     integrity.Hash // of its lines, of Parquet of the object itself
 	digests []integrity.Hash
 	ids     []byte // of the events, one behind another
@@ -64,8 +65,7 @@ func (s *Store) load(ctx context.Context, to *Sink, key string, turn <-chan stru
 	case errors.Is(err, fs.ErrNotExist):
 		return &loaded{key: key, gone: true}, nil
 	case isOut:
-		o.damaged = out
-		return o, nil
+		return &loaded{key: key, damaged: out, unread: true}, nil
 	}
 	return o, err
 }

@@ -196,8 +196,11 @@ func (s *Store) place(to *Sink, o *loaded, as *integrity.Stored) (bool, error) {
 		to.checker.Unreadable(fmt.Sprintf("%s: %v", s.at(o.key), o.damaged))
 	}
 	as.Where, as.Sum = s.at(o.key), o.sum
+	if o.unread && as.Listed != nil {
+		as.Sum = as.Listed.SHA256 // nothing says that it is another
+	}
 	switch {
-	case !strings.HasSuffix(o.key, endingParquet):
+	case !strings.HasSuffix(o.key, endingParquet) && !o.unread:
 		as.Events = o.all
 	case as.Listed != nil:
 		to.digestOnly += as.Listed.Last - as.Listed.First + 1
