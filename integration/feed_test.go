@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -104,8 +105,11 @@ func makeTopics(t *testing.T, brokers []string) {
 	}
 }
 
+// newProducer makes a producer that waits for Kafka however slow the machine is, unless the
+// configuration says how long.
 func newProducer(t *testing.T, config producer.Config) *producer.Client {
 	t.Helper()
+	config.DeliveryTimeout = cmp.Or(config.DeliveryTimeout, 5*time.Minute)
 	client, err := producer.New(config)
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/auditstream/auditstream/integration/servers"
 	"github.com/auditstream/auditstream/internal/closedport"
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // gatewayKey is the key of the campaign's clients.
@@ -100,6 +101,13 @@ func campaignOfTheGateway(t *testing.T, spooled bool) {
 	}
 	c.cluster.Start(t)
 	c.awaitReady(t)
+	// A gateway with a spool is ready before it has found Kafka, for which it looks every 15
+	// seconds, and has made the topics. Without these nothing would be broken but its start.
+	admin := newAdmin(t, c.cluster.Addrs)
+	servers.Await(t, 2*time.Minute, "the topics are made", func() bool {
+		topics, err := admin.ListTopics(t.Context(), kafka.Topics{}.Names()...)
+		return err == nil && topics.Error() == nil
+	})
 
 	// Clients publish until they have published enough, and things break for at least length.
 	const clients = 8

@@ -51,16 +51,23 @@ func EnsureTopics(ctx context.Context, adm *kadm.Client, topics Topics, log *zap
 }
 
 // TooFewBrokers says that topics cannot have as many replicas as they are to have. It may pass:
-// a cluster that is just starting has few brokers at first.
+// a cluster that is just starting has few brokers at first, and one may be restarted.
 type TooFewBrokers struct {
 	Topics               []string // that are missing
 	Replication, Brokers int
+	Refusal              error // Kafka's, which has fewer brokers at work than it names; nil: it names too few
 }
 
 func (e *TooFewBrokers) Error() string {
+	if e.Refusal != nil {
+		return fmt.Sprintf("cannot create %s with %d replicas: %v; set topics.replication to less, or start more brokers",
+			strings.Join(e.Topics, ", "), e.Replication, e.Refusal)
+	}
 	return fmt.Sprintf("cannot create %s with %d replicas: the cluster has %s; set topics.replication to %d or less, or start more brokers",
 		strings.Join(e.Topics, ", "), e.Replication, units.Count(e.Brokers, "broker", "brokers"), e.Brokers)
 }
+
+func (e *TooFewBrokers) Unwrap() error { return e.Refusal }
 
 func describe(ctx context.Context, adm *kadm.Client, topics Topics) (kadm.Metadata, error) {
 	md, err := adm.Metadata(ctx, topics.Names()...)
@@ -94,6 +101,7 @@ func create(ctx context.Context, adm *kadm.Client, topics Topics, missing []topi
 		return &TooFewBrokers{Topics: names, Replication: int(topics.Replication), Brokers: n}
 	}
 	var errs []error
+	few := &TooFewBrokers{Replication: int(topics.Replication), Brokers: len(md.Brokers)}
 	for _, spec := range missing {
 		settings := make(map[string]*string, len(spec.settings))
 		for k, v := range spec.settings {
@@ -107,12 +115,20 @@ func create(ctx context.Context, adm *kadm.Client, topics Topics, missing []topi
 		case errors.Is(err, kerr.TopicAlreadyExists):
 			// Another process was faster.
 		default:
+			refused := errors.Is(err, kerr.InvalidReplicationFactor)
 			if resp.ErrMessage != "" {
 				err = fmt.Errorf("%w: %s", err, resp.ErrMessage)
+			}
+			if refused { // a broker has gone since we counted them, or is named and not at work
+				few.Topics, few.Refusal = append(few.Topics, spec.name), err
+				continue
 			}
 			errs = append(errs, fmt.Errorf("create topic %s: %w; to create it yourself: %s",
 				spec.name, err, createCommand(md, spec, topics.Replication)))
 		}
+	}
+	if len(few.Topics) > 0 {
+		errs = append(errs, few)
 	}
 	return errors.Join(errs...)
 }

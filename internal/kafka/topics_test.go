@@ -1,15 +1,20 @@
 package kafka_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 )
 
@@ -143,6 +148,44 @@ func TestEnsureTopicsWithMoreReplicasThanBrokers(t *testing.T) {
 		"the cluster has 1 broker; set topics.replication to 1 or less, or start more brokers"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// A broker that goes while topics are made is one too few for the rest of them, which the cluster
+// says only when it is asked to make them. The next try makes what is missing.
+func TestEnsureTopicsWhileABrokerIsAway(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	var asked atomic.Int32
+	cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if n := int(asked.Add(1)); n == 1 || n > len(small().Names()) {
+			return nil, nil, false
+		}
+		resp := r.ResponseKind().(*kmsg.CreateTopicsResponse)
+		refused := kmsg.NewCreateTopicsResponseTopic()
+		refused.Topic, refused.ErrorCode = r.(*kmsg.CreateTopicsRequest).Topics[0].Topic, kerr.InvalidReplicationFactor.Code
+		refused.ErrorMessage = kmsg.StringPtr("only 2 broker(s) are registered")
+		resp.Topics = append(resp.Topics, refused)
+		return resp, nil, true
+	})
+	adm := newAdmin(t, cluster.ListenAddrs()[0])
+	err = kafka.EnsureTopics(t.Context(), adm, small(), zap.NewNop())
+	few, ok := errors.AsType[*kafka.TooFewBrokers](err)
+	if !ok {
+		t.Fatalf("got %v, want a *TooFewBrokers, which passes", err)
+	}
+	if got, want := len(few.Topics), len(small().Names())-1; got != want {
+		t.Errorf("%d topics are missing, want all but the first: %d", got, want)
+	}
+	if !errors.Is(err, kerr.InvalidReplicationFactor) || !strings.Contains(err.Error(), "only 2 broker(s) are registered; set topics.replication to less, or start more brokers") {
+		t.Errorf("got %v, want Kafka's reason and what to do", err)
+	}
+	if err := kafka.EnsureTopics(t.Context(), adm, small(), zap.NewNop()); err != nil {
+		t.Errorf("with all brokers: %v", err)
 	}
 }
 
