@@ -122,6 +122,11 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 
 	all := append(slices.Clip(router.streams), g.invalid)
 	at, err := place(f, all)
+	if err == nil && at.missed {
+		if f.vouched, err = g.vouchedIn(ctx, number); err == nil && len(f.vouched) > 0 {
+			at, err = place(f, all)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +134,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 		return nil, err
 	}
 	p := g.newPartition(number, router, specs)
-	p.progressID = f.progress
+	p.progressID, p.uncommitted = f.progress, f.commit == nil
 	if c := f.commit; c != nil && c.meta.LeaderEpoch != nil && f.cut == nil {
 		p.epoch = *c.meta.LeaderEpoch
 	}

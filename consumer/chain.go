@@ -22,14 +22,17 @@ import (
 // then, so a lane has the chains of all that it holds. The first event of a chain is sent
 // when all of the chain before is settled and the new one is on record.
 
-// chain is one chain of a lane. It does not change once it is the first of its lane.
+// chain is one chain of a lane. Once it is the first of its lane nothing of it changes but what
+// its first checkpoint says of the chains before it.
 type chain struct {
 	begin    int64  // offset of the first record that may be in it
 	origin   string // see integrity.Origin
 	feed     string // id that its events carry
 	reason   string // why the one before it ended; empty: there was none
 	previous *integrity.Former
-	gaps     []integrity.Gap // offsets passed over where it begins
+	beside   []integrity.Beside // chains of the stream in other partitions before it began
+	gaps     []integrity.Gap    // offsets passed over where it begins
+	began    *time.Time         // if its first checkpoint is to look for chains before it; else nil
 }
 
 // Reasons for which a chain ends and another goes on, and for which a feed lacks events.
@@ -94,6 +97,8 @@ func (l *lane) beginChain(begin int64, former *chainRecord, reason string, gaps 
 	c := newChain(&l.id, begin, begin, reason, gaps)
 	if f := former.former(reason); f != nil && f.Origin != c.origin {
 		c.previous, l.ended = f, former.over(time.Now())
+	} else if l.seeksLinks(begin) {
+		c.began = new(time.Now().UTC())
 	}
 	l.chains, l.taking, l.tip = []*chain{c}, c, integrity.Begin(c.origin)
 	l.proof = proof{head: l.tip}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,11 +35,36 @@ func TestProgressRecordWithAChain(t *testing.T) {
 			}},
 		},
 	}
+	pinned(t, "progress-1-chain", want)
+}
+
+// One of a chain in a partition that the topic did not have before, which names those of the
+// others; and one that is still to look for them.
+func TestProgressRecordWithChainsBesideIt(t *testing.T) {
+	origin := "auditstream/acme-splunk/str_ABCDEFGHIJKLMNOPQRSTUVWXYZ/dG9waWMtaWQtb2YtZXZlbnQ/12/1.1.0"
+	other := "auditstream/acme-splunk/str_ABCDEFGHIJKLMNOPQRSTUVWXYZ/dG9waWMtaWQtb2YtZXZlbnQ/11/1.1.40"
+	for name, chain := range map[string]*chainRecord{
+		"progress-1-beside": {
+			Origin: origin, Head: integrity.Begin(origin), Checkpoint: &checkpointRecord{At: at},
+			Beside: []integrity.Beside{{Origin: other, Head: integrity.Begin(other).Next(integrity.Digest(nil)), Time: at.Truncate(time.Second)}},
+		},
+		"progress-1-began": {Origin: origin, Head: integrity.Begin(origin), Began: &at},
+	} {
+		pinned(t, name, &progress{
+			Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 1, Revision: 1, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
+			State: StateActive, Since: at, Updated: at, Chain: chain,
+		})
+	}
+}
+
+// pinned holds a record against its golden file, and reads it again.
+func pinned(t *testing.T, name string, want *progress) {
+	t.Helper()
 	value, err := want.encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "progress-1-chain", want.key().String()+"\n"+string(value)+"\n")
+	golden(t, name, want.key().String()+"\n"+string(value)+"\n")
 	got := table{}
 	if err := got.add(&kgo.Record{Key: []byte(want.key().String()), Value: value}); err != nil {
 		t.Fatal(err)

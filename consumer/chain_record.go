@@ -14,11 +14,13 @@ type chainRecord struct {
 	Begin  int64  `json:"begin"`  // offset from which on events are in it
 	integrity.Head
 
-	Edge     []integrity.Hash  `json:"edge,omitempty"`     // of the Merkle tree over the events
-	Previous *integrity.Former `json:"previous,omitempty"` // the chain before it; absent: there was none, or nobody knows
-	Gaps     []integrity.Gap   `json:"gaps,omitempty"`     // offsets passed over where it begins
-	Withheld []withheld        `json:"withheld,omitempty"` // since the last checkpoint
-	Again    []integrity.Again `json:"again,omitempty"`    // likewise, of a job: which events its own were at first
+	Edge     []integrity.Hash   `json:"edge,omitempty"`     // of the Merkle tree over the events
+	Previous *integrity.Former  `json:"previous,omitempty"` // the chain before it; absent: there was none, or nobody knows
+	Beside   []integrity.Beside `json:"beside,omitempty"`   // chains of the stream in other partitions, as of when this one had its first checkpoint
+	Began    *time.Time         `json:"began,omitempty"`    // when that was; until its first checkpoint, which is to name chains before it
+	Gaps     []integrity.Gap    `json:"gaps,omitempty"`     // offsets passed over where it begins
+	Withheld []withheld         `json:"withheld,omitempty"` // since the last checkpoint
+	Again    []integrity.Again  `json:"again,omitempty"`    // likewise, of a job: which events its own were at first
 
 	Checkpoint *checkpointRecord `json:"checkpoint,omitempty"` // the last one; absent: there was none
 	Then       []thenRecord      `json:"then,omitempty"`       // chains that begin above the cursor
@@ -62,7 +64,7 @@ func (l *lane) chainRecord(cursor int64) *chainRecord {
 	c, p := l.chains[0], &l.proof
 	tree := p.tree.Clone()
 	rec := &chainRecord{
-		Origin: c.origin, Begin: c.begin, Head: p.head, Edge: tree.Edge(), Previous: c.previous, Gaps: c.gaps,
+		Origin: c.origin, Begin: c.begin, Head: p.head, Edge: tree.Edge(), Previous: c.previous, Beside: c.beside, Began: c.began, Gaps: c.gaps,
 		Withheld: slices.Clone(p.withheld), Again: slices.Clone(p.again), Checkpoint: p.checkpoint, Ended: waiting(l.ended, time.Now()), cursor: cursor,
 	}
 	for _, c := range l.chains[1:] {
@@ -146,7 +148,12 @@ func passedOver(from, to int64) []integrity.Gap {
 func (l *lane) resumeChain(start *laneStart) {
 	rec := start.record
 	if rec == nil {
-		l.beginChain(l.next, start.former, start.because, start.passed)
+		tree, err := start.resumed.tree()
+		if start.resumed == nil || err != nil {
+			l.beginChain(l.next, start.former, start.because, start.passed)
+			return
+		}
+		l.goOn(start.resumed, &tree, start.recount || l.next < start.resumed.cursor)
 		return
 	}
 	own := rec.key() == progressKey{l.id.UID, l.id.Epoch, l.id.Revision}
@@ -159,16 +166,24 @@ func (l *lane) resumeChain(start *laneStart) {
 		l.beginChain(l.next, rec.Chain.as(rec.Cursor), chainRevision, nil)
 		return
 	}
-	r := rec.Chain
-	l.taking = &chain{begin: r.Begin, origin: r.Origin, feed: integrity.FeedID(r.Origin), previous: r.Previous, gaps: r.Gaps}
+	l.onFile, l.onFileTo = rec, rec.Cursor
+	job := l.stream.spec.Sends != "" // its log ends with its range, behind which its cursor may stand where that has expired
+	l.goOn(rec.Chain, &tree, start.recount || !job && l.next < rec.Cursor)
+}
+
+// goOn goes on with a chain that is on record; cut says that what it has may not be in the log
+// any more. The caller holds p.mu; nobody else knows the lane.
+func (l *lane) goOn(r *chainRecord, tree *integrity.Tree, cut bool) {
+	l.taking = &chain{
+		begin: r.Begin, origin: r.Origin, feed: integrity.FeedID(r.Origin), previous: r.Previous, beside: r.Beside, began: r.Began, gaps: r.Gaps,
+	}
 	l.chains, l.tip = []*chain{l.taking}, r.Head
 	l.proof = proof{head: r.Head, tree: tree.Clone(), withheld: slices.Clone(r.Withheld), again: slices.Clone(r.Again), checkpoint: r.Checkpoint}
 	for _, t := range r.Then {
 		l.chains = append(l.chains, &chain{begin: t.Begin, origin: t.Origin, feed: integrity.FeedID(t.Origin), reason: t.Reason, gaps: t.Gaps})
 	}
 	l.ended = r.Ended
-	l.onFile, l.onFileTo = rec, rec.Cursor
-	if start.recount || l.next < rec.Cursor {
+	if cut {
 		l.breakChain(l.next, chainCutOff)
 	}
 }

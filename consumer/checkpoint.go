@@ -27,6 +27,7 @@ type Checkpoints struct {
 	Partition       int32         // of the topic
 	Interval        time.Duration // between two checkpoints of a feed
 	Sign            func(*integrity.Checkpoint) ([]byte, error)
+	Open            func(signed []byte) (*integrity.Checkpoint, error)         // one that a key of this process has signed
 	Archive         func(ctx context.Context, key string, signed []byte) error // nil: there is none
 	ArchiveInterval time.Duration                                              // between two of a feed that are put there
 
@@ -203,6 +204,7 @@ func (c *checkpointer) due(f *Feed, v *vouched, now time.Time) bool {
 
 // make signs checkpoints and writes them to the topic. It reports whether Kafka took them.
 func (c *checkpointer) make(ctx context.Context, due []*parcel) bool {
+	due = c.link(ctx, due)
 	var records []*kgo.Record
 	signed := due[:0]
 	for _, p := range due {
@@ -215,7 +217,7 @@ func (c *checkpointer) make(ctx context.Context, due []*parcel) bool {
 			continue
 		}
 		signed = append(signed, p)
-		records = append(records, &kgo.Record{Topic: c.cfg.Topic, Partition: c.cfg.Partition, Key: []byte(p.feed.Origin), Value: p.signed})
+		records = append(records, &kgo.Record{Topic: c.cfg.Topic, Partition: c.cfg.Partition, Key: []byte(p.feed.Origin), Value: p.signed, Headers: checkpointEdge(p.feed.Tree.Edge())})
 	}
 	if len(records) == 0 {
 		return false

@@ -68,6 +68,7 @@ func (r *rig) vouch(interval time.Duration) *vouching {
 			return nil
 		},
 		ArchiveInterval: time.Hour,
+		Open:            v.keys.Open,
 		SignHour:        func(h *integrity.Hour) ([]byte, error) { return h.Sign(signer) },
 		OpenHour:        v.keys.OpenHour,
 	}

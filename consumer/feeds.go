@@ -21,6 +21,7 @@ type Feed struct {
 	Tree     integrity.Tree
 	Offset   int64 // everything of the chain below it is settled
 	Previous *integrity.Former
+	Beside   []integrity.Beside   // chains of its stream in other partitions before it began
 	Gaps     []integrity.Gap      // passed over where it begins
 	Withheld []integrity.Withheld // since After
 	Again    []integrity.Again    // likewise, of a job: which events its own were at first
@@ -28,14 +29,15 @@ type Feed struct {
 	At       time.Time            // of that checkpoint; zero: there was none
 	Ended    bool                 // another chain has followed: it does not grow any more
 
-	lane *lane
+	lane  *lane
+	began *time.Time // if chains before it are still to be looked for; else nil
 }
 
 // Checkpoint is what a checkpoint says of the feed at a time.
 func (f *Feed) Checkpoint(at time.Time) integrity.Checkpoint {
 	return integrity.Checkpoint{
 		Origin: f.Origin, Size: f.Head.Size, Root: f.Tree.Root(), Chain: f.Head.Hash, Offset: f.Offset, Time: at,
-		After: f.After, Previous: f.Previous, Withheld: f.Withheld, Gaps: f.Gaps, Again: f.Again,
+		After: f.After, Previous: f.Previous, Beside: f.Beside, Withheld: f.Withheld, Gaps: f.Gaps, Again: f.Again,
 	}
 }
 
@@ -101,7 +103,7 @@ func (l *lane) feed(r *chainRecord, offset int64, ended bool) *Feed {
 	}
 	f := &Feed{
 		Lane: l.id, Sink: l.stream.sink, Origin: r.Origin, Head: r.Head, Tree: tree.Clone(), Offset: offset,
-		Previous: r.Previous, Gaps: r.Gaps, Again: r.Again, Ended: ended, lane: l,
+		Previous: r.Previous, Beside: r.Beside, Gaps: r.Gaps, Again: r.Again, Ended: ended, lane: l, began: r.Began,
 	}
 	if c := r.Checkpoint; c != nil {
 		f.After, f.At = c.Size, c.At
@@ -121,6 +123,8 @@ func (l *lane) checkpointed(f *Feed, at time.Time) {
 	defer l.mu.Unlock()
 	l.ended = slices.DeleteFunc(slices.Clone(l.ended), func(r *chainRecord) bool { return r.Origin == f.Origin })
 	if len(l.chains) > 0 && l.chains[0].origin == f.Origin {
+		c := l.chains[0]
+		c.previous, c.beside, c.began = f.Previous, f.Beside, nil
 		l.proof.checkpoint = &checkpointRecord{Size: f.Head.Size, At: at.UTC()}
 		left := slices.DeleteFunc(slices.Clone(l.proof.withheld), func(w withheld) bool { return w.To <= f.Head.Size })
 		if len(left) > 0 { // it may have grown together with what came since

@@ -112,6 +112,8 @@ type Group struct {
 	sweeps  *nag // of the catch-up loop
 	records *nag // of progress
 	formats formatBuffers
+	ledger  ledger // of checkpoints
+	forged  *nag   // of checkpoints in Kafka
 
 	catchUpWake     chan struct{}
 	saveWake        chan struct{} // a token when early records are due
@@ -150,6 +152,8 @@ func New(cfg Config) (*Group, error) {
 		catchUpWake: make(chan struct{}, 1), saveWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1), keysWake: make(chan struct{}, 1), committing: newTurn(),
 		partitions: map[int32]*partition{}, assigned: map[int32]bool{}, fetched: map[int32]*commit{},
 	}
+	g.ledger.reading = newTurn()
+	g.forged = &nag{what: "checkpoints in Kafka count for nothing here: no key of this process has signed them", log: g.log}
 	g.reading = &nag{what: "reading is held", over: "reading goes on", log: g.log}
 	g.opening = &nag{what: "partitions cannot be opened yet, trying again", over: "partitions are open", log: g.log}
 	g.sweeps = &nag{what: "catching up is held: Kafka cannot be read", over: "catching up goes on", log: g.log}

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/sinks"
 )
@@ -252,7 +254,7 @@ func (w *world) succeeds(c *chainRecord, o integrity.Origin) {
 		stood = c.Gaps[0].From
 	}
 	n := below(links, stood)
-	if c.Previous.Reason == chainMoved && len(c.Gaps) == 0 { // back: nothing says where it stood
+	if c.Previous.Reason == chainMoved && len(c.Gaps) == 0 || c.Previous.Reason == integrity.ProgressLost { // back, or lost: nothing says where it stood
 		n = c.Previous.Size
 	}
 	if c.Previous.Size != n {
@@ -260,10 +262,16 @@ func (w *world) succeeds(c *chainRecord, o integrity.Origin) {
 	}
 }
 
+// modelCheckpoints are those of the model: nobody signs them.
+func modelCheckpoints() *Checkpoints {
+	return &Checkpoints{Topic: "checkpoints", Open: func(text []byte) (*integrity.Checkpoint, error) { return integrity.ParseCheckpoint(string(text)) }}
+}
+
 // checkpoint visits the feeds of a deliverer, and makes checkpoints of some.
 func (o *owner) checkpoint() {
 	w := o.w
 	o.g.topicPartitions.Store(int64(len(w.parts)))
+	links := newCheckpointer(o.g, o.g.cfg.Checkpoints)
 	o.g.Feeds(w.ctx, func(f *Feed) time.Time {
 		w.shown(f)
 		if !w.tape.chance(60) {
@@ -275,9 +283,32 @@ func (o *owner) checkpoint() {
 				w.seen(f.Origin).listed[n] = true
 			}
 		}
-		return time.Now()
+		linked := &parcel{feed: *f}
+		links.link(w.ctx, []*parcel{linked})
+		*f = linked.feed
+		w.shown(f)
+		now := time.Now()
+		text := f.Checkpoint(now.UTC().Truncate(time.Second))
+		w.sealed = append(w.sealed, &kgo.Record{
+			Offset: int64(len(w.sealed)), Timestamp: now, Key: []byte(f.Origin), Value: []byte(text.Text()), Headers: checkpointEdge(f.Tree.Edge()),
+		})
+		return now
 	})
 	synctest.Wait()
+}
+
+// stands judges what a feed says of chains in other partitions.
+func (w *world) stands(f *Feed, o integrity.Origin) {
+	for _, b := range f.Beside {
+		links, other, ok := w.truth(b.Origin)
+		switch {
+		case !ok:
+		case other.UID != o.UID || other.Partition >= o.Partition:
+			w.fail("20: %s cannot stand beside %s", b.Origin, f.Origin)
+		case b.Size > int64(len(links)) || b.Head != headAt(b.Origin, links, b.Size):
+			w.fail("20: %s stands beside %s with %d events, of %d", b.Origin, f.Origin, b.Size, len(links))
+		}
+	}
 }
 
 // shown judges what a deliverer would sign.
@@ -296,6 +327,7 @@ func (w *world) shown(f *Feed) {
 	if !w.seen(f.Origin).ever {
 		w.fail("20: %s is shown, and was never on record", f.Origin)
 	}
+	w.stands(f, o)
 	rec := w.parts[o.Partition].decoded[progressKey{o.UID, o.Epoch, o.Revision}]
 	if rec != nil && rec.Chain != nil && !w.stalled && !w.forgotten && !f.Ended && rec.Chain.Origin == f.Origin && rec.Chain.Size < f.Head.Size {
 		w.fail("20: %s is shown with %d events, and has %d on record", f.Origin, f.Head.Size, rec.Chain.Size)

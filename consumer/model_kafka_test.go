@@ -63,8 +63,11 @@ func (o *owner) park(ctx context.Context, what, key string) error {
 	return nil
 }
 
-func (k simKafka) Read(ctx context.Context, _ string, partition int32, from int64, size int32) (kafka.Span, error) {
+func (k simKafka) Read(ctx context.Context, topic string, partition int32, from int64, size int32) (kafka.Span, error) {
 	o, w := k.o, k.w
+	if topic == "checkpoints" {
+		return kafka.Span{Records: w.sealed[from:], Next: int64(len(w.sealed))}, nil
+	}
 	sweeps := size == window || size == window/16 // else it is the guard that reads
 	o.reading = o.reading || sweeps
 	err := o.park(ctx, "read", fmt.Sprintf("%d/%d/%d", partition, from, size))
@@ -124,6 +127,9 @@ func (k simKafka) ReadToEnd(_ context.Context, _ string, partition int32, f func
 func (k simKafka) Bounds(_ context.Context, topic string, number int32) (start, end int64, err error) {
 	if topic == "letters" {
 		return 0, int64(len(k.w.lettersOf(number))), nil
+	}
+	if topic == "checkpoints" {
+		return 0, int64(len(k.w.sealed)), nil
 	}
 	p := k.w.parts[number]
 	return p.start, p.end, nil

@@ -79,7 +79,8 @@ func (w *world) takeOver(specs Specs) {
 				return &modelSink{w, o}, nil
 			},
 		},
-		Specs: specs,
+		Specs:       specs,
+		Checkpoints: modelCheckpoints(),
 		// The shortest waits: what is random in them would be no part of the schedule. Longer
 		// ones are asked for by the destination.
 		Retry:  Retry{Min: 1, Max: 1, Probe: 5 * time.Millisecond},

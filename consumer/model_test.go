@@ -144,11 +144,11 @@ func (w *world) step() {
 		w.resume(o)
 	case q < 850:
 		o.commit()
-	case q < 900:
+	case q < 890:
 		w.administer()
-	case q < 905:
+	case q < 895:
 		w.gap(p)
-	case q < 908:
+	case q < 909:
 		o.early()
 		o.checkpoint()
 	case q < 915:
@@ -187,6 +187,10 @@ func (w *world) step() {
 			maps.DeleteFunc(p.keys, func(k string, _ []byte) bool { return strings.HasPrefix(k, uid+"/") })
 			maps.DeleteFunc(p.decoded, func(k progressKey, _ *progress) bool { return k.uid == uid })
 			w.forgotten = true
+			if t.chance(50) { // else its owner writes it anew
+				w.crash(w.owner)
+				w.takeOver(w.next())
+			}
 		}
 	case q < 977:
 		w.tell("group offsets expire")
@@ -201,6 +205,9 @@ func (w *world) step() {
 		w.retention(p)
 	case q < 987:
 		if len(w.parts) < 2 {
+			if t.chance(50) {
+				w.owner.checkpoint()
+			}
 			w.grow()
 			for _, o := range w.owners()[len(w.zombies):] {
 				o.open(w.parts[1])

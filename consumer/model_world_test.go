@@ -57,11 +57,12 @@ type world struct {
 	objects map[slot]object
 	once    map[string]slot
 
-	healthy   bool // faults have stopped
-	broken    bool // the destination refuses every event of a stream: something that all share is wrong
-	away      bool // the destination takes no request
-	stalled   bool // an owner has stalled: its record may stand over one that lists a gap
-	forgotten bool // a whole progress topic or a commit was lost, and gaps with it
+	healthy   bool          // faults have stopped
+	broken    bool          // the destination refuses every event of a stream: something that all share is wrong
+	away      bool          // the destination takes no request
+	stalled   bool          // an owner has stalled: its record may stand over one that lists a gap
+	sealed    []*kgo.Record // checkpoints in their topic
+	forgotten bool          // a whole progress topic or a commit was lost, and gaps with it
 
 	failed error
 	trace  []string

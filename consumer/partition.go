@@ -24,13 +24,14 @@ type partition struct {
 	room   chan struct{} // a token when some lane or the budget may have room again
 	log    *zap.Logger
 
-	stopping atomic.Bool  // nothing more is dispatched
-	lost     atomic.Bool  // another process may own it: nothing more is committed
-	position atomic.Int64 // every record below it has been dispatched; written with mu held
-	end      atomic.Int64 // high watermark as last heard
-	ends     endsSeen     // both ends, as somebody looks them up beside the reading
-	unsaved  atomic.Int64 // events settled that no record speaks of yet, over all lanes
-	saveAt   atomic.Int64 // that many of them make early records due
+	stopping    atomic.Bool  // nothing more is dispatched
+	uncommitted bool         // the group had never committed it when it was taken
+	lost        atomic.Bool  // another process may own it: nothing more is committed
+	position    atomic.Int64 // every record below it has been dispatched; written with mu held
+	end         atomic.Int64 // high watermark as last heard
+	ends        endsSeen     // both ends, as somebody looks them up beside the reading
+	unsaved     atomic.Int64 // events settled that no record speaks of yet, over all lanes
+	saveAt      atomic.Int64 // that many of them make early records due
 
 	mu         sync.Mutex
 	router     *router            // guarded by mu

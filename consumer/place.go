@@ -14,10 +14,11 @@ type found struct {
 	number   int32   // of the partition
 	commit   *commit // nil: never made, or expired
 	records  table
-	byUID    map[string]table // the same by stream, where that is known; else nil
-	logStart int64            // first offset that Kafka still has
-	logEnd   int64            // last stable offset
-	cut      *int64           // where the log was cut off below what had been dispatched; nil: it was not
+	byUID    map[string]table      // the same by stream, where that is known; else nil
+	vouched  map[string]*lastStood // by stream, where a chain stood by its last checkpoint; nil: not looked for
+	logStart int64                 // first offset that Kafka still has
+	logEnd   int64                 // last stable offset
+	cut      *int64                // where the log was cut off below what had been dispatched; nil: it was not
 
 	events, progress, streams string // present topic ids
 	started                   func(Spec) (int64, error)
@@ -28,6 +29,7 @@ type placement struct {
 	position int64       // of the live reader
 	lanes    []laneStart // one per stream that is not deleted
 	notes    []string    // what an operator has to know
+	missed   bool        // a record is not there that the last commit knows of, as far as it can tell
 }
 
 // laneStart is where one stream's lane begins.
@@ -40,6 +42,7 @@ type laneStart struct {
 	obsolete []progressKey
 	gone     *gap // the rest of an events topic that is gone; nil without one
 
+	resumed *chainRecord    // where the lane's chain stood by its last checkpoint, if its record is lost; nil: it is not, or nobody knows
 	former  *chainRecord    // the chain before, where the lane's record is not the one that has it; nil: nobody knows of any
 	because string          // of the reasons of a chain
 	passed  []integrity.Gap // what was passed over since
@@ -139,6 +142,10 @@ func place(f found, streams []*stream) (placement, error) {
 				f.moved(l, spec, start, records[spec.UID].before(spec, f.events), specs, lost || incomplete)
 			case lost, incomplete:
 				l.from = max(kept(c.meta.Floor), start)
+				if p.missed = p.missed || s.chained(); len(records[spec.UID]) == 0 {
+					f.goesOn(l, spec, start)
+					l.from = kept(l.from)
+				}
 			default:
 				l.from = max(kept(c.offset), start)
 			}
@@ -168,7 +175,7 @@ func place(f found, streams []*stream) (placement, error) {
 		if l.stream.invalid && l.record == nil && c == nil {
 			l.from = p.position
 		}
-		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil && l.former == nil
+		l.lazy = l.record == nil && l.from >= p.position && !lost && l.gone == nil && l.gaps == nil && l.former == nil && l.resumed == nil
 	}
 	return p, nil
 }

@@ -58,6 +58,7 @@ func (v *voucher) checkpoints(topics kafka.Topics) *consumer.Checkpoints {
 		Topic: topics.Checkpoints(), Partition: kafka.CheckpointsPartition, Interval: v.cfg.Interval.Std(),
 		Sign: func(c *integrity.Checkpoint) ([]byte, error) { return v.signing.Load().Sign(c) },
 	}
+	c.Open = func(signed []byte) (*integrity.Checkpoint, error) { return v.signing.Load().Open(signed) }
 	c.SignHour = func(h *integrity.Hour) ([]byte, error) { return v.signing.Load().SignHour(h) }
 	c.OpenHour = func(stored []byte) (*integrity.Hour, error) { return v.signing.Load().OpenHour(stored) }
 	if v.archive != nil {

@@ -111,6 +111,15 @@ func (s *Signing) Signers(at time.Time) []note.Signer {
 // Sign signs a checkpoint with every key that is in force at its time.
 func (s *Signing) Sign(c *integrity.Checkpoint) ([]byte, error) { return c.Sign(s.Signers(c.Time)...) }
 
+// Open reads a checkpoint that one of the keys has signed.
+func (s *Signing) Open(signed []byte) (*integrity.Checkpoint, error) {
+	keys, err := integrity.NewKeys(s.Public()...)
+	if err != nil {
+		return nil, err
+	}
+	return keys.Open(signed)
+}
+
 // SignHour signs a digest with every key that is in force at its time.
 func (s *Signing) SignHour(h *integrity.Hour) ([]byte, error) { return h.Sign(s.Signers(h.Time)...) }
 
