@@ -168,7 +168,7 @@ func TestEnsureTopicsWhileABrokerIsAway(t *testing.T) {
 		resp := r.ResponseKind().(*kmsg.CreateTopicsResponse)
 		refused := kmsg.NewCreateTopicsResponseTopic()
 		refused.Topic, refused.ErrorCode = r.(*kmsg.CreateTopicsRequest).Topics[0].Topic, kerr.InvalidReplicationFactor.Code
-		refused.ErrorMessage = kmsg.StringPtr("only 2 broker(s) are registered")
+		refused.ErrorMessage = new("only 2 broker(s) are registered")
 		resp.Topics = append(resp.Topics, refused)
 		return resp, nil, true
 	})
