@@ -148,6 +148,9 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	position := max(f.logStart, min(at.position, f.logEnd))
 	p.position.Store(position)
 	p.end.Store(f.logEnd)
+	if f.commit != nil {
+		p.said.Store(f.commit.offset)
+	}
 	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
 	// Streams that were deleted while nobody had the partition leave nothing behind either.
 	p.obsolete = f.records.ofDeleted(g.deleted)

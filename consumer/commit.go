@@ -78,11 +78,16 @@ func (p *partition) snapshot(all bool) snapshot {
 
 // stale says whether the lane's record must be written anew. The caller holds p.mu and mu.
 func (l *lane) stale(cursor int64, now time.Time) bool {
-	if !l.saved || l.dirty || l.emptied(cursor) || l.tally.matched != l.matched || l.tally.atMost && l.complete() {
+	if !l.saved || l.dirty || l.emptied(cursor) || l.tally.matched != l.matched || l.keepsUp(cursor) && l.onFile != nil && !l.onFile.Live || l.tally.atMost && l.complete() {
 		return true
 	}
 	return cursor != l.recorded && (cursor-l.recorded > refreshBehind || now.Sub(l.savedAt) > refreshAfter+rand.N(refreshSpread))
 }
+
+// keepsUp says whether all that the lane has below the committed group offset is settled. Of
+// one that was behind, and has just joined, that is not so before the next commit: by the one
+// before, its record would say that what it still holds is delivered. The caller holds mu.
+func (l *lane) keepsUp(cursor int64) bool { return l.live && cursor >= l.p.said.Load() }
 
 // record is what the lane's record says at this moment. The caller holds p.mu and mu.
 func (l *lane) record(cursor int64, now time.Time) *progress {
@@ -90,7 +95,7 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 	l.turn()
 	p := &progress{
 		Stream: l.id.Stream, UID: l.id.UID, Epoch: l.id.Epoch, Revision: l.id.Revision, TopicID: l.id.TopicID,
-		Begin: l.begin, Cursor: cursor, Live: l.live, Mark: l.mark,
+		Begin: l.begin, Cursor: cursor, Live: l.keepsUp(cursor), Mark: l.mark,
 		State: l.health.state, Since: l.health.since.UTC(), Error: l.health.err,
 		Matched: l.tally.matched, CountedTo: l.countedTo(), CountedAll: l.tally.abreast, AtMost: l.tally.atMost,
 		Delivered: l.counts.delivered, DeadLettered: l.counts.deadLettered, Filtered: l.counts.filtered, Lost: l.counts.lost,
@@ -252,6 +257,7 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 		// Lost while its progress was written: the member may be another one by now.
 		if errs[i] == nil && ready[i] != p.committed && !p.lost.Load() {
 			offsets[p.number], metadata[p.number] = ready[i].offset, ready[i].metadata
+			p.said.Store(max(p.said.Load(), ready[i].offset)) // also if nobody learns whether Kafka has taken it
 		}
 	}
 	if len(offsets) == 0 {
@@ -263,6 +269,7 @@ func (g *Group) commit(ctx context.Context, parts []*partition) error {
 	for i, p := range parts {
 		if _, ok := offsets[p.number]; ok {
 			p.committed = ready[i]
+			p.said.Store(ready[i].offset)
 		}
 	}
 	return failed

@@ -50,10 +50,11 @@ type partition struct {
 	originals  originals          // of a job: which events its own were at first; nil: nobody asks; guarded by mu
 	epoch      int32              // leader epoch of the last record below position; -1: not known; guarded by mu
 
-	saving     turn        // one writer of progress at a time, so that records go out in order
-	committed  groupOffset // what was last committed; guarded by Group.committing
-	progressID string      // of the topic that the records are written to; guarded by saving
-	rewrite    bool        // every lane's record must be written before the next commit; guarded by saving
+	saving     turn         // one writer of progress at a time, so that records go out in order
+	committed  groupOffset  // what was last committed; guarded by Group.committing
+	said       atomic.Int64 // no commit that anybody can find says a higher group offset
+	progressID string       // of the topic that the records are written to; guarded by saving
+	rewrite    bool         // every lane's record must be written before the next commit; guarded by saving
 }
 
 // workers runs goroutines and waits for their end: a [sync.WaitGroup].
