@@ -27,6 +27,7 @@ func TestArchivedCheckpointsAreOutOfReach(t *testing.T) {
 	run := delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: n.to, vault: n.vault}
 	run.integrity, n.public = n.makeKey(t, run.binary, "first")
 	p := run.start(t, "a")
+	servers.Await(t, time.Minute, "the process delivers", func() bool { p.Running(t); return p.ready(t) })
 	f := newFeed(newRand(t), 200, 5)
 	f.publish(t, newProducer(t, producer.Config{Brokers: broker.Addrs}), len(f.events))
 	n.to.awaitAll(t, f)

@@ -453,6 +453,9 @@ func members(st admin.Stream) map[string]string {
 		text, _ := json.Marshal(value) //nolint:errchkjson // strings
 		out["/"+name] = string(text)
 	}
+	if !st.Integrity {
+		out["/integrity"] = "false"
+	}
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
 	"github.com/auditstream/auditstream/consumer/deadletter"
+	"github.com/auditstream/auditstream/integrity"
 )
 
 // Organizations of [World].
@@ -64,7 +65,7 @@ func World() *Service {
 		},
 	} {
 		st.UID, st.Epoch, st.Revision, st.InForce = "str_"+fmt.Sprintf("%X", st.ID)[:16], 1, 3, true
-		st.Format, st.Start, st.Integrity = "workos", "now", true
+		st.Format, st.Start, st.Integrity = "workos", "now", st.ID != "acme-webhook"
 		st.Changes = append(st.Changes, consumer.Change{What: "made", By: "ada", At: *ago(72 * time.Hour)})
 		lanes(&st, now)
 		s.AddStream(st)
@@ -112,6 +113,7 @@ func lanes(st *admin.Stream, now time.Time) {
 			Recorded: true, Updated: &saved, Owner: "auditstream@10.0.0.7:45666",
 		}
 		l.Cursor = l.End - l.Lag
+		l.Chain = chained(st, &l, now)
 		l.Totals = consumer.Totals{Delivered: 361_000 - behind, DeadLettered: int64(p) * 2, Retried: behind / 20}
 		st.Lag += l.Lag
 		l.LagKind, l.Totals.Pending = consumer.LagExact, l.Lag
@@ -137,6 +139,25 @@ func lanes(st *admin.Stream, now time.Time) {
 	if st.State == consumer.StateActive {
 		st.Rates.Delivered = consumer.Rate{Minute: 12.4, Five: 11.9, Hour: 10.2}
 	}
+}
+
+// chained is how far a lane's chain has come. Those to files have no checkpoint yet.
+func chained(st *admin.Stream, l *consumer.LaneStatus, now time.Time) *consumer.Chain {
+	if !st.Integrity {
+		return nil
+	}
+	origin := integrity.Origin{
+		Stream: st.ID, UID: st.UID, TopicID: "nu1wMZ54R_eIJHqAHhjXRA", Partition: l.Partition, Epoch: st.Epoch, Revision: st.Revision, Begin: l.Start,
+	}
+	c := &consumer.Chain{Origin: origin.String(), Begin: l.Start, Offset: l.Cursor, Size: 361_000 - l.Lag}
+	if st.Kind == "file" {
+		return c
+	}
+	c.Checkpoint = &consumer.ChainCheckpoint{Size: c.Size - 12, At: now.Add(-4 * time.Minute), InFeed: l.Partition < 2, Why: st.Error}
+	if st.Error != "" {
+		c.Checkpoint.InFeed = false
+	}
+	return c
 }
 
 // shape is four hours of figures: a day's rhythm, a fault, and some minutes that nobody

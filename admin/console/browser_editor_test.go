@@ -61,6 +61,9 @@ func TestBrowserEditor(t *testing.T) {
 
 			b.fill("f-filter", "has(event.actor)")
 			b.fill("m-pointer-0", "/actor/name")
+			if got := b.eval(`document.getElementById("f-integrity").value`); got != "true" {
+				t.Errorf("a new stream is proved: %v, want true", got)
+			}
 			b.fill("s-url", "https://splunk.example:8088")
 			b.sendEditor()
 			b.until(`document.activeElement.id === "planned"`)
@@ -75,6 +78,16 @@ func TestBrowserEditor(t *testing.T) {
 			b.press(keyEnter)
 			b.told("created")
 			b.headed(id)
+
+			// Without the proof: what that costs is said before it is done.
+			b.open("/streams/" + id + "/edit")
+			b.eval(`document.getElementById("f-integrity").value = "false"; 0`)
+			b.sendEditor()
+			b.until(`document.activeElement.id === "planned"`)
+			b.until(`document.getElementById("plan").textContent.includes("The proof of this stream ends here")`)
+			b.accessible()
+			b.fits()
+			b.shoot("editor-unproved-" + l.name)
 
 			// Another address: not with the former one's secret.
 			b.open("/streams/" + id + "/edit")

@@ -48,6 +48,7 @@ type edit struct {
 	document string
 
 	organization, actions, filter, format, start string
+	unproved                                     bool // its events are not to be numbered and chained
 	mask                                         []maskRule
 	settings                                     map[string]json.RawMessage
 	more                                         string // settings that the form has no field for
@@ -121,7 +122,7 @@ func (v *visit) editPage() error {
 	if err != nil {
 		return err
 	}
-	e := &edit{former: s, document: document, organization: s.OrganizationID, actions: strings.Join(s.Actions, ", "), filter: s.Filter, format: s.Format, start: s.Start}
+	e := &edit{former: s, document: document, organization: s.OrganizationID, actions: strings.Join(s.Actions, ", "), filter: s.Filter, format: s.Format, start: s.Start, unproved: !s.Integrity}
 	k, known := kindNamed(s.Kind)
 	if e.kind, e.whole = k, v.r.FormValue("whole") == "yes"; !known {
 		e.kind, e.whole = kind{}, true
@@ -263,8 +264,16 @@ func (v *visit) draftOf() (admin.Draft, error) {
 	if len(mask) > 0 {
 		list = append(list, member{"mask", mask})
 	}
-	if s != nil && !s.Integrity { // the form does not ask: what was set stays
+	switch f.Get("integrity") {
+	case "true":
+	case "false":
 		list = append(list, member{"integrity", false})
+	case "": // a page of an older version does not ask: what was set stays
+		if s != nil && !s.Integrity {
+			list = append(list, member{"integrity", false})
+		}
+	default:
+		return nil, admin.CodeInvalid.Errorf("Proof: must be true or false")
 	}
 	list = append(list, member{"format", f.Get("format")})
 	if start := strings.TrimSpace(f.Get("start")); start != "" {
@@ -427,7 +436,7 @@ func (f fields) of(pointer string) string {
 		return wholeField
 	}
 	switch name := parts[0]; name {
-	case "id", "format", "start", "actions", "filter":
+	case "id", "format", "start", "actions", "filter", "integrity":
 		return "f-" + name
 	case "organization_id":
 		return "f-organization"

@@ -156,3 +156,38 @@ func TestAnotherURLNeedsTheSecretAgain(t *testing.T) {
 	form.Del("secret.token")
 	b.post("/streams/plan", form).says(t, http.StatusUnprocessableEntity, "sealed for another destination")
 }
+
+// The proof of a feed is switched off and on in the form, which says what that costs.
+func TestProofIsSwitchedOffAndOn(t *testing.T) {
+	const ends = "The proof of this stream ends here"
+	r := newRig(t, admintest.World())
+	b := r.as(t, adminToken)
+	b.get("/streams/new?kind=splunk").says(t, http.StatusOK, `name="integrity"`, "can never be proved later", `value="true" selected`)
+	form := func(integrity string) url.Values {
+		f := url.Values{
+			"former": {"acme-splunk"}, "kind": {"splunk"}, "id": {"acme-splunk"}, "organization_id": {admintest.Acme}, "format": {"workos"}, "start": {"now"},
+			"actions": {"user.*, sso.delete_connection"}, "setting.url": {"https://splunk.acme.example:8088"}, "setting.index": {"audit"}, "setting.acknowledge": {"true"},
+		}
+		if integrity != "" {
+			f.Set("integrity", integrity)
+		}
+		return f
+	}
+	b.post("/streams/plan", form("true")).says(t, http.StatusOK, "there is nothing to change")
+	plan := b.post("/streams/plan", form("false"))
+	plan.says(t, http.StatusOK, "Plan: update acme-splunk", "/integrity", ends)
+	b.follow(b.post("/streams/apply", url.Values{"draft": {draftOf(t, plan)}})).says(t, http.StatusOK, "acme-splunk: changed")
+
+	b.get("/streams/acme-splunk/edit").says(t, http.StatusOK, `value="false" selected`)
+	b.post("/streams/plan", form("")).says(t, http.StatusOK, "there is nothing to change") // a page that does not ask
+	plan = b.post("/streams/plan", form("true"))
+	plan.says(t, http.StatusOK, "/integrity")
+	plan.saysNothing(t, ends)
+	b.post("/streams/plan", form("perhaps")).says(t, http.StatusUnprocessableEntity, "must be true or false")
+
+	other := newStreamForm()
+	other.Set("integrity", "false")
+	plan = b.post("/streams/plan", other)
+	plan.says(t, http.StatusOK, "Plan: create new-splunk", "/integrity")
+	plan.saysNothing(t, ends)
+}

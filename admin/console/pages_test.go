@@ -79,3 +79,14 @@ func TestKafkaThatDoesNotAnswer(t *testing.T) {
 	r.service.Fail(nil)
 	b.get("/").says(t, http.StatusOK)
 }
+
+// Feeds and their last checkpoints: what a receiver has to go by.
+func TestStreamShowsWhatProvesIt(t *testing.T) {
+	b := newRig(t, admintest.World()).as(t, viewerToken)
+	b.get("/streams/everyone-archive").says(t, http.StatusOK, "Proof", "Last checkpoint", "361,000", "360,988", ">yes<", "on its way", "auditstream/everyone-archive/")
+	b.get("/streams/acme-splunk").says(t, http.StatusOK, "Last checkpoint", "no: Splunk refuses the token")
+	b.get("/streams/globex-files").says(t, http.StatusOK, "No feed has a checkpoint", "integrity.key", "none yet")
+	off := b.get("/streams/acme-webhook")
+	off.says(t, http.StatusOK, "Proof", "cannot tell whether events were removed, altered")
+	off.saysNothing(t, "Last checkpoint")
+}

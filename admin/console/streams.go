@@ -14,8 +14,6 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
-	"github.com/auditstream/auditstream/integrity"
-	"github.com/auditstream/auditstream/internal/units"
 )
 
 // perPage bounds the rows of a list.
@@ -172,18 +170,31 @@ func anyChain(s admin.Stream) bool {
 	return slices.ContainsFunc(s.Lanes, func(l consumer.LaneStatus) bool { return l.Chain != nil })
 }
 
-// proofText says how far a chain has come, and what its last checkpoint says of it.
-func proofText(c *consumer.Chain) string {
-	text := fmt.Sprintf("%s in the chain %s; ", units.Count(c.Size, "event", "events"), integrity.FeedID(c.Origin))
-	switch k := c.Checkpoint; {
-	case k == nil:
-		return text + "no checkpoint yet"
-	case k.InFeed:
-		return text + fmt.Sprintf("a checkpoint of %d, in the feed", k.Size)
-	case k.Why != "":
-		return text + fmt.Sprintf("a checkpoint of %d, not in the feed: %s", k.Size, cell(k.Why))
+func anyCheckpoint(s admin.Stream) bool {
+	return slices.ContainsFunc(s.Lanes, func(l consumer.LaneStatus) bool { return l.Chain != nil && l.Chain.Checkpoint != nil })
+}
+
+// What it means that a stream's events are not numbered and chained.
+const (
+	unproved  = "its receiver cannot tell whether events were removed, altered or put in behind delivery."
+	proofCost = "On: whoever receives the feed can check that it is complete and unaltered, for less than a microsecond of CPU an event. Off: nobody can, and what was sent meanwhile can never be proved later. On again, another chain begins."
+	proofEnds = "The proof of this stream ends here: from the next event on " + unproved + " The chain that there is gets a last checkpoint."
+)
+
+// endsProof says whether a plan has a stream's events numbered and chained no longer.
+func endsProof(plan *admin.Plan) bool {
+	return plan.Action == "update" && slices.ContainsFunc(plan.Changes, func(c admin.PlanChange) bool { return c.Pointer == "/integrity" && value(c.To) == "false" })
+}
+
+// taken says whether the destination has a checkpoint, and if not, why.
+func taken(c *consumer.ChainCheckpoint) string {
+	switch {
+	case c.InFeed:
+		return "yes"
+	case c.Why != "":
+		return "no: " + cell(c.Why)
 	default:
-		return text + fmt.Sprintf("a checkpoint of %d, on its way into the feed", k.Size)
+		return "on its way"
 	}
 }
 
