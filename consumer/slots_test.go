@@ -42,6 +42,13 @@ func (c *counter) request(ctx context.Context, s *Slots, p *patron, what traffic
 	return err
 }
 
+// reached says whether there were so many requests of live traffic and of catching up.
+func (c *counter) reached(ofLive, ofCatchingUp int) bool {
+	c.Lock()
+	defer c.Unlock()
+	return c.done[live] >= ofLive && c.done[catchingUp] >= ofCatchingUp
+}
+
 // lanes have several lanes of a stream make requests of length d, one at a time, until ctx
 // ends or each has made n.
 func (c *counter) lanes(ctx context.Context, work *sync.WaitGroup, s *Slots, p *patron, lanes int, what traffic, d time.Duration, n int) {
@@ -219,7 +226,7 @@ func TestLiveTrafficAndCatchingUpShareSlotsThatBothWant(t *testing.T) {
 						c.lanes(ctx, &work, s, &patron{}, 6, live, took[live], anyNumber)
 						c.lanes(ctx, &work, s, &patron{}, 6, catchingUp, took[catchingUp], anyNumber)
 					}
-					for c.done[live] < 5000 || c.done[catchingUp] < 200 {
+					for !c.reached(5000, 200) {
 						<-time.After(10 * time.Millisecond)
 						synctest.Wait()
 					}
