@@ -30,7 +30,7 @@ type attack struct {
 
 // attacks are all that the page speaks of and that can be carried out on what a receiver has.
 func attacks() []attack {
-	return slices.Concat(attacksOnTheSIEM(), attacksOnTheStore(), attacksOnDigests(), attacksOnGrowth(), attacksOnKafka(), attacksWithKeys())
+	return slices.Concat(attacksOnTheSIEM(), attacksOnTheStore(), attacksOnDigests(), attacksOnGrowth(), attacksOnJobs(), attacksOnKafka(), attacksWithKeys())
 }
 
 func forge(event []byte) []byte {
@@ -154,7 +154,7 @@ func (w *world) forgedEnd() { w.forgedEndOf(w.chains[2]) }
 func (w *world) forgedEndOf(c *chain) {
 	event := []byte(`{"id":"forged"}`)
 	link := c.head.Link(integrity.Digest(event))
-	w.siem = append(w.siem, row{integrity.FeedID(c.origin), link.Number, link.Hash, event, "forged"})
+	w.siem = append(w.siem, row{integrity.FeedID(c.origin), link.Number, link.Hash, event, "forged", integrity.Original{}})
 }
 
 func attacksOnTheStore() []attack {
@@ -361,7 +361,7 @@ func attacksOnKafka() []attack {
 			c.head = integrity.Head{Size: 19, Hash: before.chain}
 			event := []byte(`{"id":"another"}`)
 			link := c.head.Link(integrity.Digest(event))
-			w.siem = append(w.siem, row{w.again(), link.Number, link.Hash, event, "another"})
+			w.siem = append(w.siem, row{w.again(), link.Number, link.Hash, event, "another", integrity.Original{}})
 			c.head = link.Head()
 			w.inFeed = append(w.inFeed, c.checkpoint(minutes(50), w.second))
 		}},
@@ -491,7 +491,7 @@ func (w *world) otherStory() signed {
 
 // told are the findings of a report in short: feed, kind, numbers, in order.
 func (w *world) told(r *integrity.Report) string {
-	names := map[string]string{w.acme(): "acme ", w.again(): "again ", w.globex(): "globex ", w.elder(): "elder ", w.young(): "young "}
+	names := map[string]string{w.acme(): "acme ", w.again(): "again ", w.globex(): "globex ", w.elder(): "elder ", w.young(): "young ", w.replay(): "replay ", w.redrive(): "redrive "}
 	var out []string
 	short := func(feed string, x integrity.Finding) {
 		numbers := "-"

@@ -31,6 +31,7 @@ type world struct {
 	topic   []signed   // the same in audit.checkpoints
 	locked  []signed   // the same in the archive that nobody can write to
 	chains  []*chain   // as they were made
+	refused []byte     // the last event that went to the dead letters
 	until   time.Time  // for which time verify is asked; zero: whatever there is
 	sources [][]signed // that verify is given; nil: all
 	trusted []string   // public keys that verify is given
@@ -46,6 +47,8 @@ type row struct {
 	chain  integrity.Hash
 	event  []byte
 	id     string
+
+	original integrity.Original // of a job's: which event it was at first
 }
 
 // object is one of a store: lines, and metadata that say where they stand.
@@ -88,6 +91,7 @@ type chain struct {
 	previous *integrity.Former
 	beside   []integrity.Beside
 	withheld []integrity.Withheld
+	sent     []integrity.Again // of a job's
 }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -242,12 +246,13 @@ func (c *chain) next() row {
 	c.head, c.offset = link.Head(), c.offset+1
 	c.tree.Append(link.Digest)
 	c.w.log = append(c.w.log, record{c.origin, event})
-	return row{integrity.FeedID(c.origin), number, link.Hash, event, id}
+	return row{integrity.FeedID(c.origin), number, link.Hash, event, id, integrity.Original{}}
 }
 
 // refuse sends an event to the dead letters.
 func (c *chain) refuse() *chain {
 	r := c.next()
+	c.w.refused = r.event
 	c.withheld = append(c.withheld, integrity.Withheld{From: r.number, To: r.number, Hash: integrity.Digest(r.event), Reason: "rejected"})
 	return c
 }
@@ -255,7 +260,7 @@ func (c *chain) refuse() *chain {
 // seal makes a checkpoint, and puts it where checkpoints go.
 func (c *chain) seal(minute int, keys ...key) *chain {
 	s := c.checkpoint(minutes(minute), keys...)
-	c.after, c.withheld = c.head.Size, nil
+	c.after, c.withheld, c.sent = c.head.Size, nil, nil
 	c.w.inFeed = append(c.w.inFeed, s)
 	c.w.topic = append(c.w.topic, s)
 	c.w.locked = append(c.w.locked, s)
@@ -266,7 +271,7 @@ func (c *chain) seal(minute int, keys ...key) *chain {
 func (c *chain) checkpoint(at time.Time, keys ...key) signed {
 	return c.w.sign(&integrity.Checkpoint{
 		Origin: c.origin, Size: c.head.Size, Root: c.tree.Root(), Chain: c.head.Hash, Offset: c.offset, Time: at,
-		After: c.after, Previous: c.previous, Beside: c.beside, Withheld: c.withheld,
+		After: c.after, Previous: c.previous, Beside: c.beside, Withheld: c.withheld, Again: c.sent,
 	}, keys...)
 }
 
@@ -399,7 +404,7 @@ func (w *world) rows(c *integrity.Checker) {
 			c.Stray([]byte(r.id))
 			continue
 		}
-		err := c.Event(integrity.Item{Feed: r.feed, Number: r.number, Digest: integrity.Digest(r.event), Chain: r.chain, ID: []byte(r.id), Where: fmt.Sprintf("row %d", i)})
+		err := c.Event(integrity.Item{Feed: r.feed, Number: r.number, Digest: integrity.Digest(r.event), Chain: r.chain, ID: []byte(r.id), Where: fmt.Sprintf("row %d", i), Original: r.original})
 		if err != nil {
 			w.tb.Fatal(err)
 		}

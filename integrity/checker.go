@@ -35,6 +35,7 @@ type Checker struct {
 	segments    int   // of all feeds
 	unreadable  int64 // see Unreadable
 	unreadables []string
+	pairs       pairs // of events that were sent more than once
 }
 
 // Options say what is asked of a [Checker].
@@ -60,6 +61,8 @@ type Item struct {
 	ID     []byte // of the event, for findings
 	Where  string // it was found, for findings
 	Line   int64  // of Where; 0: Where says it all
+
+	Original Original // of what a job has sent, as it came with it: which event it was at first
 }
 
 // at is where the event was found.
@@ -125,6 +128,11 @@ type feed struct {
 	more        int64 // odd ones that were not kept
 	found       []Finding
 	countedOnly int64 // findings beyond those that are kept
+
+	runs    []Again        // of a job's: what checkpoints say its events were at first, in order, none twice
+	jobs    *AgainReport   // likewise, what came of it; nil: its events were no others
+	named   []stretch      // numbers that jobs speak of, in order, not touching
+	arrived map[int64]bool // of those that are withheld: they came later, in the feed of a job
 }
 
 // mark is a size of which a checkpoint says what hash the chain has there.
@@ -253,6 +261,9 @@ func (c *Checker) Trust(p *Checkpoint, signed bool) error {
 	}
 	if len(p.Gaps) > 0 {
 		f.gaps = p.Gaps
+	}
+	if err := c.repeated(f, p.Again); err != nil {
+		return err
 	}
 	if err := c.stood(f, p, signed); err != nil {
 		return err

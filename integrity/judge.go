@@ -12,6 +12,7 @@ import (
 // Finish says what the check has come to. The checker is of no use afterwards.
 func (c *Checker) Finish() *Report {
 	r := &Report{Verdict: Complete}
+	c.unpaired()
 	for _, f := range c.feeds {
 		if f.events == 0 && f.unclear == 0 && len(f.marks) == 0 {
 			continue
@@ -21,6 +22,7 @@ func (c *Checker) Finish() *Report {
 	slices.SortFunc(r.Feeds, func(a, b FeedReport) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Feed, b.Feed))
 	})
+	c.blame(r.Feeds)
 	r.Findings = c.general()
 	for i := range r.Feeds {
 		r.Verdict = graver(r.Verdict, r.Feeds[i].Verdict)
@@ -95,6 +97,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 	r := FeedReport{
 		Feed: f.id, Origin: f.origin, Verdict: Complete, First: b.after + 1, Last: last, Covered: covered,
 		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Beside: f.beside, NamedBy: f.namedBy, Gaps: f.gaps, Findings: f.found, More: f.countedOnly, Tail: f.tail,
+		Again: f.jobs, Arrived: int64(len(f.arrived)),
 	}
 	for _, w := range f.held {
 		if w.To <= b.after || w.From > last {
@@ -362,6 +365,12 @@ func (r *FeedReport) sentence() string {
 	}
 	if r.Withheld > 0 {
 		fmt.Fprintf(&b, "; %s on record as not delivered", count(r.Withheld, "event is", "events are"))
+		if r.Arrived > 0 {
+			fmt.Fprintf(&b, ", %d of which came later, sent again", r.Arrived)
+		}
+	}
+	if r.Again != nil {
+		fmt.Fprintf(&b, "; %s", r.Again.sentence())
 	}
 	if r.Repeats > 0 {
 		fmt.Fprintf(&b, "; %s, which is no tampering", count(r.Repeats, "event came again", "events came again"))

@@ -126,6 +126,9 @@ type FeedReport struct {
 	Repeats  int64      `json:"repeats"`  // that came again
 	Withheld int64      `json:"withheld"` // that are on record as not delivered, of First to Last
 
+	Arrived int64        `json:"arrived,omitempty"` // of those, that came later, in the feed of a replay or redrive
+	Again   *AgainReport `json:"again,omitempty"`   // of a replay or redrive: what its events were at first
+
 	Held     []Withheld `json:"withheld_events,omitempty"` // of First to Last, at most 100
 	Previous *Former    `json:"previous,omitempty"`        // chain before it
 	Beside   []Beside   `json:"beside,omitempty"`          // chains that its stream had in other partitions when it began

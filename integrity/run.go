@@ -95,8 +95,9 @@ func (p *Piece) Event(digest Hash, id []byte) error {
 			p.bad = append(p.bad, p.head.Size)
 		}
 	}
-	p.checker.remember(p.feed, &Item{Number: p.head.Size, Digest: digest, Chain: p.head.Hash})
-	return nil
+	e := Item{Number: p.head.Size, Digest: digest, Chain: p.head.Hash, ID: id, Where: p.run.Where}
+	p.checker.remember(p.feed, &e)
+	return p.checker.hold(p.feed, &e)
 }
 
 // End ends the run. What is wrong with it is a finding; an error is a reason not to go on.

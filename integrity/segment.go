@@ -67,6 +67,9 @@ func (c *Checker) Event(e Item) error {
 	}
 	f.high = max(f.high, e.Number)
 	c.remember(f, &e)
+	if err := c.hold(f, &e); err != nil {
+		return err
+	}
 	return c.insert(f, i, &e)
 }
 

@@ -64,6 +64,10 @@ func (t *table) next() (entry, error) {
 			p.chain = value
 		case nameDigest:
 			p.digest = value
+		case nameOriginalFeed:
+			p.originalFeed = value
+		case nameOriginalNumber:
+			p.originalNumber = value
 		case nameCheckpoint:
 			p.foundText([]byte(value))
 			if p.checkpoint == nil {

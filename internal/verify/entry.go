@@ -31,6 +31,9 @@ const (
 	nameChain      = "chain"
 	nameDigest     = "digest"
 	nameCheckpoint = "checkpoint"
+
+	nameOriginalFeed   = "original_feed"
+	nameOriginalNumber = "original_seq"
 )
 
 // prefixed is the beginning that names of fields may have.
@@ -80,6 +83,10 @@ func readCEF(line []byte) (entry, error) {
 			p.number = value
 		case "auditstreamChain":
 			p.chain = value
+		case "auditstreamOriginalFeed":
+			p.originalFeed = value
+		case "auditstreamOriginalSeq":
+			p.originalNumber = value
 		}
 	}
 	return p.entry(nil)
@@ -120,7 +127,9 @@ type place struct {
 	feed, number, chain, digest string
 	checkpoint                  []byte
 	event                       []byte // text of the event; nil: not found
-	within                      bool   // the proof is a member of the event itself
+	originalFeed                string // of what a job has sent: which event it was at first
+	originalNumber              string
+	within                      bool // the proof is a member of the event itself
 }
 
 // look goes through m and the envelopes in it.
@@ -161,6 +170,8 @@ func (p *place) take(m members) {
 	}
 	digest, _ := m.text(nameDigest)
 	p.feed, p.number, p.chain, p.digest = feed, number, chain, digest
+	p.originalFeed, _ = m.text(nameOriginalFeed)
+	p.originalNumber, _ = m.text(nameOriginalNumber)
 }
 
 // text is a member as text: a string, a number, or the first of a list of these, which is
@@ -259,6 +270,13 @@ func (p *place) entry(m members) (entry, error) {
 	}
 	if !isFeed(p.feed) {
 		return e, fmt.Errorf("%.40q is no id of a feed", p.feed)
+	}
+	if p.originalFeed != "" {
+		o := &e.item.Original
+		if o.Number, err = strconv.ParseInt(p.originalNumber, 10, 64); err != nil || o.Number < 1 || !isFeed(p.originalFeed) {
+			return e, fmt.Errorf("%.40q of %.40q is no event of a feed", p.originalNumber, p.originalFeed)
+		}
+		o.Feed = p.originalFeed
 	}
 	if p.event == nil {
 		e.digestOnly = true

@@ -162,5 +162,9 @@ func (s *Settings) Origins() []string { return s.OriginsOf(s.URL) }
 
 // Batching implements sinks.Settings.
 func (s *Settings) Batching() sinks.Batching {
-	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger)}
+	return sinks.Batching{MaxBytes: s.MaxBytes.Int(), MaxEvents: s.MaxEvents, Linger: time.Duration(s.Linger), Runs: maxRuns}
 }
+
+// maxRuns bounds the header with the original numbers of a job's events: receivers take some
+// kilobytes.
+const maxRuns = 64
