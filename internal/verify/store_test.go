@@ -324,6 +324,69 @@ func TestBucketsAndTheirCopies(t *testing.T) {
 	}
 }
 
+// A store that is not exactly once: objects of a process that ended within an hour are in no
+// digest, and those behind them are.
+func TestObjectsThatNoDigestNamesAmidOthers(t *testing.T) {
+	for _, metadata := range []bool{true, false} {
+		for _, gone := range []bool{false, true} {
+			t.Run(fmt.Sprintf("metadata %v, one is gone %v", metadata, gone), func(t *testing.T) {
+				f := newFeed().seal(t).add(5).seal(t).add(5).seal(t).add(5).seal(t)
+				k := bucketOf(t, f, 1, metadata)
+				signer, err := note.NewSigner(secret)
+				if err != nil {
+					t.Fatal(err)
+				}
+				key := func(hour int) string {
+					return fmt.Sprintf("audit/_digests/stream=acme/%s.%s.txt", f.id(), began.Add(time.Duration(hour)*time.Hour).Format("20060102T15Z"))
+				}
+				head := func(n int) integrity.Head { return f.sent[n-1].link.Head() }
+				previous := sha256.Sum256(k[key(1)].content)
+				var lines bytes.Buffer
+				for _, e := range f.sent[10:] {
+					lines.Write(append(slices.Clone(e.event), '\n'))
+				}
+				last := objectKey(50)
+				for _, hour := range []int{2, 3} {
+					h := integrity.Hour{Origin: f.origin, Hour: began.Add(time.Duration(hour) * time.Hour), Time: began.Add(time.Duration(hour+1) * time.Hour), Before: head(5), After: head(5), Previous: previous}
+					if hour == 3 {
+						h.After = head(15)
+						h.Objects = []integrity.Object{{
+							Key: last, Size: int64(len(k[last].content)), SHA256: sha256.Sum256(lines.Bytes()), First: 11, Last: 15, Before: head(10).Hash, After: head(15).Hash, Seen: true,
+						}}
+					}
+					text, err := h.Sign(signer)
+					if err != nil {
+						t.Fatal(err)
+					}
+					previous = sha256.Sum256(text)
+					k[key(hour)] = keptObject{content: text}
+				}
+				if gone {
+					delete(k, objectKey(45))
+				}
+				var sources []Source
+				if metadata {
+					s, err := openStore(t.Context(), k, "s3://acme", 3)
+					if err != nil {
+						t.Fatal(err)
+					}
+					sources = []Source{s}
+				} else if sources, err = Open(t.Context(), copied(t, k)); err != nil {
+					t.Fatal(err)
+				}
+				r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, sources...)
+				want := integrity.Complete
+				if gone || !metadata { // nothing says where the object belongs
+					want = integrity.Lacking
+				}
+				if err != nil || r.Verdict != want {
+					t.Errorf("%v: %s, want %s: %+v", err, r.Verdict, want, r)
+				}
+			})
+		}
+	}
+}
+
 func TestDigestsThatAreMissing(t *testing.T) {
 	f := newFeed().seal(t).add(15).seal(t)
 	k := bucketOf(t, f, 3, true)

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 func (s *Sink) collect(ctx context.Context, series *series, d *sinks.Digest) ([]object, error) {
 	after := series.last.After.Size
 	objects := inOrder(series.behind(after), after)
-	if s.layout.format == formatLoose || joined(objects, after) >= d.Head.Size {
+	if joined(objects, after) >= d.Head.Size {
 		return objects, nil
 	}
 	w := &search{sink: s, series: series, digest: d, heads: maxHeads, found: map[string]object{}}
@@ -119,6 +120,9 @@ func (w *search) day(ctx context.Context, day int32, slot int64) error {
 	if err := c.check(); err != nil {
 		return &sinks.Error{Class: sinks.Misconfigured, Err: err}
 	}
+	if w.sink.layout.format == formatLoose {
+		return w.looseDay(ctx, c)
+	}
 	for w.heads > 0 {
 		if err := ended(ctx); err != nil {
 			return err
@@ -148,6 +152,63 @@ func (w *search) day(ctx context.Context, day int32, slot int64) error {
 		}
 		slot = l.next
 	}
+	return nil
+}
+
+// looseDay lists the objects of one day. They stand in no chain: none says what the next one
+// is called. Whoever may not list has digests of what this process has written itself.
+func (w *search) looseDay(ctx context.Context, c chain) error {
+	for last := ""; w.heads > 0; {
+		if err := ended(ctx); err != nil {
+			return err
+		}
+		keys, more, a := w.sink.store.list(ctx, c.looseKeys(), last)
+		w.heads--
+		switch {
+		case a == nil:
+		case a.missing(), a.status == http.StatusNotImplemented:
+			return nil
+		default:
+			return a.refusal()
+		}
+		for _, key := range keys {
+			if err := w.looseObject(ctx, key); err != nil {
+				return err
+			}
+		}
+		if !more || len(keys) == 0 {
+			return nil
+		}
+		last = keys[len(keys)-1]
+	}
+	return nil
+}
+
+// looseObject takes an object in that is of the chain. What is not ours, or cannot be read, is
+// left to whoever verifies.
+func (w *search) looseObject(ctx context.Context, key string) error {
+	o, known := w.found[key]
+	if !known {
+		if w.heads <= 0 {
+			return nil
+		}
+		metadata, found, a := w.sink.store.stat(ctx, key)
+		w.heads--
+		switch {
+		case a == nil:
+		case a.missing():
+			return nil
+		default:
+			return a.refusal()
+		}
+		l, err := parseLink(metadata, w.sink.layout.format)
+		if err != nil || l.origin != w.digest.Origin {
+			return nil //nolint:nilerr // see above
+		}
+		o = objectOf(key, &l, found, false)
+		w.found[key] = o
+	}
+	w.way = append(w.way, o)
 	return nil
 }
 

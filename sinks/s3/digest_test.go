@@ -289,6 +289,32 @@ func TestDigestsOfAStoreWithoutConditions(t *testing.T) {
 	f.hold(t, r, "-1:", "+0: 1-2 3-3")
 }
 
+// What a process wrote that ended before the hour did is found by its name.
+func TestDigestsOfAStoreWithoutConditionsAfterARestart(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		deny []string
+		want []string
+	}{
+		{"found", nil, []string{"-1:", "+0: 1-2? 3-5", "+1: 6-6"}},
+		{"may not be listed", []string{"s3:ListBucket"}, []string{"-1:", "+0: 3-5", "+1: 6-6"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, f := newRig(t, s3store.Config{IgnoreCondition: true, Deny: tt.deny}), newFeed(t)
+			before := r.open(t, loosely)
+			f.begin(t, before)
+			deliver(t, before, f.batch(2))
+			after := r.open(t, loosely)
+			f.digest(t, after, 0)
+			deliver(t, after, f.batch(3))
+			f.digest(t, after, 1)
+			deliver(t, after, f.batch(1))
+			f.digest(t, after, 2)
+			f.hold(t, r, tt.want...)
+		})
+	}
+}
+
 func TestDigestsWhileTheStoreIsAway(t *testing.T) {
 	r, f := newRig(t, s3store.Config{}), newFeed(t)
 	s := r.open(t)

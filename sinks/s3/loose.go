@@ -74,3 +74,9 @@ func (c chain) looseKey(slot, next int64, sum [sha256.Size]byte) string {
 	stem := strings.TrimSuffix(c.key(slot), c.layout.ending)
 	return fmt.Sprintf("%s-%020d.%s%s", stem, next, hex.EncodeToString(sum[:shown]), c.layout.ending)
 }
+
+// looseKeys is how the names of all such objects of the lane and day begin.
+func (c chain) looseKeys() string {
+	key := strings.TrimSuffix(c.key(0), c.layout.ending)
+	return key[:strings.LastIndexByte(key, '.')+1]
+}

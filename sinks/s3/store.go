@@ -178,6 +178,27 @@ func (s *store) stat(ctx context.Context, key string) (map[string]string, stored
 	return out.Metadata, stored{aws.ToInt64(out.ContentLength), aws.ToTime(out.LastModified)}, nil
 }
 
+// list is the next names of objects that begin with prefix and come behind last, and whether
+// there are more.
+func (s *store) list(ctx context.Context, prefix, last string) (names []string, more bool, refused *answer) {
+	inner, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	keys := s.keys.generation()
+	in := &awss3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, ExpectedBucketOwner: s.keeping.owner}
+	if last != "" {
+		in.StartAfter = &last
+	}
+	out, err := s.client.ListObjectsV2(inner, in)
+	if err != nil {
+		return nil, false, s.read(ctx, inner, "LIST "+prefix, keys, err)
+	}
+	s.keys.accept(keys)
+	for _, o := range out.Contents {
+		names = append(names, aws.ToString(o.Key))
+	}
+	return names, aws.ToBool(out.IsTruncated), nil
+}
+
 // get is an object's content. A larger one than most is an error.
 func (s *store) get(ctx context.Context, key string, most int64) ([]byte, *answer, error) {
 	inner, cancel := context.WithTimeout(context.WithValue(ctx, mostKey{}, most+1), s.timeout)

@@ -68,7 +68,7 @@ type Config struct {
 
 	// Deny are actions that the caller lacks, as in a policy: s3:PutObject, s3:GetObject,
 	// s3:DeleteObject, s3:GetBucketObjectLockConfiguration, s3:PutObjectRetention,
-	// kms:GenerateDataKey.
+	// s3:ListBucket (of lists), kms:GenerateDataKey.
 	Deny []string
 
 	// KMSKeys are the keys that there are, each by what requests call it. A request that
@@ -220,6 +220,9 @@ func (s *Server) routeBucket(w http.ResponseWriter, r *http.Request, bucket stri
 		}
 		if r.URL.Query().Get("list-type") != "2" {
 			return notImplemented("GET of a bucket without list-type=2")
+		}
+		if f := s.permit("s3:ListBucket", bucket, ""); f != nil {
+			return f
 		}
 		return s.list(w, r, bucket)
 	default:
