@@ -197,6 +197,10 @@ type Stored struct {
 	Sum    Hash    // as that of [Object]
 	Run    *Run    // as its metadata say, which nobody has signed; nil: they say nothing
 
+	// Other says that by its name or metadata it is of another chain than that of an origin. What a
+	// replay has written has the same content as what it repeats. Nil: they say nothing.
+	Other func(origin string) bool
+
 	// Events are its digests and ids, in order; nil: its events cannot be hashed as they
 	// were, and all there is to check is the sum.
 	Events iter.Seq2[Hash, []byte]
@@ -207,7 +211,7 @@ type Stored struct {
 func (v *Inventory) Take(s *Stored) (origin string, err error) {
 	l := s.Listed
 	if l == nil || l.SHA256 != s.Sum {
-		if by := v.bySum[s.Sum]; by != nil {
+		if by := v.bySum[s.Sum]; by != nil && !(by.found && l == nil && s.Other != nil && s.Other(by.Origin)) {
 			return by.Origin, v.elsewhere(s, by)
 		}
 	}

@@ -121,8 +121,29 @@ type objectName struct {
 // parseName takes a key apart. What replays have written is named after them, and not after
 // a lane.
 func parseName(key string) (n objectName, ok bool) {
+	if strings.Contains(key, "replay=") {
+		return n, false
+	}
+	return parseBase(key)
+}
+
+// otherThan says of origins whether an object is of another chain, by its metadata, if there are
+// any, else by its name.
+func otherThan(key string, run *integrity.Run) func(origin string) bool {
+	return func(origin string) bool {
+		if run != nil {
+			return run.Origin != origin
+		}
+		n, ok := parseBase(key)
+		o, err := integrity.ParseOrigin(origin)
+		return ok && err == nil && (n.uid != o.UID || n.topic != o.TopicID || n.partition != o.Partition)
+	}
+}
+
+// parseBase takes the last part of a key apart, whoever has written the object.
+func parseBase(key string) (n objectName, ok bool) {
 	parts := strings.Split(path.Base(key), ".")
-	if len(parts) < 5 || strings.Contains(key, "replay=") {
+	if len(parts) < 5 {
 		return n, false
 	}
 	slot, _, _ := strings.Cut(parts[4], "-")

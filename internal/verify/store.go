@@ -207,6 +207,7 @@ func (s *Store) place(to *Sink, o *loaded, as *integrity.Stored) (bool, error) {
 	case as.Run != nil:
 		to.digestOnly += as.Run.Last - as.Run.First + 1
 	}
+	as.Other = otherThan(o.key, as.Run)
 	to.see([]byte(o.wantedID), o.wanted)
 	origin, err := s.inventory.Take(as)
 	if err != nil || origin == "" {

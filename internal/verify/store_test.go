@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,7 +217,7 @@ func bucketOf(tb testing.TB, f *feed, digests int, metadata bool) kept {
 				metaBefore: before.Hash.String(), metaAfter: head.Hash.String(),
 			}
 		}
-		key := objectKey(40 + before.Size)
+		key := f.object(40 + before.Size)
 		out[key] = o
 		if hour++; hour > digests {
 			continue
@@ -417,5 +418,41 @@ func TestAnObjectUnderTheNameOfAnother(t *testing.T) {
 	r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, sources...)
 	if err != nil || r.Verdict != integrity.Complete || len(r.Feeds[0].Findings) != 2 || r.Feeds[0].Findings[0].Kind != integrity.Renamed {
 		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+// object is the key of an object of the feed.
+func (f *feed) object(slot int64) string {
+	if strings.Contains(f.origin, "/job_1/") {
+		return "replay=job_1/" + strings.Replace(objectKey(slot), "/u1.", "/job_1.", 1)
+	}
+	return objectKey(slot)
+}
+
+// A replay writes the same lines as the stream has written, to objects of its own: which is whose
+// does not follow from the content.
+func TestAReplayInTheSameBucketIsNotTheStream(t *testing.T) {
+	for name, listed := range map[string]int{"digests of the replay alone": 0, "digests of both": 3} {
+		for _, metadata := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, metadata %t", name, metadata), func(t *testing.T) {
+				live := newFeed().seal(t).add(15).seal(t)
+				k := bucketOf(t, live, listed, metadata)
+				again := newFeed()
+				again.origin = strings.Replace(again.origin, "/u1/", "/job_1/", 1)
+				again.head = integrity.Begin(again.origin)
+				maps.Copy(k, bucketOf(t, again.add(15).seal(t), 3, metadata))
+				s, err := openStore(t.Context(), k, "s3://acme", 4)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Verdict != integrity.Complete || len(r.Feeds) != 2 || r.Feeds[0].Events != 15 || r.Feeds[1].Events != 15 || r.Feeds[0].Repeats+r.Feeds[1].Repeats != 0 {
+					t.Errorf("%+v", r)
+				}
+			})
+		}
 	}
 }
