@@ -44,6 +44,10 @@ func (h *Hash) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// MaxNumber bounds the numbers of events: more have no place in JSON, and nothing that is
+// reckoned with them passes the end of what a number can be.
+const MaxNumber = 1<<53 - 1
+
 // Head is how far a chain has come: the number of its last event and the hash there.
 type Head struct {
 	Size int64 `json:"size"` // events in the chain; 0: none yet

@@ -3,6 +3,7 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -226,6 +227,10 @@ func (c *Checkpoint) check() error {
 	}
 	if c.Offset < origin.Begin {
 		return fmt.Errorf("its offset %d is below %d, where the chain begins", c.Offset, origin.Begin)
+	}
+	tooLong := c.Size > MaxNumber || c.Previous != nil && c.Previous.Size > MaxNumber
+	if tooLong || slices.ContainsFunc(c.Beside, func(b Beside) bool { return b.Size > MaxNumber }) {
+		return fmt.Errorf("no chain has more than %d events", int64(MaxNumber))
 	}
 	if c.After > c.Size {
 		return fmt.Errorf("it has %d events, and the one before it had %d", c.Size, c.After)

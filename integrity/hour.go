@@ -170,6 +170,9 @@ func (h *Hour) check() error {
 	if !h.Hour.Equal(h.Hour.Truncate(time.Hour)) {
 		return fmt.Errorf("%s is not the begin of an hour", stamp(h.Hour))
 	}
+	if h.Before.Size > MaxNumber || h.After.Size > MaxNumber {
+		return fmt.Errorf("no chain has more than %d events", int64(MaxNumber))
+	}
 	at := h.Before
 	for i, o := range h.Objects {
 		// What lies between two objects went to the dead letters, or stands elsewhere.

@@ -100,3 +100,33 @@ func TestHourThatSomebodyDoctored(t *testing.T) {
 		}
 	}
 }
+
+// What is read as a digest says the same when it is signed again.
+func FuzzOpenHour(f *testing.F) {
+	empty := testHour()
+	empty.Objects, empty.After, empty.Previous = nil, empty.Before, Hash{}
+	for _, h := range []*Hour{testHour(), empty} {
+		stored, err := h.Sign(signerOf(f, firstSecret))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(stored)
+	}
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		h, err := (*Keys)(nil).OpenHour(stored)
+		if err != nil {
+			return
+		}
+		again, err := h.Sign(signerOf(t, firstSecret))
+		if err != nil {
+			t.Fatalf("what was read cannot be signed: %v\n%q", err, stored)
+		}
+		got, err := (*Keys)(nil).OpenHour(again)
+		if err != nil {
+			t.Fatalf("%v\n%q", err, again)
+		}
+		if diff := cmp.Diff(h, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

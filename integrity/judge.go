@@ -283,7 +283,8 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 	}
 	if f.uncompared > 0 {
 		f.find(Finding{Kind: Unclear, From: f.farthest, To: f.farthest, Detail: fmt.Sprintf(
-			"%s again long after the first time, from this number on, and could not be compared: sort by feed and number", count(f.uncompared, "event came", "events came"))})
+			"%s again long after the first time, from this number on, and could not be compared: sort by feed and number", count(f.uncompared, "event came", "events came"),
+		)})
 	}
 	if f.unclear > 0 {
 		f.find(Finding{Kind: Unclear, Detail: fmt.Sprintf("%s there that %s on record as not delivered, among many: nothing says what they should be", count(f.unclear, "event is", "events are"), "stand")})

@@ -32,7 +32,7 @@ func (c *Checker) After(origin string, number int64) error {
 // Claim takes in a run without its events: of a form from which they cannot be restored,
 // whose bytes are vouched for as a whole.
 func (c *Checker) Claim(r Run) error {
-	if r.First < 1 || r.Last < r.First {
+	if r.First < 1 || r.Last < r.First || r.Last > MaxNumber {
 		return fmt.Errorf("%s: a run from number %d to %d has no events", r.Where, r.First, r.Last)
 	}
 	f, err := c.feed(r.Feed)

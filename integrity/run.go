@@ -2,7 +2,6 @@ package integrity
 
 import (
 	"fmt"
-	"math"
 )
 
 // Run is a piece of a feed whose events carry no numbers: an object of a store. Whoever made
@@ -40,9 +39,9 @@ func (p *Piece) Head() Head { return p.head }
 func (c *Checker) Begin(r Run) (*Piece, error) {
 	open := r.Last == 0
 	if open {
-		r.Last = math.MaxInt64
+		r.Last = MaxNumber
 	}
-	if r.First < 1 || r.Last < r.First {
+	if r.First < 1 || r.Last < r.First || r.Last > MaxNumber {
 		return nil, fmt.Errorf("%s: a run from number %d to %d has no events", r.Where, r.First, r.Last)
 	}
 	f, err := c.feed(r.Feed)

@@ -44,7 +44,7 @@ func step(hash, digest Hash) Hash { return Head{Hash: hash}.Next(digest).Hash }
 
 // Event takes in one event. An error is a reason not to go on.
 func (c *Checker) Event(e Item) error {
-	if e.Number < 1 {
+	if e.Number < 1 || e.Number > MaxNumber {
 		c.Unreadable(e.at())
 		return nil
 	}

@@ -35,7 +35,7 @@ func (s *jobScreen) Write(line []byte) (int, error) {
 }
 
 // bar shows a new bar, in place of the one before.
-func (s *jobScreen) show(what string, size int64) {
+func (s *jobScreen) show(what string, size int64, more ...progressbar.Option) {
 	file, ok := s.out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return
@@ -43,13 +43,13 @@ func (s *jobScreen) show(what string, size int64) {
 	s.done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bar = progressbar.NewOptions64(size,
+	s.bar = progressbar.NewOptions64(size, append([]progressbar.Option{
 		progressbar.OptionSetWriter(s.out),
 		progressbar.OptionSetDescription(what),
-		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionThrottle(100 * time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionFullWidth(),
-	)
+	}, more...)...)
 }
 
 // done takes the bar away.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -224,8 +225,8 @@ func (f *verifyFlags) run(cmd *cobra.Command, o verify.Options, args []string) (
 	}
 	for _, arg := range args {
 		opened, err := f.openSource(cmd.Context(), cmd.InOrStdin(), arg)
-		if _, told := errors.AsType[*exitError](err); told {
-			return err
+		if _, told := errors.AsType[*exitError](err); told || err != nil && cmd.Context().Err() != nil {
+			return stopped(cmd.Context(), err)
 		}
 		if err != nil {
 			return usageError(err)
@@ -259,12 +260,15 @@ func (f *verifyFlags) check(cmd *cobra.Command, o verify.Options, sources []veri
 	for _, s := range sources {
 		size += 2 * s.Size()
 	}
-	bar.show("checking", max(size, 1))
+	// Each source is gone through twice, and what that takes is told in its own measure: bytes
+	// that are read, or offsets.
+	bar.show("checking", max(size, 1), progressbar.OptionShowBytes(f.stream == ""), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("offsets"),
+		progressbar.OptionSetRenderBlankState(true))
 	o.Progress = func(n int64) { bar.move(n, false) }
 	report, err := verify.Run(cmd.Context(), o, sources...)
 	bar.done()
 	if err != nil {
-		return err
+		return stopped(cmd.Context(), err)
 	}
 	if o.Want != "" {
 		if report.NoProof != nil {
@@ -280,10 +284,19 @@ func (f *verifyFlags) check(cmd *cobra.Command, o verify.Options, sources []veri
 	return errors.Join(printVerification(cmd.OutOrStdout(), report, f.output), verdictError(report))
 }
 
+// stopped says what it means when a check was ended from outside: what was not read may be
+// anything.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &exitError{exitFailed, errors.New("stopped before everything was read: nothing is said about what is there")}
+}
+
 // openSource opens what one argument names.
 func (f *verifyFlags) openSource(ctx context.Context, stdin io.Reader, arg string) ([]verify.Source, error) {
 	if arg == "-" {
-		e, err := verify.Spool(stdin, "standard input")
+		e, err := verify.Spool(ctx, stdin, "standard input")
 		return []verify.Source{e}, err
 	}
 	if strings.HasPrefix(arg, verify.BucketScheme) {

@@ -262,7 +262,7 @@ func (p *place) entry(m members) (entry, error) {
 	}
 	e := entry{item: integrity.Item{Feed: p.feed}}
 	var err error
-	if e.item.Number, err = strconv.ParseInt(p.number, 10, 64); err != nil || e.item.Number < 1 {
+	if e.item.Number, err = strconv.ParseInt(p.number, 10, 64); err != nil || e.item.Number < 1 || e.item.Number > integrity.MaxNumber {
 		return e, fmt.Errorf("%.40q is no number of an event", p.number)
 	}
 	if e.item.Chain, err = integrity.ParseHash(p.chain); err != nil {

@@ -29,18 +29,44 @@ func OpenExport(path string) (*Export, error) {
 	return &Export{Name: path, Path: path, size: info.Size()}, nil
 }
 
-// Spool keeps what comes from r in a temporary file, for it is read twice.
-func Spool(r io.Reader, name string) (e *Export, err error) {
+// Spool keeps what comes from r in a temporary file, for it is read twice. Who ends ctx does
+// not wait for r, which may be a terminal, or a program that says nothing.
+func Spool(ctx context.Context, r io.Reader, name string) (e *Export, err error) {
 	f, err := os.CreateTemp("", "auditstream-verify-*")
 	if err != nil {
 		return nil, err
 	}
 	e = &Export{Name: name, Path: f.Name(), temp: true}
-	e.size, err = io.Copy(f, r)
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(f, untilEnd{ctx, r})
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err() // the copying ends with the next byte, or with the process
+	}
+	if info, statErr := f.Stat(); statErr == nil {
+		e.size = info.Size()
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// untilEnd reads until ctx ends.
+type untilEnd struct {
+	ctx context.Context //nolint:containedctx // it stands for the time of one reading
+	r   io.Reader
+}
+
+func (u untilEnd) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // Close removes what Spool has made.
@@ -54,18 +80,18 @@ func (e *Export) Close() error {
 // Size implements Source.
 func (e *Export) Size() int64 { return e.size }
 
-func (e *Export) read(s *Sink, only func([]byte) bool, each func(*entry, func() string, error) error) error {
+func (e *Export) read(ctx context.Context, s *Sink, only func([]byte) bool, each func(*entry, func() string, error) error) error {
 	f, err := os.Open(e.Path)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	return entries(s.counted(f), e.Name, only, each)
+	return entries(s.counted(untilEnd{ctx, f}), e.Name, only, each)
 }
 
 // Checkpoints implements Source.
 func (e *Export) Checkpoints(ctx context.Context, s *Sink) error {
-	return e.read(s, mayHoldCheckpoint, func(x *entry, _ func() string, bad error) error {
+	return e.read(ctx, s, mayHoldCheckpoint, func(x *entry, _ func() string, bad error) error {
 		if bad != nil || x.checkpoint == nil {
 			return ctx.Err() // Events says what is bad
 		}
@@ -75,7 +101,7 @@ func (e *Export) Checkpoints(ctx context.Context, s *Sink) error {
 
 // Events implements Source.
 func (e *Export) Events(ctx context.Context, s *Sink) error {
-	return e.read(s, nil, func(x *entry, where func() string, bad error) error {
+	return e.read(ctx, s, nil, func(x *entry, where func() string, bad error) error {
 		switch {
 		case bad != nil:
 			s.checker.Unreadable(fmt.Sprintf("%s: %v", where(), bad))

@@ -195,8 +195,17 @@ func Open(ctx context.Context, path string) ([]Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.IsDir() {
+	switch {
+	case info.Mode().IsRegular():
 		e, err := OpenExport(path)
+		return []Source{e}, err
+	case !info.IsDir(): // a pipe, of which what was read is gone
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		e, err := Spool(ctx, f, path)
 		return []Source{e}, err
 	}
 	if copied, err := isCopy(path); err != nil || copied {

@@ -103,7 +103,7 @@ func (s *Store) loose(ctx context.Context, key string, _ <-chan struct{}) (loose
 	r.Before, errs[2] = integrity.ParseHash(m[metaBefore])
 	r.After, errs[3] = integrity.ParseHash(m[metaAfter])
 	_, errs[4] = integrity.ParseOrigin(r.Origin)
-	if errors.Join(errs[:]...) == nil && r.First > 0 && r.Last >= r.First {
+	if errors.Join(errs[:]...) == nil && r.First > 0 && r.Last >= r.First && r.Last <= integrity.MaxNumber {
 		o.run = &r
 	}
 	return o, nil
