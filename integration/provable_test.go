@@ -396,7 +396,7 @@ func (p *provable) attackKafka(t *testing.T, f *feed, client *producer.Client) {
 	origin, _, _ := bytes.Cut(forged, []byte("\n"))
 	stream := strings.Split(string(origin), "/")[1]
 	p.put(t, &kgo.Record{Topic: "audit.checkpoints", Partition: kafka.CheckpointsPartition, Key: origin, Value: forged})
-	if report, code = p.report(t, config, stream); code != 1 || !strings.Contains(strings.Join(report.Why, "\n"), "not signed by a key that was in force") {
+	if report, code = p.report(t, config, stream); code != 1 || !strings.Contains(strings.Join(report.Why, "\n"), "that no key has signed that was in force") {
 		t.Errorf("a forged checkpoint: exit code %d, %v", code, report.Why)
 	}
 	proc.end(t)

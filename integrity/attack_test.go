@@ -367,7 +367,7 @@ func attacksOnKafka() []attack {
 		}},
 		{name: "checkpoints-delete", view: siem, reach: true, says: "", do: func(w *world) { w.topic = nil }},
 		{name: "checkpoints-delete-everywhere", view: siem, reach: true, says: "acme uncovered 1-23; again missing 5; again uncovered 1-20; globex uncovered 1-25", do: func(w *world) { w.topic, w.inFeed, w.locked = nil, nil, nil }},
-		{name: "checkpoints-forge", view: siem, reach: true, says: "uncovered -", detail: "1 checkpoints count for nothing", do: func(w *world) {
+		{name: "checkpoints-forge", view: siem, reach: true, says: "uncovered -", detail: "1 checkpoint counts for nothing", do: func(w *world) {
 			mallory := newKey(w.tb)
 			w.topic = append(w.topic, w.chains[2].checkpoint(minutes(50), mallory))
 		}},

@@ -41,16 +41,16 @@ func (c *Checker) Finish() *Report {
 func (c *Checker) general() []Finding {
 	var found []Finding
 	if c.untrusted > 0 {
-		found = append(found, Finding{Kind: Uncovered, Detail: fmt.Sprintf("%d checkpoints count for nothing; of the first: %s", c.untrusted, c.why)})
+		found = append(found, Finding{Kind: Uncovered, Detail: fmt.Sprintf("%s for nothing; of the first: %s", count(c.untrusted, "checkpoint counts", "checkpoints count"), c.why)})
 	}
 	if c.digestsUntrusted > 0 {
 		found = append(found, Finding{Kind: Uncovered, About: aboutDigest, Detail: fmt.Sprintf("%s for nothing; of the first: %s", count(c.digestsUntrusted, "digest counts", "digests count"), c.whyDigest)})
 	}
 	if c.strays > 0 {
-		found = append(found, Finding{Kind: Uncovered, IDs: c.strayIDs, Detail: fmt.Sprintf("%d events carry no number of a feed: nothing says that they were delivered", c.strays)})
+		found = append(found, Finding{Kind: Uncovered, IDs: c.strayIDs, Detail: count(c.strays, "event carries no number of a feed: nothing says that it was delivered", "events carry no number of a feed: nothing says that they were delivered")})
 	}
 	if c.unreadable > 0 {
-		found = append(found, Finding{Kind: Unclear, Where: strings.Join(c.unreadables, ", "), Detail: fmt.Sprintf("%d entries could not be read", c.unreadable)})
+		found = append(found, Finding{Kind: Unclear, Where: strings.Join(c.unreadables, ", "), Detail: count(c.unreadable, "entry", "entries") + " could not be read"})
 	}
 	return found
 }

@@ -140,9 +140,9 @@ func (p *Piece) explain() {
 	}
 	switch want := p.run.Last - p.run.First + 1; {
 	case p.count < want:
-		x.Kind, x.Detail = Missing, fmt.Sprintf("%d events are there, and there were %d", p.count, want)
+		x.Kind, x.Detail = Missing, fmt.Sprintf("%s there, and there were %d", count(p.count, "event is", "events are"), want)
 	case p.count > want:
-		x.Kind, x.Detail = Inserted, fmt.Sprintf("%d events are there, and there were %d", p.count, want)
+		x.Kind, x.Detail = Inserted, fmt.Sprintf("%s there, and there were %d", count(p.count, "event is", "events are"), want)
 	default:
 		x.Kind, x.Detail = Altered, "as many events are there as there were, and they are not the same, or not in the same order"
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // outputCSV is a form of output beside the others: rows for a spreadsheet.
@@ -205,7 +206,7 @@ func printVerdict(out io.Writer, r *admin.Report) error {
 	}
 	fmt.Fprintln(&b, printable(feedText(r.Feed)))
 	if n := r.Total.Invalid; n > 0 {
-		fmt.Fprintf(&b, "note: %d records are no valid event: they belong to no stream, and go to the dead letters\n", n)
+		fmt.Fprintf(&b, "note: %s: no stream carries that, and it goes to the dead letters\n", units.Count(n, "record is no valid event", "records are no valid events"))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", printable(note))
@@ -220,11 +221,12 @@ func feedText(f admin.ReportFeed) string {
 	case f.Spans == 0 && f.Open == 0:
 		return "The feed has no number in this time."
 	case f.Spans == 0:
-		return fmt.Sprintf("The feed's numbers say nothing of this time: %d of its events were counted by the topic and the cursors alone.", f.Open)
+		return fmt.Sprintf("The feed's numbers say nothing of this time: %s counted by the topic and the cursors alone.", units.Count(f.Open, "event was", "events were"))
 	}
-	text := fmt.Sprintf("The feed has given %d numbers, the topic has %d events for them: %d spans, %d up to a signed checkpoint", f.Numbers, f.Events, f.Spans, f.Signed)
+	text := fmt.Sprintf("The feed has given %s, the topic has %s for them: %s, %d up to a signed checkpoint",
+		units.Count(f.Numbers, "number", "numbers"), units.Count(f.Events, "event", "events"), units.Count(f.Spans, "span", "spans"), f.Signed)
 	if f.Open > 0 {
-		text += fmt.Sprintf("; %d events lie in no span", f.Open)
+		text += "; " + units.Count(f.Open, "event lies in no span", "events lie in no span")
 	}
 	return text + "."
 }

@@ -131,7 +131,7 @@ func TestAReportTellsOfForgedCheckpointsAndOfLettersThatAreGone(t *testing.T) {
 	}
 	s.seal(o, forger, chain, func(*integrity.Checkpoint) {})
 	r = s.report(o, "everything", admin.ReportQuery{}, r.Total)
-	if why := strings.Join(r.Why, "\n"); r.Verdict != admin.ReportDiffers || !strings.Contains(why, "1 checkpoints of the stream in audit.checkpoints are not signed by a key that was in force") {
+	if why := strings.Join(r.Why, "\n"); r.Verdict != admin.ReportDiffers || !strings.Contains(why, "audit.checkpoints has 1 checkpoint of the stream that no key has signed that was in force") {
 		t.Errorf("%s %s", r.Verdict, why)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // sum is the report of what was read.
@@ -103,11 +104,11 @@ func (r *reporter) judge(out *admin.Report) {
 		}
 	}
 	if r.unsigned > 0 {
-		differs("%d checkpoints of the stream in %s are not signed by a key that was in force: somebody else has written them", r.unsigned, r.o.topics.Checkpoints())
+		differs("%s has %s of the stream that no key has signed that was in force: written by somebody else", r.o.topics.Checkpoints(), units.Count(r.unsigned, "checkpoint", "checkpoints"))
 	}
 	if n := len(out.Feed.Differ); n > maxDiffer {
 		out.Feed.Differ = out.Feed.Differ[:maxDiffer]
-		differs("and %d more spans of the feed", n-maxDiffer)
+		differs("and %s more of the feed", units.Count(n-maxDiffer, "span", "spans"))
 	}
 	if r.up {
 		lacks("time was up before everything was read: what is counted is there, and more")
@@ -116,7 +117,7 @@ func (r *reporter) judge(out *admin.Report) {
 		lacks("%s", e)
 	}
 	if n := out.Total.Unknown; n > 0 {
-		lacks("%d events lie before the place that the stream was last moved to, and no gap is on record: they were delivered before that, or are older than the stream", n)
+		lacks("%s before the place that the stream was last moved to, and no gap is on record: delivered before that, or older than the stream", units.Count(n, "event lies", "events lie"))
 	}
 	s := r.status.Spec
 	if out.Feed.Changed > 0 {

@@ -20,7 +20,7 @@ func (e *examiner) records(ctx context.Context) {
 	}
 	for i, b := range bad {
 		if i == maxTold {
-			e.fail("records", "see those above", "%d more records of streams have no effect", len(bad)-maxTold)
+			e.fail("records", "see those above", "%s no effect", units.Count(len(bad)-maxTold, "more record of a stream has", "more records of streams have"))
 			break
 		}
 		what, do := "the stream goes on as it was before", "see who wrote it, and write it anew: apply the stream again, or start delivery with its file"

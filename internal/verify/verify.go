@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/units"
 )
 
 // Source is something that a receiver has. It is read twice: checkpoints first, for they
@@ -97,7 +98,7 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 	}
 	r.Checkpoints, r.DigestOnly = s.checkpoints, s.digestOnly
 	if r.DigestOnly > 0 && r.Verdict == integrity.Complete {
-		r.Sentence += fmt.Sprintf(" Of %d events only the digest was there: nothing is said of their contents.", r.DigestOnly)
+		r.Sentence += fmt.Sprintf(" Of %s.", units.Count(r.DigestOnly, "event only the digest was there: nothing is said of its contents", "events only the digest was there: nothing is said of their contents"))
 	}
 	return r, nil
 }
