@@ -260,14 +260,14 @@ func attacksOnGrowth() []attack {
 			}
 			alone(w)
 		}},
-		{name: "growth-alter-predecessor", view: siem, reach: true, says: "again missing 11-20; uncovered -; young uncovered 1-5", detail: "count for nothing", do: func(w *world) {
+		{name: "growth-alter-predecessor", view: siem, reach: true, says: "again missing 11-20; uncovered -; young uncovered 1-5", detail: "for nothing", do: func(w *world) {
 			w.grow()
 			remove(w, w.again(), 10)
 			s := young(w)
 			s.note = bytes.Replace(s.note, []byte(originOf("acme", 2, 63)+" 20 "), []byte(originOf("acme", 2, 63)+" 10 "), 1)
 			alone(w)
 		}},
-		{name: "growth-forge-predecessor", view: siem, reach: true, says: "uncovered -", detail: "count for nothing", do: func(w *world) {
+		{name: "growth-forge-predecessor", view: siem, reach: true, says: "uncovered -", detail: "for nothing", do: func(w *world) {
 			w.grow()
 			c := *w.chains[len(w.chains)-1]
 			c.beside = []integrity.Beside{{Origin: originIn(1, "acme", 2, 3), Head: integrity.Head{Size: 9, Hash: integrity.Digest(nil)}, Time: minutes(30)}}
@@ -284,7 +284,7 @@ func attacksOnGrowth() []attack {
 				}
 			}
 		}},
-		{name: "growth-swap-predecessors-in-checkpoint", view: siem, reach: true, says: "uncovered -", detail: "count for nothing", do: func(w *world) {
+		{name: "growth-swap-predecessors-in-checkpoint", view: siem, reach: true, says: "uncovered -", detail: "for nothing", do: func(w *world) {
 			w.grow()
 			s, elder, again := young(w), originIn(2, "acme", 2, 9), originOf("acme", 2, 63)
 			s.note = bytes.Replace(s.note, []byte(elder), []byte("?"), 1)
@@ -371,7 +371,7 @@ func attacksOnKafka() []attack {
 			mallory := newKey(w.tb)
 			w.topic = append(w.topic, w.chains[2].checkpoint(minutes(50), mallory))
 		}},
-		{name: "checkpoints-alter", view: siem, reach: true, says: "uncovered -", detail: "count for nothing", do: func(w *world) {
+		{name: "checkpoints-alter", view: siem, reach: true, says: "uncovered -", detail: "for nothing", do: func(w *world) {
 			i := slices.IndexFunc(w.topic, func(s signed) bool { return s.origin == again && s.size == 20 })
 			w.topic[i].note = bytes.Replace(w.topic[i].note, []byte("\n20\n"), []byte("\n10\n"), 1)
 		}},
@@ -460,7 +460,7 @@ func attacksWithKeys() []attack {
 			c.deliver(3).seal(50, mallory)
 			alone(w)
 		}},
-		{name: "key-not-handed-over", view: siem, reach: true, says: "acme uncovered 1-23; again missing 5; again uncovered 1-20; globex uncovered 1-25; uncovered -", detail: "count for nothing", do: func(w *world) {
+		{name: "key-not-handed-over", view: siem, reach: true, says: "acme uncovered 1-23; again missing 5; again uncovered 1-20; globex uncovered 1-25; uncovered -", detail: "for nothing", do: func(w *world) {
 			w.trusted, w.statements = []string{newKey(w.tb).public}, nil
 		}},
 		{name: "signer-tells-two-stories", view: siem, reach: true, says: "again forked 20", do: func(w *world) {
