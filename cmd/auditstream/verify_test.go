@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/internal/verify"
 )
 
 // The commands of docs/verify.md print what the page says.
@@ -31,4 +36,55 @@ func TestThePageOfVerify(t *testing.T) {
 			t.Errorf("auditstream %s prints\n%s\nand the page says\n%s", b[1], &out, b[2])
 		}
 	}
+}
+
+// Every member of the answers for programs stands on the page.
+func TestThePageOfVerifyHasEveryMember(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "verify.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(page), "## Answers for programs")
+	section, _, ok2 := strings.Cut(section, "\n## ")
+	if !ok || !ok2 {
+		t.Fatal("the page has no answers for programs")
+	}
+	ofVerify, ofReport, ok := strings.Cut(section, "`auditstream stream report -o json`")
+	if !ok {
+		t.Fatal("the page has no answers of stream report")
+	}
+	for text, of := range map[string]reflect.Type{ofVerify: reflect.TypeFor[verify.Report](), ofReport: reflect.TypeFor[admin.Report]()} {
+		names := members(of)
+		if len(names) < 20 {
+			t.Errorf("%v has %d members only", of, len(names))
+		}
+		for _, name := range names {
+			if !strings.Contains(text, "`"+name+"`") {
+				t.Errorf("of %v the page lacks %s", of, name)
+			}
+		}
+	}
+}
+
+// members are the names that the values of a type have in JSON, those inside of them included.
+func members(of reflect.Type) []string {
+	switch of.Kind() { //nolint:exhaustive // others have no members
+	case reflect.Pointer, reflect.Slice:
+		return members(of.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	if of == reflect.TypeFor[time.Time]() {
+		return nil
+	}
+	var out []string
+	for _, f := range reflect.VisibleFields(of) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || f.Anonymous || !f.IsExported() {
+			continue
+		}
+		out = append(append(out, name), members(f.Type)...)
+	}
+	return out
 }
