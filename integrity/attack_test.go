@@ -323,6 +323,25 @@ func attacksOnKafka() []attack {
 		{name: "topic-delete", view: kafka, reach: true, says: "acme altered 1-20; acme missing 23", do: func(w *world) {
 			w.log = slices.Delete(w.log, number(w, acme, 7), number(w, acme, 7)+1)
 		}},
+		{name: "topic-delete-first", view: kafka, reach: true, says: "acme altered 1-20; acme missing 23", do: func(w *world) {
+			w.log = slices.Delete(w.log, number(w, acme, 1), number(w, acme, 1)+1)
+		}},
+		{name: "topic-delete-last", view: kafka, reach: true, says: "again missing 20", do: func(w *world) {
+			w.log = slices.Delete(w.log, number(w, again, 20), number(w, again, 20)+1)
+		}},
+		{name: "topic-insert", view: kafka, reach: true, says: "acme altered 1-23", do: func(w *world) {
+			r := w.log[number(w, acme, 7)]
+			r.event = forge(r.event)
+			w.log = slices.Insert(w.log, number(w, acme, 7), r)
+		}},
+		{name: "topic-reorder", view: kafka, reach: true, says: "acme altered 1-23", do: func(w *world) {
+			a, b := &w.log[number(w, acme, 7)], &w.log[number(w, acme, 8)]
+			a.event, b.event = b.event, a.event
+		}},
+		{name: "topic-swap-organizations", view: kafka, reach: true, says: "acme altered 1-23; globex altered 1-25", do: func(w *world) {
+			a, b := &w.log[number(w, acme, 7)], &w.log[number(w, "auditstream/globex/str_globex/topic/3/1.1.0", 7)]
+			a.event, b.event = b.event, a.event
+		}},
 		{name: "topic-insert-before-delivery", view: siem, reach: false, do: func(w *world) {
 			// Whoever may write to the topic publishes: what is written there is what is delivered.
 			w.chains[2].deliver(1).seal(50, w.second)
@@ -602,5 +621,43 @@ func TestTheThreatModelSaysWhatTheAttacksShow(t *testing.T) {
 	}
 	if diff := cmp.Diff(shown, told); diff != "" {
 		t.Errorf("(-attacks +page):\n%s", diff)
+	}
+}
+
+// The table of adversaries and attacks has no empty cell, and names rows that there are.
+func TestTheThreatModelHasEachAttackOfEachAdversary(t *testing.T) {
+	page, err := os.ReadFile("../docs/threat-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "### Each attack by each adversary")
+	section, _, _ = strings.Cut(section, "\n### ")
+	known := map[string]bool{}
+	for _, a := range attacks() {
+		known[a.name] = true
+	}
+	rows := 0
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 5 {
+			t.Errorf("%s has %d cells", line, len(cells))
+		}
+		for _, cell := range cells {
+			if strings.TrimSpace(cell) == "" && rows > 1 {
+				t.Errorf("%s has an empty cell", line)
+			}
+		}
+		for _, m := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(line, -1) {
+			if !known[m[1]] {
+				t.Errorf("%s is no row of the page that is carried out", m[1])
+			}
+		}
+	}
+	if rows < 11 {
+		t.Errorf("the table has %d rows", rows)
 	}
 }
