@@ -55,7 +55,7 @@ is wrong.
 
 It changes nothing. With --write one record is written to the topic of streams, in a
 transaction that is given up, so that nobody ever reads it; and with --destinations one
-object, doctor.txt, to the archive of checkpoints, where it stays if the bucket locks it.
+object, _doctor.txt, to the archive of checkpoints, where it stays if the bucket locks it.
 
   table  a line a finding, as it comes
   json   one object a line, as it comes

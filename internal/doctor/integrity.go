@@ -184,7 +184,7 @@ func (e *examiner) archive(ctx context.Context) {
 		e.skipped("archive", "whether checkpoints can be written there: --write puts one small object there, once and for ever")
 		return
 	}
-	if err := a.Keep(ctx, "doctor.txt", []byte("auditstream doctor has found that it may write here.\n")); err != nil {
+	if err := a.Keep(ctx, "_doctor.txt", []byte("auditstream doctor has found that it may write here.\n")); err != nil {
 		e.fail("archive", "allow these credentials s3:PutObject on the prefix, and s3:PutObjectRetention with object_lock; and see what the message names", "%s: nothing can be written there: %v", set.Bucket, err)
 		return
 	}

@@ -28,11 +28,12 @@ type Notes struct {
 	size  int64
 }
 
-// OpenNotes finds the file, or the files of a directory.
+// OpenNotes finds the file, or the files of a directory: but for those whose names begin with
+// an underline or a dot, which are marks of those who keep or look at the directory.
 func OpenNotes(path string) (*Notes, error) {
 	n := &Notes{}
 	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || p != path && strings.ContainsAny(d.Name()[:1], "_.") {
 			return err
 		}
 		info, err := d.Info()

@@ -72,3 +72,24 @@ func TestStatementsAreReadAsTheyAreAndAsTheyAreServed(t *testing.T) {
 		})
 	}
 }
+
+// A copy of the archive holds more than checkpoints: what doctor left there, and what tools do.
+func TestADirectoryOfCheckpointsMayHaveMarks(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"_doctor.txt": "no checkpoint", ".sync": "", "auditstream/acme/1.txt": "text\n\n\u2014 a b\n"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := verify.OpenNotes(dir)
+	if err != nil || n.Size() != int64(len("text\n\n\u2014 a b\n")/2) {
+		t.Errorf("%v, size %d: want the one file that is a checkpoint's", err, n.Size())
+	}
+	if n, err = verify.OpenNotes(filepath.Join(dir, "_doctor.txt")); err != nil || n.Size() == 0 {
+		t.Errorf("%v, size %d: a file that is named is read", err, n.Size())
+	}
+}
