@@ -191,16 +191,16 @@ func (j *Job) open(ctx context.Context, r Range) error {
 	if start.record != nil {
 		start.from = min(max(r.From, start.record.Cursor), r.To)
 	}
+	numbers, whole, err := j.numbers(ctx, r, start.from, logStart)
+	if err != nil {
+		return err
+	}
 	p := g.newPartition(r.Partition, g.router, reached{})
 	p.position.Store(r.To)
 	p.end.Store(r.To)
 	p.obsolete = start.obsolete
 	p.from[j.stream.index] = start.from
-	whole := true
-	if p.originals, whole, err = j.numbers(ctx, r, start.from, logStart); err != nil {
-		p.cancel()
-		return err
-	}
+	p.originals = numbers
 	p.place(start, min(logStart, r.To), r.To)
 	if !whole {
 		p.lanes[j.stream.index].forgets()

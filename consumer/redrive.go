@@ -41,6 +41,7 @@ type LetterOrigin struct {
 // LetterStanding is how a letter stands that was open when the redrive was made.
 type LetterStanding int
 
+// The standings.
 const (
 	LetterOpen     LetterStanding = iota // its event is to be sent
 	LetterRedriven                       // this redrive has sent it, and marked it

@@ -211,7 +211,7 @@ type Stored struct {
 func (v *Inventory) Take(s *Stored) (origin string, err error) {
 	l := s.Listed
 	if l == nil || l.SHA256 != s.Sum {
-		if by := v.bySum[s.Sum]; by != nil && !(by.found && l == nil && s.Other != nil && s.Other(by.Origin)) {
+		if by := v.bySum[s.Sum]; by != nil && !s.repeats(by) {
 			return by.Origin, v.elsewhere(s, by)
 		}
 	}
@@ -228,6 +228,11 @@ func (v *Inventory) Take(s *Stored) (origin string, err error) {
 		return s.Run.Origin, err
 	}
 	return "", nil
+}
+
+// repeats says whether s has the content of an object that was found, and is another one.
+func (s *Stored) repeats(by *Listed) bool {
+	return by.found && s.Listed == nil && s.Other != nil && s.Other(by.Origin)
 }
 
 // elsewhere takes in an object that lies under another name than its digest has.

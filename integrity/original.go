@@ -3,6 +3,7 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -110,7 +111,7 @@ func JoinAgain(list []Again, next Again) []Again {
 		last.To, last.Last = next.To, next.Last
 		return append(list[:n-1:n-1], last)
 	}
-	list = append(list[:len(list):len(list)], next)
+	list = append(slices.Clip(list), next)
 	if len(list) <= maxAgain {
 		return list
 	}
