@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -49,7 +50,7 @@ func OpenBucket(ctx context.Context, address string, o BucketOptions) (*Store, e
 	}
 	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		return retry.AddWithMaxAttempts(retry.NewStandard(), bucketTries)
-	})}
+	}), config.WithLogger(logging.Nop{})} // what matters is told in the error
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
@@ -122,6 +123,10 @@ func (b bucket) explain(ctx context.Context, what, right string, err error) erro
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "refresh cached credentials") {
+		// Before the answer is looked at, which may be that of the machine's own service.
+		return fmt.Errorf("%s: there are no credentials: give some as to the AWS command line (AWS_ACCESS_KEY_ID, --profile, a role): %w", what, err)
+	}
 	status, code, text := 0, "", ""
 	var header http.Header
 	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && r.Response != nil {
@@ -166,9 +171,6 @@ func (b bucket) explain(ctx context.Context, what, right string, err error) erro
 	}
 	if e, ok := errors.AsType[*aws.RequestCanceledError](err); ok {
 		return fmt.Errorf("%s: %w", what, e)
-	}
-	if strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "refresh cached credentials") {
-		return fmt.Errorf("%s: there are no credentials: give some as to the AWS command line (AWS_ACCESS_KEY_ID, --profile, a role): %w", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -209,6 +209,21 @@ func TestABucketWithNothingOfAFeed(t *testing.T) {
 	}
 }
 
+// A machine's service that refuses to give credentials is not taken for the bucket.
+func TestABucketForWhichTheMachineHasNoCredentials(t *testing.T) {
+	_, o := startBucket(t, newFeed())
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(machine.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.URL)
+	_, err := OpenBucket(t.Context(), "s3://acme/audit/", o)
+	if err == nil || !strings.Contains(err.Error(), "there are no credentials") || strings.Contains(err.Error(), "ListBucket") {
+		t.Error(err)
+	}
+}
+
 // Without credentials nothing is asked.
 func TestABucketWithoutCredentials(t *testing.T) {
 	_, o := startBucket(t, newFeed())
