@@ -24,7 +24,7 @@ import (
 
 const (
 	checkpointsBack = 100_000          // offsets that are read back from the end of the topic
-	checkpointsFor  = time.Minute      // for which what was read serves: an older checkpoint is as true
+	checkpointsFor  = 5 * time.Second  // for which what was read serves for other partitions that are opened
 	checkpointsWait = 30 * time.Second // for the reading
 	maxBeside       = 64               // chains that one names beside it
 )
@@ -60,13 +60,14 @@ type ledger struct {
 }
 
 // lastCheckpoints finds the last checkpoint of each chain of the group's streams, by origin.
-// What it returns does not change. Nobody has looked at its signatures.
-func (g *Group) lastCheckpoints(ctx context.Context) (map[string]*sealed, error) {
+// What it returns does not change, and has at least what was there at a time. Nobody has looked
+// at its signatures.
+func (g *Group) lastCheckpoints(ctx context.Context, since time.Time) (map[string]*sealed, error) {
 	if err := g.ledger.reading.take(ctx); err != nil {
 		return nil, err
 	}
 	defer g.ledger.reading.give()
-	if g.ledger.last != nil && time.Since(g.ledger.at) < checkpointsFor {
+	if g.ledger.last != nil && !g.ledger.at.Before(since) {
 		return g.ledger.last, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkpointsWait)
@@ -201,7 +202,7 @@ func (g *Group) vouchedIn(ctx context.Context, number int32) (map[string]*lastSt
 	if g.cfg.Checkpoints == nil || g.letters != nil {
 		return map[string]*lastStood{}, nil
 	}
-	last, err := g.lastCheckpoints(ctx)
+	last, err := g.lastCheckpoints(ctx, time.Now().Add(-checkpointsFor))
 	switch {
 	case err != nil && (passes(err) || ctx.Err() != nil):
 		return nil, err
@@ -255,10 +256,16 @@ func (l *lane) seeksLinks(begin int64) bool {
 // link finds what the first checkpoints of feeds are to say of the chains before them. Those
 // for which that is not known now are taken out.
 func (c *checkpointer) link(ctx context.Context, due []*parcel) []*parcel {
-	if !slices.ContainsFunc(due, func(p *parcel) bool { return p.feed.unlinked() }) {
+	var began time.Time // of the last feed that is asked for: what was before it must have been read
+	for _, p := range due {
+		if p.feed.unlinked() && p.feed.began.After(began) {
+			began = *p.feed.began
+		}
+	}
+	if began.IsZero() {
 		return due
 	}
-	last, err := c.g.lastCheckpoints(ctx)
+	last, err := c.g.lastCheckpoints(ctx, began)
 	if err != nil && (passes(err) || ctx.Err() != nil) {
 		c.nags[0].complain(zap.WarnLevel, err.Error())
 		return slices.DeleteFunc(due, func(p *parcel) bool {
