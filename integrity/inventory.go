@@ -22,7 +22,7 @@ type Inventory struct {
 	checker *Checker
 	hours   []storedHour
 	listed  []*Listed
-	bySum   map[Hash]*Listed
+	bySum   map[Hash][]*Listed // a replay may have written the same as the stream has
 	broken  []brokenHour
 }
 
@@ -52,7 +52,7 @@ type brokenHour struct {
 // Inventory is that of a store whose chains c checks. Only chains whose digests were taken
 // in, or of which checkpoints speak, are known.
 func (c *Checker) Inventory() *Inventory {
-	return &Inventory{checker: c, bySum: map[Hash]*Listed{}}
+	return &Inventory{checker: c, bySum: map[Hash][]*Listed{}}
 }
 
 // Digest takes in a digest, and the name under which it lies. What it says of the chain it
@@ -99,7 +99,7 @@ func (v *Inventory) Close() ([]*Listed, error) {
 		for _, o := range h.Objects {
 			l := &Listed{Object: o, Origin: h.Origin, Hour: h.Hour.Hour}
 			v.listed = append(v.listed, l)
-			v.bySum[o.SHA256] = l
+			v.bySum[o.SHA256] = append(v.bySum[o.SHA256], l)
 		}
 	}
 	return v.listed, nil
@@ -211,7 +211,7 @@ type Stored struct {
 func (v *Inventory) Take(s *Stored) (origin string, err error) {
 	l := s.Listed
 	if l == nil || l.SHA256 != s.Sum {
-		if by := v.bySum[s.Sum]; by != nil && !s.repeats(by) {
+		if by := v.likely(s); by != nil {
 			return by.Origin, v.elsewhere(s, by)
 		}
 	}
@@ -230,9 +230,20 @@ func (v *Inventory) Take(s *Stored) (origin string, err error) {
 	return "", nil
 }
 
-// repeats says whether s has the content of an object that was found, and is another one.
-func (s *Stored) repeats(by *Listed) bool {
-	return by.found && s.Listed == nil && s.Other != nil && s.Other(by.Origin)
+// likely is the object of a digest that s is, by its content: one that was not found yet, else
+// one of which s is a copy.
+func (v *Inventory) likely(s *Stored) *Listed {
+	for _, l := range v.bySum[s.Sum] {
+		if !l.found {
+			return l
+		}
+	}
+	for _, l := range v.bySum[s.Sum] {
+		if s.Listed != nil || s.Other == nil || !s.Other(l.Origin) {
+			return l
+		}
+	}
+	return nil
 }
 
 // elsewhere takes in an object that lies under another name than its digest has.

@@ -456,3 +456,34 @@ func TestAReplayInTheSameBucketIsNotTheStream(t *testing.T) {
 		}
 	}
 }
+
+// Whichever of the two was renamed, it is the one that is not under its name.
+func TestAnObjectWhoseContentAReplayHasTooIsRenamed(t *testing.T) {
+	for _, replayed := range []bool{false, true} {
+		live, again := newFeed().seal(t).add(15).seal(t), newFeed()
+		again.origin = strings.Replace(again.origin, "/u1/", "/job_1/", 1)
+		again.head = integrity.Begin(again.origin)
+		again.add(15).seal(t)
+		k := bucketOf(t, live, 3, false)
+		maps.Copy(k, bucketOf(t, again, 3, false))
+		moved := live
+		if replayed {
+			moved = again
+		}
+		k["audit/moved.ndjson.gz"] = k[moved.object(45)]
+		delete(k, moved.object(45))
+		s, err := openStore(t.Context(), k, "s3://acme", 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, s)
+		if err != nil || r.Verdict != integrity.Complete {
+			t.Fatalf("%v: %+v", err, r)
+		}
+		for _, f := range r.Feeds {
+			if (f.Origin == moved.origin) != (len(f.Findings) == 1 && f.Findings[0].Kind == integrity.Renamed) {
+				t.Errorf("of the replay %t: %s: %v", replayed, f.Origin, f.Findings)
+			}
+		}
+	}
+}
