@@ -18,7 +18,7 @@ type publishInput struct {
 	stream io.ReadCloser // nil: it is a file
 	size   int64         // -1: it is not known
 	state  *publishState // nil: nothing is kept
-	lock   *os.File      // of the state; nil: none
+	lock   *dirlock.Lock // of the state; nil: none
 
 	file *os.File
 	at   feed.Position

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -35,7 +34,7 @@ type EmbeddedConfig struct {
 // It keeps the timestamp that a producer sent also where the topic says LogAppendTime.
 type Embedded struct {
 	cluster *kfake.Cluster
-	lock    *os.File // nil in memory
+	lock    *dirlock.Lock // nil in memory
 	addr    string
 }
 
@@ -94,7 +93,7 @@ func (e *Embedded) unlock() error {
 	if e.lock == nil {
 		return nil
 	}
-	return e.lock.Close() // the lock goes with the last descriptor
+	return e.lock.Close()
 }
 
 // listen refuses to listen anywhere but on loopback: the broker has neither

@@ -54,6 +54,9 @@ func TestInspect(t *testing.T) {
 	r.kafka.set(nil, false)
 	r.drains(t).empty(t)
 	r.stop()
+	if err := r.Close(); err != nil { // that something left is noted and freed a moment after it has
+		t.Fatal(err)
+	}
 	look(Contents{Refused: 2, Damaged: 1})
 	if err := os.WriteFile(segmentPath(r.dir, 9999), []byte(headerMagic+"\x09"), 0o600); err != nil {
 		t.Fatal(err)

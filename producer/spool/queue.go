@@ -51,7 +51,7 @@ type queue struct {
 	log    *zap.Logger
 	counts *metrics
 	create func(path string) (file, error)
-	lock   *os.File
+	lock   *dirlock.Lock
 
 	wake    chan struct{} // something is to be written; capacity 1
 	arrived chan struct{} // there is something to drain; capacity 1

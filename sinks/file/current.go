@@ -34,6 +34,10 @@ type current struct {
 	fresh bool // the directory may not know of it yet
 }
 
+// Close frees the file. It is unlocked and not only closed: a program that another goroutine
+// starts has a descriptor of it, and with that the lock, until its exec.
+func (f *current) Close() error { return errors.Join(unlockFile(f.Fd()), f.handle.Close()) }
+
 var errBusy = errors.New("somebody else writes the file")
 
 // openAttempts bounds how often a file is opened that is renamed meanwhile: each time by
@@ -78,10 +82,10 @@ func (s *Sink) lock(path string) (*current, error) {
 	}
 	ours, err := h.Stat()
 	if err != nil {
-		return nil, errors.Join(err, h.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	if named, err := os.Stat(path); err != nil || !os.SameFile(ours, named) {
-		return nil, h.Close()
+		return nil, f.Close()
 	}
 	f.size, f.fresh = ours.Size(), ours.Size() == 0
 	return f, nil

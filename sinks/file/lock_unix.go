@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lockFile locks an open file until it is closed, or fails at once with errBusy if somebody
+// lockFile locks an open file until unlockFile, or fails at once with errBusy if somebody
 // else has it locked.
 func lockFile(fd uintptr) error {
 	err := syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -16,3 +16,6 @@ func lockFile(fd uintptr) error {
 	}
 	return err
 }
+
+// unlockFile frees the lock, whoever has a descriptor of the open file still.
+func unlockFile(fd uintptr) error { return syscall.Flock(int(fd), syscall.LOCK_UN) }
