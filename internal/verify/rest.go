@@ -56,7 +56,7 @@ func (s *Store) rest(ctx context.Context, to *Sink) error {
 	return ahead(ctx, rest, s.width, func(ctx context.Context, l loose, turn <-chan struct{}) (*loaded, error) {
 		return s.load(ctx, to, l.key, turn)
 	}, func(l loose, o *loaded) error {
-		if l.run != nil || l.lane == "" || strings.HasSuffix(l.key, endingParquet) {
+		if l.run != nil || l.lane == "" || !o.readable() {
 			return s.take(to, o, &integrity.Stored{Run: l.run})
 		}
 		placed, err := s.place(to, o, &integrity.Stored{})
@@ -121,7 +121,7 @@ type objectName struct {
 // parseName takes a key apart. What replays have written is named after them, and not after
 // a lane.
 func parseName(key string) (n objectName, ok bool) {
-	if strings.Contains(key, "replay=") {
+	if strings.Contains(key, replayMark) {
 		return n, false
 	}
 	return parseBase(key)

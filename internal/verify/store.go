@@ -15,6 +15,7 @@ import (
 const (
 	checkpointMark = "_checkpoints/"
 	digestMark     = "_digests/"
+	replayMark     = "replay="
 
 	endingParquet = ".parquet"
 )
@@ -200,7 +201,7 @@ func (s *Store) place(to *Sink, o *loaded, as *integrity.Stored) (bool, error) {
 		as.Sum = as.Listed.SHA256 // nothing says that it is another
 	}
 	switch {
-	case !strings.HasSuffix(o.key, endingParquet) && !o.unread:
+	case o.readable():
 		as.Events = o.all
 	case as.Listed != nil:
 		to.digestOnly += as.Listed.Last - as.Listed.First + 1

@@ -30,17 +30,20 @@ type table struct {
 	class int                                       // class_uid
 	check func(value []byte) error                  // that the event is a row
 	pack  func(lines []byte) (data []byte, e error) // one event a line, all of them rows
+
+	columns string // as Parquet has them
+	unpack  func(f *parquet.File, each func(Row) bool) error
 }
 
 // tables are those of the classes that audit events become. turns bounds how many objects
 // are made at the same time.
 func tables(turns chan struct{}) []table {
 	return []table{
-		tableOf(ClassAccountChange, 3001, turns, func(r *accountChange) int64 { return r.Time }),
-		tableOf(ClassAuthentication, 3002, turns, func(r *authentication) int64 { return r.Time }),
-		tableOf(ClassEntityManagement, 3004, turns, func(r *entityManagement) int64 { return r.Time }),
-		tableOf(ClassUserAccess, 3005, turns, func(r *userAccess) int64 { return r.Time }),
-		tableOf(ClassGroupManagement, 3006, turns, func(r *groupManagement) int64 { return r.Time }),
+		tableOf(ClassAccountChange, 3001, turns, func(r *accountChange) *row { return &r.row }),
+		tableOf(ClassAuthentication, 3002, turns, func(r *authentication) *row { return &r.row }),
+		tableOf(ClassEntityManagement, 3004, turns, func(r *entityManagement) *row { return &r.row }),
+		tableOf(ClassUserAccess, 3005, turns, func(r *userAccess) *row { return &r.row }),
+		tableOf(ClassGroupManagement, 3006, turns, func(r *groupManagement) *row { return &r.row }),
 	}
 }
 
@@ -59,8 +62,8 @@ func (l *lakes) tableOf(class string) table {
 	return l.tables[slices.IndexFunc(l.tables, func(t table) bool { return t.name == class })]
 }
 
-func tableOf[T any](name string, class int, turns chan struct{}, timeOf func(*T) int64) table {
-	t := table{name: name, class: class}
+func tableOf[T any](name string, class int, turns chan struct{}, common func(*T) *row) table {
+	t := table{name: name, class: class, columns: parquet.SchemaOf(new(T)).String()}
 	t.check = func(value []byte) error {
 		if c := classOf(value); c != class {
 			return wrongClass(c, t)
@@ -82,8 +85,11 @@ func tableOf[T any](name string, class int, turns chan struct{}, timeOf func(*T)
 			rows = append(rows, r)
 		}
 		// Security Lake asks for the order of time, which is that of offsets but for clocks.
-		slices.SortStableFunc(rows, func(a, b T) int { return cmp.Compare(timeOf(&a), timeOf(&b)) })
+		slices.SortStableFunc(rows, func(a, b T) int { return cmp.Compare(common(&a).Time, common(&b).Time) })
 		return writeRows(rows)
+	}
+	t.unpack = func(f *parquet.File, each func(Row) bool) error {
+		return unpackRows(f, func(r *T) int64 { return common(r).Metadata.Sequence }, each)
 	}
 	return t
 }
