@@ -74,6 +74,7 @@ type drain struct {
 	bytes   int
 	drained int
 	failed  error // of reading the disk
+	missed  error // why Kafka has not taken an event; nil: it took all
 	left    []queued
 }
 
@@ -83,6 +84,7 @@ type result struct {
 }
 
 func (d *drain) sweep(ctx context.Context) {
+	taken := d.taken.Load()
 	for _, segment := range d.queue.remaining() {
 		if ctx.Err() != nil || len(d.stuck) > 0 && len(d.stuck) >= d.queue.organizations() {
 			break
@@ -102,6 +104,9 @@ func (d *drain) sweep(ctx context.Context) {
 	}
 	d.finish(ctx)
 	d.note()
+	if d.missed != nil && ctx.Err() == nil && d.taken.Load() == taken && d.vain.Swap(taken+1) != taken+1 && !d.away.Load() {
+		d.log.Warn("Kafka takes none of the events that wait on disk", zap.Error(d.missed))
+	}
 }
 
 // begin returns the window that an event goes into, of which there is one at a time.
@@ -183,9 +188,7 @@ func (d *drain) settle(r result) {
 	d.bytes -= len(r.event.value)
 	switch {
 	case r.err == nil:
-		if d.away.Swap(false) {
-			d.log.Info("Kafka takes events again")
-		}
+		d.took()
 		d.counts.count(outcomeDrained, 1)
 	case refusedForEver(r.err):
 		if err := d.refuse(r.event, r.err); err != nil {
@@ -195,6 +198,7 @@ func (d *drain) settle(r result) {
 		}
 		d.counts.count(outcomeRefused, 1)
 	default:
+		d.missed = r.err
 		d.stick(r)
 		return
 	}

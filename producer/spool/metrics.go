@@ -102,7 +102,7 @@ func newLooker(s *Spool) *looker {
 		oldest: desc("oldest_seconds", "Age of the oldest event that waits on disk, since it was accepted; 0 when none waits."),
 		full:   desc("full", "1 while events are refused because the spool is full."),
 		fails:  desc("failing", "1 while the disk does not take events."),
-		away:   desc("away", "1 while Kafka has not taken an event in time, and none from the disk since: all events go to disk."),
+		away:   desc("away", "1 while Kafka takes nothing: it has not taken an event of a sender in time, or anything of what waits on disk, and none since."),
 	}
 }
 
@@ -131,5 +131,5 @@ func (l *looker) Collect(ch chan<- prometheus.Metric) {
 	gauge(l.oldest, age)
 	gauge(l.full, flag[full])
 	gauge(l.fails, flag[failure != nil])
-	gauge(l.away, flag[l.spool.away.Load() && left > 0])
+	gauge(l.away, flag[l.spool.silent() && left > 0])
 }

@@ -50,7 +50,10 @@ type Spool struct {
 	log   *zap.Logger
 
 	counts *metrics
-	away   atomic.Bool // Kafka has not taken an event in time, and none from the disk since
+	away   atomic.Bool // Kafka has not taken a sender's event in time, and none since: nobody else's waits for it
+
+	taken atomic.Uint64 // times that Kafka took something, from a sender or the disk
+	vain  atomic.Uint64 // one more than taken was at the last drain of which Kafka took nothing; 0: there was none
 }
 
 // Open opens the spool of a directory, with what is left in it. It does not need Kafka.
@@ -218,10 +221,23 @@ func (s *Spool) try(ctx context.Context, events []draft) []error {
 		}
 	}
 	if slices.Contains(errs, nil) {
-		s.away.Store(false)
+		s.took()
 	}
 	return errs
 }
+
+// took notes that Kafka has taken something.
+func (s *Spool) took() {
+	again := s.vain.Load() == s.taken.Add(1)
+	if s.away.Swap(false) || again {
+		s.log.Info("Kafka takes events again")
+	}
+}
+
+// silent says whether Kafka takes nothing: of senders, or, where all that they send goes behind
+// what waits already, of the disk. The latter is no reason to keep everybody else's events from
+// Kafka: a partition without a leader looks the same while nothing comes for the others.
+func (s *Spool) silent() bool { return s.away.Load() || s.vain.Load() == s.taken.Load()+1 }
 
 // straightOn publishes the events of one call to Kafka: all of them were encoded before, or none.
 func (s *Spool) straightOn(ctx context.Context, events []draft) error {

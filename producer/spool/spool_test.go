@@ -132,6 +132,47 @@ func TestWhatIsKeptForItsOrderDoesNotSayThatKafkaIsAway(t *testing.T) {
 	}
 }
 
+// All that is sent goes behind what waits, so no sender finds out that Kafka is away: the drain does.
+func TestTheDrainFindsOutThatKafkaIsAway(t *testing.T) {
+	t.Parallel()
+	first := open(t, t.TempDir(), &kafka{})
+	first.kafka.set(away, false)
+	first.publish(t, event(1, 1))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, first.dir, first.kafka)
+	says := func(when string, want float64) {
+		t.Helper()
+		if got := r.figure(t, "away", ""); got != want {
+			t.Errorf("%s the metric says %v, want %v", when, got, want)
+		}
+	}
+	r.publish(t, event(1, 2))
+	says("before Kafka was asked", 0)
+	for range 2 {
+		r.sweepOnce(t)
+		says("after a drain of which Kafka took nothing", 1)
+	}
+	// Only what waits is Kafka known not to take: others try.
+	r.kafka.set(func(e *schema.Event) error {
+		if e.OrganizationID == orgID(1) {
+			return errAway
+		}
+		return nil
+	}, false)
+	r.publish(t, event(2, 1))
+	if r.waiting() != 2 {
+		t.Errorf("%d events wait, want those of the one organization", r.waiting())
+	}
+	says("when it took somebody else's", 0)
+	r.sweepOnce(t)
+	says("when it took nothing again", 1)
+	r.kafka.set(nil, false)
+	r.sweepOnce(t)
+	says("drained", 0)
+}
+
 func TestWhatIsNotValidIsRefusedAndNotKept(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*schema.Event) error{"Kafka is there": nil, "Kafka is away": away} {
