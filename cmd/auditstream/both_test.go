@@ -101,7 +101,7 @@ func maskedWay(s string) string {
 		{`job_[A-Z2-7]+`, "JOB"},
 		{`str_[A-Z2-7]+(\.[0-9.]+)?`, "UID"},
 		{`[A-Za-z0-9+/]{43}=`, "HASH"}, // of a chain, which begins with the uid
-		{`\b[a-z2-7]{16}\b`, "FEED"}, // or a word as long, in both
+		{`\b[a-z2-7]{16}\b`, "FEED"},   // or a word as long, in both
 		{`/\d+/\d+\.\d+\.-?\d+\)`, "/CHAIN)"},
 		{`(checkpoint\s+partition \d+): .*`, "$1"},
 		{`audit_event_[0-9A-Z]{26}`, "EVENT"},
