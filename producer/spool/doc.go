@@ -18,12 +18,14 @@
 //   - After a write or a sync that failed, nothing more goes to that file: the kernel may have
 //     dropped what it could not write, and a later sync would not say so. It is cut back to
 //     the last successful sync, and another one is begun.
+//   - A disk that failed, or to which a write has been under way for long, is said to fail until
+//     a sync has succeeded. While it fails it is probed, with a small file and growing pauses.
 //   - What Kafka refuses for ever (an event that is too large, or no longer valid) goes to a
 //     file beside the queue, with the reason, and holds nobody up.
 //
 // # The files
 //
 // spool-N.log are the segments of the queue, oldest first, refused.ndjson is what Kafka
-// refuses, damaged-N-OFFSET.bin a copy of bytes that could not be read, auditstream.lock keeps
-// other processes out. docs/formats.md has their formats.
+// refuses, damaged-N-OFFSET.bin a copy of bytes that could not be read, probe.tmp is
+// there for moments while the disk fails, auditstream.lock keeps other processes out. docs/formats.md has their formats.
 package spool

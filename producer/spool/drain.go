@@ -193,6 +193,7 @@ func (d *drain) settle(r result) {
 	case refusedForEver(r.err):
 		if err := d.refuse(r.event, r.err); err != nil {
 			d.failed = err
+			d.log.Error("what Kafka refuses for ever cannot be kept beside the spool: it stays in it", zap.Error(err))
 			d.stick(r)
 			return
 		}

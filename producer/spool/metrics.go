@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "disk_failures_total",
-			Help: "Writes and syncs that the disk failed.",
+			Help: "Writes and syncs of events that the disk failed; probes do not count.",
 		}),
 	}
 	for _, outcome := range []string{outcomeSpooled, outcomeDrained, outcomeRetried, outcomeRefused, outcomeFailed, outcomeLost} {
@@ -101,7 +101,7 @@ func newLooker(s *Spool) *looker {
 		events: desc("events", "Events that wait on disk for Kafka."),
 		oldest: desc("oldest_seconds", "Age of the oldest event that waits on disk, since it was accepted; 0 when none waits."),
 		full:   desc("full", "1 while events are refused because the spool is full."),
-		fails:  desc("failing", "1 while the disk does not take events."),
+		fails:  desc("failing", "1 while the disk does not take events: the last write or sync failed, or one has been under way for ten seconds. While it fails it is probed, so the figure goes back without an event."),
 		away:   desc("away", "1 while Kafka takes nothing: it has not taken an event of a sender in time, or anything of what waits on disk, and none since."),
 	}
 }
@@ -119,7 +119,7 @@ func (l *looker) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	flag := map[bool]float64{true: 1}
 	q.mu.Lock()
-	bytes, left, oldest, full, failure := q.bytes, q.left, q.oldest, q.full, q.failure
+	bytes, left, oldest, full, failure := q.bytes, q.left, q.oldest, q.full, q.health.err()
 	q.mu.Unlock()
 	age := 0.0
 	if !oldest.IsZero() {

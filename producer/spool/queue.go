@@ -67,13 +67,15 @@ type queue struct {
 	left     int            // events that are left, those to be written included
 	oldest   time.Time      // when the oldest of them was accepted, or before; zero: there is none
 	todo     []*write
-	full     bool  // an event was refused for want of room, and there is none yet
-	failure  error // of the last write; nil: it succeeded
+	full     bool // an event was refused for want of room, and there is none yet
+	health   health
 	closed   bool
 
 	// Owned by the goroutine that writes.
 	current *segment
 	out     file
+	missed  int   // bytes of the last write that failed
+	torn    error // why a note behind what is good may be there in part; nil: there is none
 }
 
 // write is something to be appended.
@@ -125,7 +127,13 @@ func (q *queue) recover() error {
 		}
 		number, ok := segmentNumber(entry.Name())
 		if !ok {
-			if entry.Name() != dirlock.Name {
+			switch entry.Name() {
+			case dirlock.Name:
+			case probeName:
+				if err := os.Remove(filepath.Join(q.dir, probeName)); err != nil {
+					return err
+				}
+			default:
 				q.bytes += info.Size() // what was refused or damaged takes room too
 			}
 			continue
@@ -261,7 +269,7 @@ func (q *queue) append(events []queued) error {
 		q.mu.Unlock()
 		return ErrClosed
 	case q.bytes+q.waiting+size > q.most:
-		q.full = true
+		q.full = q.left > 0 || q.roomless() // else it is the call that is too large
 		err := fmt.Errorf("%w: %d of %d bytes are taken", ErrFull, q.bytes+q.waiting, q.most)
 		q.mu.Unlock()
 		return err
@@ -355,24 +363,43 @@ func (q *queue) holds(organization string) (of, all int) {
 	return q.orgs[organization], q.left
 }
 
-// write writes what is to be written, in order, and syncs once for all that has come
-// together meanwhile.
+// write writes what is to be written, until the queue is closed, and probes a disk that fails.
 func (q *queue) write() {
-	for range q.wake {
-		q.mu.Lock()
-		todo, closed := q.todo, q.closed
-		q.todo = nil
-		q.mu.Unlock()
-		for len(todo) > 0 {
-			n := q.fitting(todo)
-			q.commit(todo[:n])
-			todo = todo[n:]
+	pause := probeFirst
+	var due <-chan time.Time // the next probe; nil: the disk does not fail
+	for {
+		select {
+		case <-q.wake:
+			if q.writeAll() {
+				q.end()
+				return
+			}
+		case <-due:
+			q.probe()
+			due, pause = nil, min(2*pause, probeMost)
 		}
-		if closed {
-			q.end()
-			return
+		switch fails := q.fails(); {
+		case !fails:
+			due, pause = nil, probeFirst
+		case due == nil:
+			due = time.After(pause)
 		}
 	}
+}
+
+// writeAll writes what is to be written, in order, and syncs once for all that has come
+// together meanwhile. It says whether the queue was closed.
+func (q *queue) writeAll() bool {
+	q.mu.Lock()
+	todo, closed := q.todo, q.closed
+	q.todo = nil
+	q.mu.Unlock()
+	for len(todo) > 0 {
+		n := q.fitting(todo)
+		q.commit(todo[:n])
+		todo = todo[n:]
+	}
+	return closed
 }
 
 // fitting is how many writes go into the current segment: at least one.
@@ -391,16 +418,11 @@ func (q *queue) fitting(todo []*write) int {
 
 // commit appends writes to the current segment, and tells those who wait.
 func (q *queue) commit(writes []*write) {
-	began := time.Now()
-	err := q.try(writes)
+	began := q.begun()
+	synced, err := q.try(writes)
 	q.counts.synced(began, err)
 	q.mu.Lock()
-	if err != nil && q.failure == nil {
-		q.log.Error("the spool's disk fails: events are refused while Kafka is away", zap.Error(err))
-	} else if err == nil && q.failure != nil {
-		q.log.Info("the spool's disk works again")
-	}
-	q.failure = err
+	q.judge(synced, err)
 	for _, w := range writes {
 		for _, e := range w.events {
 			q.waiting -= e.size()
@@ -412,10 +434,18 @@ func (q *queue) commit(writes []*write) {
 		}
 	}
 	q.free()
+	torn := q.torn
+	if torn != nil {
+		q.judge(false, torn)
+	}
 	// An empty queue keeps a small file, so that a trickle of events does not make one each.
 	full := q.current != nil && (q.current.size >= q.each || q.left == 0 && q.current.size >= segmentLeast)
 	q.mu.Unlock()
-	if full {
+	switch {
+	case torn != nil:
+		q.counts.synced(began, torn)
+		q.giveUp()
+	case full:
 		q.seal()
 	}
 	for _, w := range writes {
@@ -428,36 +458,38 @@ func (q *queue) commit(writes []*write) {
 	}
 }
 
-// try appends writes to a file. After an error nothing more goes to that file: what the
-// kernel could not write it may have dropped, and the next sync would not say so.
-func (q *queue) try(writes []*write) error {
+// try appends writes to a file, and says whether it was synced. After an error nothing more goes
+// to that file: what the kernel could not write it may have dropped, and the next sync would not
+// say so.
+func (q *queue) try(writes []*write) (sync bool, err error) {
 	var buf []byte
-	sync := false
 	for _, w := range writes {
 		buf = append(buf, w.frames...)
 		sync = sync || w.sync
 	}
 	if q.current == nil {
 		if _, left := q.holds(""); !sync && left == 0 {
-			return nil // notes of what left, and nothing is left that would be repeated
+			return false, nil // notes of what left, and nothing is left that would be repeated
 		}
 		if err := q.begin(); err != nil {
-			return fmt.Errorf("%w: %w", ErrDisk, err)
+			q.missed = len(buf)
+			return false, fmt.Errorf("%w: %w", ErrDisk, err)
 		}
 	}
-	_, err := q.out.Write(buf)
+	_, err = q.out.Write(buf)
 	if err == nil && sync {
 		err = q.out.Sync()
 	}
 	if err != nil {
+		q.missed = len(buf)
 		q.giveUp()
-		return fmt.Errorf("%w: %w", ErrDisk, err)
+		return false, fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	q.mu.Lock()
 	q.current.size += int64(len(buf))
 	q.bytes += int64(len(buf))
 	q.mu.Unlock()
-	return nil
+	return sync, nil
 }
 
 // begin makes the next segment.
@@ -501,13 +533,15 @@ func (q *queue) seal() {
 	q.current = nil
 }
 
-// giveUp ends the current segment after an error and cuts it back to what is good. If that
+// giveUp ends the current segment after an error and cuts it back to what is good: what stands
+// behind that would move everything that follows away from where it is looked for. If that
 // fails too, a restart may find events in it that were refused: they are then in Kafka once
 // more than their senders know, with their ids.
 func (q *queue) giveUp() {
 	if err := q.out.Truncate(q.current.size); err != nil {
 		q.log.Error("a segment of the spool cannot be cut back after an error", zap.String("file", q.current.path), zap.Error(err))
 	}
+	q.torn = nil
 	q.seal()
 }
 
@@ -531,14 +565,17 @@ func (q *queue) free() {
 	}
 	clear(q.segments[len(kept):])
 	q.segments = kept
-	if q.bytes+q.waiting < q.most/10*9 {
+	if !q.roomless() {
 		q.full = false
 	}
 }
 
+// roomless says whether most of the room is taken. mu is held.
+func (q *queue) roomless() bool { return q.bytes+q.waiting >= q.most/10*9 }
+
 // noteAgain has it written what left of segments, if the current one can take it. mu is held.
 func (q *queue) noteAgain(segments []*segment) bool {
-	if q.out == nil {
+	if q.out == nil || q.torn != nil {
 		return false
 	}
 	var spans []span
@@ -552,6 +589,7 @@ func (q *queue) noteAgain(segments []*segment) bool {
 	}
 	frame := appendDone(nil, spans)
 	if _, err := q.out.Write(frame); err != nil {
+		q.missed, q.torn = len(frame), fmt.Errorf("%w: %w", ErrDisk, err)
 		return false
 	}
 	q.bytes += int64(len(frame))

@@ -97,10 +97,10 @@ func (s *Spool) Ready() error {
 	q := s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case q.failure != nil:
-		return q.failure
-	case q.full:
+	if err := q.health.err(); err != nil {
+		return err
+	}
+	if q.full {
 		return fmt.Errorf("%w: %d of %d bytes are taken", ErrFull, q.bytes, q.most)
 	}
 	return nil
