@@ -20,6 +20,9 @@ SCREENSHOTS ?=
 # Where "make bench" has its broker.
 BENCH_PORT ?= 19592
 
+# How many packages are tested at once: their tests wait more than they compute.
+AT_ONCE ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN || echo 2))))
+
 TOOLS := .cache/bin
 PATTERNS := ./...
 
@@ -37,14 +40,14 @@ build: ## build bin/auditstream
 
 .PHONY: test
 test: ## run the tests: no Java, no network beyond the Go modules
-	go test -shuffle=on $(PATTERNS)
+	go test -p $(AT_ONCE) -timeout 20m -shuffle=on $(PATTERNS)
 
 .PHONY: check
 check: format-check vet lint race vuln tidy-check ## all that must hold before a change goes in, but integration
 
 .PHONY: race
 race: ## run the tests with the race detector (needs a C compiler)
-	go test -race -shuffle=on $(PATTERNS)
+	go test -p $(AT_ONCE) -timeout 40m -race -shuffle=on $(PATTERNS)
 
 .PHONY: vet
 vet: ## go vet, the integration tests included
