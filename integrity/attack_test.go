@@ -73,6 +73,10 @@ func attacksOnTheSIEM() []attack {
 			remove(w, w.again(), 24, 25)
 			w.chains[2].seal(50, w.second)
 		}},
+		{name: "siem-delete-amid-last-events", view: siem, reach: true, says: "again uncovered 23", detail: "the next one says whether delivered or withheld", do: func(w *world) {
+			w.chains[2].deliver(5)
+			remove(w, w.again(), 23, 23)
+		}},
 		{name: "siem-delete-feed", view: siem, reach: true, says: "globex missing 1-25", do: func(w *world) {
 			remove(w, w.globex(), 1, 99)
 			w.inFeed = forget(w.inFeed, w.globex(), -1)

@@ -251,6 +251,38 @@ func TestCheckerKnowsWhatWasWithheld(t *testing.T) {
 	}
 }
 
+// Events may be delivered behind one that was withheld before a checkpoint says that it was: an
+// honest feed, looked at then, must not look as if somebody had taken it out.
+func TestCheckerMissesNothingBehindTheLastCheckpoint(t *testing.T) {
+	h := newHonest(40).add(10).seal().add(2).withhold(1).add(3)
+	got := slices.DeleteFunc(slices.Clone(h.items), func(item Item) bool { return item.Number == 13 })
+	r := check(t, Options{}, got, h)
+	if f := r.Feeds[0]; r.Verdict != NotCovered || findings(r) != "uncovered number 13" || f.Covered != 10 || f.Tail != 6 {
+		t.Errorf("before the next checkpoint: %s %q %+v", r.Verdict, findings(r), f)
+	}
+	if r := check(t, Options{}, slices.Delete(slices.Clone(got), 8, 10), h); r.Verdict != Lacking || findings(r) != "missing numbers 9 to 10; uncovered number 13" {
+		t.Errorf("with others missing before it: %s %q", r.Verdict, findings(r))
+	}
+	if r := check(t, Options{}, slices.Delete(slices.Clone(got), 8, 11), h); r.Verdict != Lacking || findings(r) != "missing numbers 9 to 10; uncovered number 11; uncovered number 13" {
+		t.Errorf("with a run missing that begins before it: %s %q", r.Verdict, findings(r))
+	}
+	h.seal()
+	if r := check(t, Options{}, got, h); r.Verdict != Complete || r.Feeds[0].Withheld != 1 {
+		t.Errorf("the checkpoint says that it was withheld: %s", r.Feeds[0].Sentence)
+	}
+	h.checkpoints[1].Withheld = nil
+	if r := check(t, Options{}, got, h); findings(r) != "missing number 13" {
+		t.Errorf("the checkpoint does not say so: %s", findings(r))
+	}
+	// Of a feed that has ended nothing says more than the one that follows.
+	ended := newHonest(40).add(10).seal().add(4)
+	next := newHonest(54).seal()
+	next.checkpoints[0].Previous = &Former{Origin: ended.origin, Head: ended.head, Reason: "revision"}
+	if r := check(t, Options{}, slices.Delete(slices.Clone(ended.items), 11, 12), ended, next); findings(r) != "missing number 12" {
+		t.Errorf("a feed that has ended: %s", findings(r))
+	}
+}
+
 func TestCheckerSaysWhatNoCheckpointCovers(t *testing.T) {
 	h := newHonest(40).add(10).seal().add(10).seal().add(10)
 	r := check(t, Options{}, h.items, h)

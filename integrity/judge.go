@@ -90,7 +90,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 	if n := len(f.spans); n > 0 && c.options.Until.IsZero() {
 		last = max(last, f.spans[n-1].last)
 	}
-	f.gone(sizes, b, last)
+	f.gone(sizes, b, last, c.options.Until.IsZero() && b.end != nil && !f.ended())
 	covered, by := f.covered(sizes, b)
 	c.uncovered(f, b, last, covered)
 
@@ -163,19 +163,29 @@ func (f *feed) rewritten(sizes []int64, b bounds) {
 	tell()
 }
 
-// gone finds the numbers that nobody has and no checkpoint accounts for.
-func (f *feed) gone(sizes []int64, b bounds, last int64) {
+// gone finds the numbers that nobody has and no checkpoint accounts for. Of one behind the last
+// checkpoint nobody can tell yet: the next one may say that it was withheld, so an honest feed
+// has such holes too.
+func (f *feed) gone(sizes []int64, b bounds, last int64, goesOn bool) {
 	next := b.after + 1 // the first number that nothing was said of
 	before := ""
+	absent := func(from, to int64, behind string) {
+		sure := to
+		if goesOn && f.inAbsent(max(from, b.until+1), to) == "" { // else a digest says that it was delivered
+			sure = min(to, b.until)
+		}
+		f.miss(sizes, from, sure, before, behind)
+		f.await(max(from, sure+1), to)
+	}
 	missing := func(to int64, behind string) {
 		for _, w := range f.held {
 			if w.To < next || w.From > to {
 				continue
 			}
-			f.miss(sizes, next, w.From-1, before, behind)
+			absent(next, w.From-1, behind)
 			next = w.To + 1
 		}
-		f.miss(sizes, next, to, before, behind)
+		absent(next, to, behind)
 	}
 	for _, s := range f.spans {
 		if s.last < next || s.empty() {
@@ -214,6 +224,15 @@ func (f *feed) miss(sizes []int64, from, to int64, before, behind string) {
 		x.Detail += fmt.Sprintf("; the checkpoint of size %d is not there either, and it may say that they were not delivered: look for it in audit.checkpoints", lost)
 	}
 	f.find(x)
+}
+
+// await says of numbers behind the last checkpoint that they are not there.
+func (f *feed) await(from, to int64) {
+	if from > to || from == to && slices.Contains(f.moved, from) {
+		return
+	}
+	f.find(Finding{Kind: Uncovered, From: from, To: to, Detail: count(to-from+1, "event is", "events are") +
+		" not there, behind the last checkpoint: the next one says whether delivered or withheld"})
 }
 
 // lostCheckpoint is the size of a checkpoint that others name and that is not there, and
