@@ -12,7 +12,8 @@ import (
 
 // The promise of the whole, in a world in which everything breaks at random moments, two
 // things at a time: nothing is missing, S3 has each event once, each organization's events
-// first arrive in order, and the dead letters are exactly the events that were refused.
+// first arrive in order, and the dead letters are exactly the events that were refused. And
+// a receiver can tell: what he has verifies as complete and unaltered.
 //
 // AUDITSTREAM_CHAOS says how long things break; the part of it without static membership
 // is a third. AUDITSTREAM_SEED repeats the faults, though not the moments at which they
@@ -32,6 +33,7 @@ func TestCampaignLosesNothing(t *testing.T) {
 	}
 	r := newRand(t)
 	c := campaignOfDelivery(t, r)
+	n := c.sign(t)
 	// A round of faults may well begin just before the end, and then takes a minute or two.
 	f := newFeed(r, rate*int((length+5*time.Minute)/time.Second), organizations)
 	f.poison(r, inSplunk, poisons*len(f.events)/(rate*int(length/time.Second)))
@@ -47,8 +49,10 @@ func TestCampaignLosesNothing(t *testing.T) {
 	c.deliver(t, "", "")
 	c.breakThings(t, f, client, length/3, rate)
 	c.to.awaitAll(t, f)
+	n.awaitCovered(t, c, f)
 	c.end(t)
 	c.report(t)
-	c.to.judge(t, f)
+	verdicts := c.to.judge(t, f)
 	f.judgeLetters(t, c.cluster.Addrs)
+	n.judgeProofs(t, c, f, verdicts)
 }

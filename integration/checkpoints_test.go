@@ -25,6 +25,7 @@ func TestCheckpointsHoldWhateverHappens(t *testing.T) {
 	r := newRand(t)
 	c := campaignOfDelivery(t, r)
 	n := c.sign(t)
+	n.archive(t, c)
 	c.deliver(t, "a", "b", "c")
 	stop := n.watching(t)
 	f := newFeed(r, rate*int(most/time.Second), organizations)

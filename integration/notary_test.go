@@ -30,17 +30,23 @@ type notary struct {
 	dir    string // for keys and what receivers export
 	public string // the key that was handed over, the first
 	to     *destinations
-	vault  *vault
+	vault  *vault // nil: nothing is archived
 	client *kgo.Client
 }
 
-// sign has the deliverers of a campaign sign checkpoints and archive them.
+// sign has the deliverers of a campaign sign checkpoints.
 func (c *campaign) sign(t *testing.T) *notary {
 	t.Helper()
-	n := &notary{dir: t.TempDir(), to: c.to, vault: newVault(t), client: newClient(t, kgo.SeedBrokers(c.cluster.Addrs...))}
+	n := &notary{dir: t.TempDir(), to: c.to, client: newClient(t, kgo.SeedBrokers(c.cluster.Addrs...))}
 	c.run.integrity, n.public = n.makeKey(t, c.run.binary, "first")
-	c.run.vault, c.run.quiet = n.vault, true
 	return n
+}
+
+// archive has them archived as well, and has feeds in which nothing happens.
+func (n *notary) archive(t *testing.T, c *campaign) {
+	t.Helper()
+	n.vault = newVault(t)
+	c.run.vault, c.run.quiet = n.vault, true
 }
 
 func (n *notary) makeKey(t *testing.T, binary, name string) (file, public string) {
@@ -272,6 +278,7 @@ func (a *taken) vouched(t *testing.T, where string, cp *integrity.Checkpoint) {
 
 // logged is an event of the topic.
 type logged struct {
+	id           string
 	offset       int64
 	organization string
 	digest       integrity.Hash
@@ -284,7 +291,7 @@ func (n *notary) log(t *testing.T) map[int32][]logged {
 	reader := &kafka.Reader{Client: n.client}
 	for partition := range int32(6) {
 		if _, err := reader.ReadToEnd(t.Context(), "audit.events", partition, func(r *kgo.Record) {
-			out[partition] = append(out[partition], logged{r.Offset, string(r.Key), integrity.Digest(r.Value)})
+			out[partition] = append(out[partition], logged{idOf(t, r.Value), r.Offset, string(r.Key), integrity.Digest(r.Value)})
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -353,16 +360,12 @@ const inVault = "the archive"
 func (n *notary) judge(t *testing.T) {
 	t.Helper()
 	made := n.inKafka(t)
-	n.judgeKeys(t, made)
-	log := n.log(t)
+	n.judgeMade(t, made, n.log(t))
 	known := map[string]bool{}
-	total := 0
-	for origin, all := range made {
-		n.judgeFeed(t, origin, all, log)
+	for _, all := range made {
 		for _, cp := range all {
 			known[string(cp.note)] = true
 		}
-		total += len(all)
 	}
 	copies := n.copies(t)
 	for where, notes := range copies {
@@ -371,10 +374,19 @@ func (n *notary) judge(t *testing.T) {
 				t.Errorf("%s has a checkpoint that Kafka has not:\n%s", where, note)
 			}
 		}
-		t.Logf("%d of %d checkpoints of %d feeds are in %s", len(notes), total, len(made), where)
+		t.Logf("%d of %d checkpoints of %d feeds are in %s", len(notes), len(known), len(made), where)
 	}
 	n.judgeCoverage(t, made, copies)
 	n.judgeObjects(t, made)
+}
+
+// judgeMade holds every checkpoint against the keys and against the events of the topic.
+func (n *notary) judgeMade(t *testing.T, made map[string][]signed, log map[int32][]logged) {
+	t.Helper()
+	n.judgeKeys(t, made)
+	for origin, all := range made {
+		n.judgeFeed(t, origin, all, log)
+	}
 }
 
 // judgeFeed makes the chain and the tree of a feed anew from the events of its partition, and
@@ -510,30 +522,44 @@ func (n *notary) verified(t *testing.T, c *campaign, args ...string) (report int
 // vouch for all of it.
 func (n *notary) awaitCovered(t *testing.T, c *campaign, f *feed) {
 	t.Helper()
-	store := n.to.archive.store
-	for _, where := range []struct {
-		name   string
-		source func() []string
-	}{
-		{inSplunk, func() []string { return []string{resultsFile(t, n.dir, "splunk", n.to.splunk.Events())} }},
-		{inDatadog, func() []string { return []string{resultsFile(t, n.dir, "datadog", n.to.datadog.Events())} }},
-		{inS3, func() []string {
-			return []string{"--region", store.Region, "--endpoint", store.Endpoint, "s3://" + store.Bucket}
-		}},
-	} {
+	for _, where := range []string{inSplunk, inDatadog, inS3} {
 		var report integrity.Report
 		var code int
-		servers.Await(t, 3*time.Minute, "checkpoints vouch for all that "+where.name+" has", func() bool {
+		servers.Await(t, 3*time.Minute, "checkpoints vouch for all that "+where+" has", func() bool {
 			for _, p := range c.processes {
 				p.Running(t)
 			}
-			report, code = n.verified(t, c, where.source()...)
+			report, code = n.verified(t, c, n.exported(t, where)...)
 			if code == exitMissing || code == exitAltered {
-				t.Fatalf("%s: %s", where.name, report.Sentence)
+				t.Fatalf("%s: %s", where, inFull(&report))
 			}
 			return code == 0 && covered(&report) == int64(f.published)
 		})
-		t.Logf("%s: %s", where.name, report.Sentence)
+		t.Logf("%s: %s", where, report.Sentence)
+	}
+}
+
+// inFull is what verify says, and what it says of each feed that is not complete.
+func inFull(r *integrity.Report) string {
+	lines := []string{r.Sentence}
+	for i := range r.Feeds {
+		if r.Feeds[i].Verdict != integrity.Complete {
+			lines = append(lines, r.Feeds[i].Sentence)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// exported is what a destination has, as verify takes it.
+func (n *notary) exported(t *testing.T, where string) (args []string) {
+	t.Helper()
+	switch store := n.to.archive.store; where {
+	case inSplunk:
+		return []string{resultsFile(t, n.dir, "splunk", n.to.splunk.Events())}
+	case inDatadog:
+		return []string{resultsFile(t, n.dir, "datadog", n.to.datadog.Events())}
+	default:
+		return []string{"--region", store.Region, "--endpoint", store.Endpoint, "s3://" + store.Bucket}
 	}
 }
 
