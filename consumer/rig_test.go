@@ -214,7 +214,7 @@ func (r *rig) produce(records ...*kgo.Record) {
 // eventually waits until ok, for a minute at most, and then reports what is missing.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

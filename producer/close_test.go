@@ -153,12 +153,12 @@ func TestTLSAndSASL(t *testing.T) {
 			if !errors.Is(err, producer.ErrUnavailable) || producer.Uncertain(err) || !strings.Contains(err.Error(), "connect to 127.0.0.1:") {
 				t.Errorf("with a wrong password: got %v, want a certain ErrUnavailable that names the broker", err)
 			}
-			password = "right"
+			password, conf.DeliveryTimeout = "right", time.Minute
 			p = newProducer(t, conf)
 			if err := p.Publish(t.Context(), event(1)); err != nil {
 				t.Errorf("with the right one: %v", err)
 			}
-			conf.TLS = &tls.Config{}
+			conf.TLS, conf.DeliveryTimeout = &tls.Config{}, quick
 			if err := newProducer(t, conf).Publish(t.Context(), event(1)); err == nil || !strings.Contains(err.Error(), "certificate") {
 				t.Errorf("a broker of unknown origin: got %v", err)
 			}

@@ -93,9 +93,7 @@ func TestKafkaGoesAway(t *testing.T) {
 	conf := to(k)
 	conf.DeliveryTimeout = quick
 	p := newProducer(t, conf)
-	if err := p.Publish(t.Context(), event(1)); err != nil {
-		t.Fatal(err)
-	}
+	connects(t, p)
 	k.Close()
 	if err := p.Publish(t.Context(), event(1)); !errors.Is(err, producer.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v, want ErrUnavailable: connection refused", err)
@@ -134,6 +132,7 @@ func TestKafkaDoesNotAnswer(t *testing.T) {
 	conf := to(k)
 	conf.DeliveryTimeout = quick
 	p := newProducer(t, conf)
+	connects(t, p) // an event that could not be sent is certain not to be there
 	ignore(k)
 	err := p.Publish(t.Context(), event(1))
 	if !errors.Is(err, producer.ErrUnavailable) || !producer.Uncertain(err) {
@@ -229,7 +228,7 @@ func TestBufferIsBounded(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t)
 	conf := to(k)
-	conf.DeliveryTimeout = 2 * quick
+	conf.DeliveryTimeout = time.Minute // of those that wait for the broker
 	conf.MaxBufferedBytes = 2000 // room for two events
 	p := newProducer(t, conf)
 	if err := p.Publish(t.Context(), event(1)); err != nil {
@@ -268,9 +267,7 @@ func TestBufferStaysFull(t *testing.T) {
 	conf.DeliveryTimeout = 3 * quick
 	conf.MaxBufferedBytes = 1 // one event at a time, however large
 	p := newProducer(t, conf)
-	if err := p.Publish(t.Context(), event(1)); err != nil {
-		t.Fatal(err)
-	}
+	connects(t, p)
 	ignore(k)
 	// Three wait for the one place: whoever gets it holds it until the end of its time-out.
 	outcome := make(chan error, 3)

@@ -181,3 +181,18 @@ func closedPort(t *testing.T) (host string, port int) {
 
 // quick is the shortest time-out that there is.
 const quick = time.Second
+
+// connects has a producer with a short time-out connect, and learn of the topic. On a busy
+// machine that may take more than one event's time.
+func connects(t *testing.T, p *producer.Client) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		err := p.Publish(t.Context(), event(1))
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}

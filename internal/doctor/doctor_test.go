@@ -121,7 +121,7 @@ func (c *clinic) applied() *clinic {
 // await waits until ok.
 func (c *clinic) await(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

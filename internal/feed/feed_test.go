@@ -53,7 +53,7 @@ type result struct {
 
 func publish(ctx context.Context, t *testing.T, k *kfake.Cluster, input io.Reader, organization string) result {
 	t.Helper()
-	client, err := producer.New(producer.Config{Brokers: k.ListenAddrs(), DeliveryTimeout: time.Second})
+	client, err := producer.New(producer.Config{Brokers: k.ListenAddrs(), DeliveryTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

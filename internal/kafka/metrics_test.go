@@ -48,7 +48,7 @@ func TestFiguresOfClientsAddUp(t *testing.T) {
 	comesTo := func(want float64, name string, labels map[string]string) {
 		t.Helper()
 		got := value(name, labels)
-		for deadline := time.Now().Add(10 * time.Second); got < want && time.Now().Before(deadline); got = value(name, labels) {
+		for deadline := time.Now().Add(time.Minute); got < want && time.Now().Before(deadline); got = value(name, labels) {
 			time.Sleep(time.Millisecond)
 		}
 		if got != want {
