@@ -49,12 +49,13 @@ const (
 	ReportIncomplete = "incomplete"      // not everything that was asked for could be read
 )
 
-// ReportCounts are events. Accepted is the sum of the others, without Invalid.
+// ReportCounts are events. Accepted is the sum of the others, without Redriven and Invalid.
 type ReportCounts struct {
 	Accepted     int64 `json:"accepted"`
 	Delivered    int64 `json:"delivered"`     // the cursor is beyond them, and there is no letter
 	Filtered     int64 `json:"filtered"`      // the stream does not take such events
 	DeadLettered int64 `json:"dead_lettered"` // also where they were redriven since
+	Redriven     int64 `json:"redriven"`      // of these, that a redrive has sent since: no summand
 	PassedOver   int64 `json:"passed_over"`   // by somebody who moved the cursor
 	Lost         int64 `json:"lost"`          // in a gap that nobody has made on purpose
 	Pending      int64 `json:"pending"`
@@ -68,6 +69,7 @@ func (c *ReportCounts) Add(o ReportCounts) {
 	c.Delivered += o.Delivered
 	c.Filtered += o.Filtered
 	c.DeadLettered += o.DeadLettered
+	c.Redriven += o.Redriven
 	c.PassedOver += o.PassedOver
 	c.Lost += o.Lost
 	c.Pending += o.Pending

@@ -2,9 +2,11 @@ package admintest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
 // ReportStream implements [admin.StreamService]: the events that were published here are where
@@ -32,6 +34,9 @@ func (s *Service) ReportStream(_ context.Context, id string, q admin.ReportQuery
 		switch s.whereabouts(*st, e).State {
 		case admin.WhereDeadLettered:
 			c.DeadLettered = 1
+			if s.cameLater(st.ID, e.ID) {
+				c.Redriven = 1
+			}
 		case admin.WhereWaiting:
 			c.Pending = 1
 		default:
@@ -51,4 +56,11 @@ func (s *Service) ReportStream(_ context.Context, id string, q admin.ReportQuery
 		out.Partitions = append(out.Partitions, admin.ReportPartition{Partition: l.Partition, From: l.Start, To: l.End, Cursor: l.Cursor})
 	}
 	return out, nil
+}
+
+// cameLater says whether the letter of an event was redriven. The caller holds mu.
+func (s *Service) cameLater(stream, event string) bool {
+	return slices.ContainsFunc(s.letters, func(l admin.DeadLetter) bool {
+		return l.EventID == event && len(l.Streams) > 0 && l.Streams[0].ID == stream && l.State == deadletter.Redriven
+	})
 }

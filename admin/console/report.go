@@ -67,6 +67,14 @@ func (r *report) verdict() string {
 	return "It cannot be told whether it adds up."
 }
 
+// dead is how many events are dead-lettered, and how many of them were redriven since.
+func dead(c admin.ReportCounts) string {
+	if c.Redriven == 0 {
+		return count(c.DeadLettered)
+	}
+	return count(c.DeadLettered) + " (" + count(c.Redriven) + " redriven)"
+}
+
 // feed says what the numbers of the feed were good for.
 func (r *report) feed() string {
 	f := r.found.Feed

@@ -32,7 +32,8 @@ func newStreamReport() *cobra.Command {
   accepted       valid events of the stream's organization; the sum of all that follow
   delivered      the stream's cursor is beyond them, and no dead letter is about them
   filtered       the stream does not take such events: by its actions or its filter
-  dead-lettered  they are in the dead letters, also if they were redriven since
+  dead-lettered  they are in the dead letters; how many of them were redriven since is said
+                 beside it: the destination has these, by a redrive
   pending        the cursor is not beyond them yet
   passed over    somebody has moved the cursor past them
   lost           they lie in a gap that nobody has made on purpose
@@ -147,10 +148,14 @@ func printReport(out, notes io.Writer, r *admin.Report, output string) error {
 		switch {
 		case c.Lost > 0:
 			colour = colourBad
-		case c.DeadLettered+c.Pending+c.PassedOver+c.Unknown > 0:
+		case c.DeadLettered-c.Redriven+c.Pending+c.PassedOver+c.Unknown > 0:
 			colour = colourHeld
 		}
-		t.row(colour, append([]string{name}, figures(c)[:8]...)...)
+		cells := figures(c)[:8]
+		if c.Redriven > 0 {
+			cells[3] = fmt.Sprintf("%d (%d redriven)", c.DeadLettered, c.Redriven)
+		}
+		t.row(colour, append([]string{name}, cells...)...)
 	}
 	for _, h := range r.Hours {
 		row(h.Hour.Format("2006-01-02T15:04Z"), h.ReportCounts)
@@ -167,10 +172,11 @@ func printReport(out, notes io.Writer, r *admin.Report, output string) error {
 	return err
 }
 
-// figures are the counts in the order of the columns, what is no event at all last.
+// figures are the counts in the order of the columns, what is no event at all behind them, and
+// last what is no summand.
 func figures(c admin.ReportCounts) []string {
 	var out []string
-	for _, n := range []int64{c.Accepted, c.Delivered, c.Filtered, c.DeadLettered, c.Pending, c.PassedOver, c.Lost, c.Unknown, c.Invalid} {
+	for _, n := range []int64{c.Accepted, c.Delivered, c.Filtered, c.DeadLettered, c.Pending, c.PassedOver, c.Lost, c.Unknown, c.Invalid, c.Redriven} {
 		out = append(out, strconv.FormatInt(n, 10))
 	}
 	return out
@@ -178,7 +184,7 @@ func figures(c admin.ReportCounts) []string {
 
 func printReportCSV(out io.Writer, r *admin.Report) error {
 	w := csv.NewWriter(out)
-	rows := [][]string{{"hour", "accepted", "delivered", "filtered", "dead_lettered", "pending", "passed_over", "lost", "unknown", "invalid"}}
+	rows := [][]string{{"hour", "accepted", "delivered", "filtered", "dead_lettered", "pending", "passed_over", "lost", "unknown", "invalid", "redriven"}}
 	for _, h := range r.Hours {
 		rows = append(rows, append([]string{h.Hour.Format(time.RFC3339)}, figures(h.ReportCounts)...))
 	}
@@ -191,7 +197,11 @@ func printVerdict(out io.Writer, r *admin.Report) error {
 	switch r.Verdict {
 	case admin.ReportAddsUp:
 		c := r.Total
-		fmt.Fprintf(&b, "It adds up: %d accepted = %d delivered + %d filtered + %d dead-lettered + %d pending", c.Accepted, c.Delivered, c.Filtered, c.DeadLettered, c.Pending)
+		fmt.Fprintf(&b, "It adds up: %d accepted = %d delivered + %d filtered + %d dead-lettered", c.Accepted, c.Delivered, c.Filtered, c.DeadLettered)
+		if c.Redriven > 0 {
+			fmt.Fprintf(&b, " (%d of which redriven since)", c.Redriven)
+		}
+		fmt.Fprintf(&b, " + %d pending", c.Pending)
 		if c.PassedOver > 0 {
 			fmt.Fprintf(&b, " + %d passed over", c.PassedOver)
 		}

@@ -18,6 +18,8 @@ type standing struct {
 	mark        int64 // offset of its last mark, when it is not open
 	millis      int64 // when the last was written
 	written     int32 // records of the letter in all
+	partition   int32 // where the record that it is about stands, or stood, in the events topic
+	offset      int64 // likewise
 	state       State
 	then        int64  // first at an earlier end of the range, if it was open there; else -1
 	frozen      bool   // then is known
@@ -167,7 +169,7 @@ func (t *Topic) foldWith(ctx context.Context, partition int32, r offsets, x earl
 			}
 			s := standings[k]
 			if s == nil {
-				s = &standing{first: rec.Offset, state: Open}
+				s = &standing{first: rec.Offset, partition: l.Source.Partition, offset: l.Source.Offset, state: Open}
 				standings[k] = s
 			}
 			if rec.Offset >= x.at {

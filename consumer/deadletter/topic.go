@@ -223,25 +223,30 @@ func (t *Topic) letter(ctx context.Context, p Position, extents map[int32]offset
 	return letter, err
 }
 
-// Each hands every letter that was written at since or later to f; a zero since is the
-// beginning. A letter that a crash has repeated comes as often as it was written. What a newer
-// version wrote is an error: nobody can tell what it is about.
-func (t *Topic) Each(ctx context.Context, since time.Time, f func(*Letter)) error {
+// Fate is what became of an event that has a letter.
+type Fate struct {
+	Partition int32 // where its record stands, or stood, in the events topic
+	Offset    int64
+	State     State // of the letter, now
+}
+
+// Fates hands each letter of those written at since or later for which match holds to f, once,
+// however often a crash has repeated it; a zero since is the beginning. What a newer version
+// wrote is an error: nobody can tell what it is about.
+func (t *Topic) Fates(ctx context.Context, since time.Time, match func(*Letter) bool, f func(Fate)) error {
 	extents, err := t.extents(ctx, since)
 	if err != nil {
 		return err
 	}
 	for _, partition := range slices.Sorted(maps.Keys(extents)) {
-		err := t.scan(ctx, partition, extents[partition], func(r *kgo.Record) error {
-			l, _, err := decode(r)
-			switch {
-			case errors.Is(err, errNewer):
-				return fmt.Errorf("record %s: %w", Position{r.Partition, r.Offset}, err)
-			case l != nil:
-				f(l)
+		unread, err := t.fold(ctx, partition, extents[partition], match, func(s *standing) {
+			if since.IsZero() || s.millis >= since.UnixMilli() { // clocks step back, as in list
+				f(Fate{Partition: s.partition, Offset: s.offset, State: s.state})
 			}
-			return nil
 		})
+		if err == nil {
+			err = unread.Newer
+		}
 		if err != nil {
 			return err
 		}

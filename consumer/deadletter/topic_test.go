@@ -122,6 +122,39 @@ func TestAListedLetterSaysWhatWasDecidedAndWhatTheEventIs(t *testing.T) {
 }
 
 // A bound on memory must not cost an answer: the same in one pass and in many.
+func TestFatesSayWhatBecameOfEachEventOnce(t *testing.T) {
+	r := fill(t)
+	r.markAt(Redriven, "0:0", "0:4")
+	of := func(stream string) func(*Letter) bool { return func(l *Letter) bool { return l.Of("str_" + stream) } }
+	for _, test := range []struct {
+		name   string
+		stream string
+		since  time.Time
+		want   []Fate
+	}{
+		{"redriven, discarded, repeated by a crash", "a", time.Time{}, []Fate{{0, 1, Redriven}, {0, 3, Discarded}, {0, 4, Redriven}}},
+		{"of another stream", "b", time.Time{}, []Fate{{0, 2, Open}}},
+		{"redriven, and refused again", "c", time.Time{}, []Fate{{1, 6, Open}}},
+		{"since a time", "a", noon.Add(4 * time.Second), []Fate{{0, 4, Redriven}}},
+		{"since the end", "a", noon.Add(time.Hour), nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got []Fate
+			if err := r.topic.Fates(t.Context(), test.since, of(test.stream), func(f Fate) { got = append(got, f) }); err != nil {
+				t.Fatal(err)
+			}
+			slices.SortFunc(got, func(a, b Fate) int { return int(a.Offset - b.Offset) })
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	r.put(with(letter(0, 9, "a", orgA), letterPrefix+"version", "2"))
+	if err := r.topic.Fates(t.Context(), time.Time{}, of("a"), func(Fate) {}); !errors.Is(err, errNewer) {
+		t.Errorf("behind a record of a newer version: %v", err)
+	}
+}
+
 func TestListingInLittleMemory(t *testing.T) {
 	r := newRig(t)
 	var records []*kgo.Record

@@ -90,6 +90,7 @@ type reportPart struct {
 	start    int64 // where its epoch begins
 	lane     consumer.LaneStatus
 	letters  offsetSet // of events that are dead-lettered
+	redriven offsetSet // of those that were redriven since
 	feed     []*feedMark
 	tally    *reportTally
 }
@@ -213,8 +214,9 @@ func (r *reporter) read(ctx context.Context) error {
 	return work.Wait()
 }
 
-// readLetters notes which events of the stream are in the dead letters. A letter is written
-// before a cursor passes its event, so none is missing that belongs below the cursors.
+// readLetters notes which events of the stream are in the dead letters, and which of them were
+// redriven since. A letter is written before a cursor passes its event, so none is missing that
+// belongs below the cursors.
 func (r *reporter) readLetters(ctx context.Context) error {
 	topic, err := deadletter.Connect(deadletter.Config{Kafka: r.o.opts, Topic: r.o.topics.DeadLetters()})
 	if err != nil {
@@ -230,15 +232,15 @@ func (r *reporter) readLetters(ctx context.Context) error {
 		since = since.Add(-letterSlack)
 	}
 	uid := r.status.Spec.UID
-	return topic.Each(ctx, since, func(l *deadletter.Letter) {
+	mine := func(s deadletter.Stream) bool { return s.UID == uid && s.Replay == "" }
+	return topic.Fates(ctx, since, func(l *deadletter.Letter) bool {
 		p := byNumber[l.Source.Partition]
-		if p == nil || l.Source.TopicID != r.o.ids.Events || l.Source.Offset < p.from || l.Source.Offset >= p.to {
-			return
-		}
-		for _, s := range l.Streams {
-			if s.UID == uid && s.Replay == "" {
-				p.letters.add(l.Source.Offset)
-			}
+		return p != nil && l.Source.TopicID == r.o.ids.Events && p.from <= l.Source.Offset && l.Source.Offset < p.to && slices.ContainsFunc(l.Streams, mine)
+	}, func(f deadletter.Fate) {
+		p := byNumber[f.Partition]
+		p.letters.add(f.Offset)
+		if f.State == deadletter.Redriven {
+			p.redriven.add(f.Offset)
 		}
 	})
 }
@@ -280,6 +282,9 @@ func (r *reporter) counter(p *reportPart) func(*kgo.Record) {
 			p.tally.settled++
 		}
 		*fate++
+		if fate == &counts.DeadLettered && p.redriven.has(rec.Offset) {
+			counts.Redriven++
+		}
 	}
 }
 

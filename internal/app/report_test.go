@@ -12,6 +12,7 @@ import (
 
 	"github.com/auditstream/auditstream/admin"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/consumer/deadletter"
 )
 
 // report waits until a stream's report has as many events delivered as it should.
@@ -69,7 +70,11 @@ func TestAReportPutsEveryEventWhereItIs(t *testing.T) {
 		}
 	}
 
-	// What is redriven later is dead-lettered still; what was passed over is named.
+	// What is redriven later is dead-lettered still, and known for what it is.
+	s.decide(o, "undecided", deadletter.Discarded, deadletter.Redriven, deadletter.Redriven)
+	s.report(o, "undecided", admin.ReportQuery{}, admin.ReportCounts{Accepted: 5, DeadLettered: 5, Redriven: 2, Invalid: 1})
+
+	// What was passed over is named.
 	done, err := o.Move(t.Context(), "held", Target{Now: true}, Deed{By: "ops", Reason: "load test"})
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +83,25 @@ func TestAReportPutsEveryEventWhereItIs(t *testing.T) {
 	r := s.report(o, "held", admin.ReportQuery{}, admin.ReportCounts{Accepted: 30, PassedOver: 30, Invalid: 1})
 	if r.Verdict != admin.ReportAddsUp || len(r.Gaps) == 0 || r.Gaps[0].By != "ops" {
 		t.Errorf("%s: %+v", r.Verdict, r.Gaps)
+	}
+}
+
+// decide marks as many letters of a stream.
+func (s *site) decide(o *Operator, stream string, states ...deadletter.State) {
+	s.t.Helper()
+	topic, err := deadletter.Connect(deadletter.Config{Kafka: o.opts, Topic: o.topics.DeadLetters()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer topic.Close()
+	listing, err := topic.List(s.t.Context(), deadletter.Query{Stream: stream, Limit: len(states)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, state := range states {
+		if err := topic.Mark(s.t.Context(), state, "test", &listing.Letters[i].Letter); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 
