@@ -18,7 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/auditstream/auditstream/integration/servers"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/closedport"
+	"github.com/auditstream/auditstream/internal/verify"
 	"github.com/auditstream/auditstream/producer"
 )
 
@@ -56,6 +58,9 @@ func killJob(t *testing.T, p *servers.Process, from, to int, arrived func() int)
 func (d *destinations) replayed(t *testing.T) (job, live []string) {
 	t.Helper()
 	for _, e := range d.splunk.Events() {
+		if !carriesID(e.Event) {
+			continue
+		}
 		var fields struct {
 			Job string `json:"auditstream_replay"`
 		}
@@ -115,22 +120,29 @@ func (f *feed) judgeSome(t *testing.T, ids, want []string) (duplicates int) {
 
 // A replay that is killed amid live traffic is gone on with: in S3 each event is there once,
 // below its prefix; in Splunk what was under way is there twice, and nothing is missing.
-// Live delivery notices nothing.
+// Live delivery notices nothing. Whoever has either can prove it: the job's feeds are complete,
+// and its events the ones that were delivered before, each with the number that it had.
 func TestAReplayThatIsKilledGoesOnBesideLiveDelivery(t *testing.T) {
 	const (
 		past  = 3000
 		later = 600
 		most  = 1600 // that a kill may repeat: a thousand events since the last record, and what was under way in six lanes
 	)
-	broker := servers.StartKafka(t, 1)
-	to := startDestinations(t)
+	s := newProvable(t)
+	run, to := s.run, s.run.destinations
 	f := newFeed(newRand(t), past+later, 40)
-	run := delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: to}
 	p := run.start(t, "a")
 	servers.Await(t, jobLimit, "delivery runs", func() bool { p.Running(t); return p.ready(t) })
-	client := newProducer(t, producer.Config{Brokers: broker.Addrs})
+	client := newProducer(t, producer.Config{Brokers: run.brokers})
 	f.publish(t, client, past)
 	to.awaitAll(t, f)
+	config := s.config(t)
+	for _, stream := range []string{"all-splunk", "all-s3"} { // else nobody knows of the last events which numbers they have
+		servers.Await(t, jobLimit, "it is on record that "+stream+" was delivered", func() bool {
+			report, _ := s.report(t, config, stream)
+			return report.Total.Delivered == past
+		})
+	}
 	end := time.Now().UTC().Add(time.Second)
 	servers.Await(t, jobLimit, "the past is over", func() bool { return time.Now().After(end) })
 	span := []string{"--from", "beginning", "--to", end.Format(time.RFC3339)}
@@ -158,7 +170,40 @@ func TestAReplayThatIsKilledGoesOnBesideLiveDelivery(t *testing.T) {
 		_, s3 := to.archive.replayed(t)
 		return unique(splunk) == past+later && unique(s3) == past+later
 	})
+	var splunk integrity.Report
+	servers.Await(t, jobLimit, "checkpoints vouch for all that Splunk has", func() bool {
+		p.Running(t)
+		var code int
+		splunk, code = s.verify(t, s.splunk(t))
+		return code == 0 && covered(&splunk) == past+later+past
+	})
+	var bucket verify.Report
+	servers.Await(t, jobLimit, "checkpoints vouch for all that the bucket has", func() bool {
+		p.Running(t)
+		var code int
+		// A process that is killed may have made a checkpoint that the bucket has not: what its
+		// events were at first stands in the topic then.
+		bucket, code = s.verifyBucket(t, "--checkpoints", s.ofStream(t, "all-s3"))
+		return code == 0 && covered(&bucket.Report) == past+later+past
+	})
 	p.end(t)
+
+	t.Logf("Splunk: %s", splunk.Sentence)
+	t.Logf("S3: %s", bucket.Sentence)
+	same := integrity.AgainReport{Events: past, Same: past}
+	for uid, report := range map[string]*integrity.Report{splunkJob: &splunk, s3Job: &bucket.Report} {
+		if got := judgeJob(t, report, uid, past); got != same {
+			t.Errorf("what the events of %s were at first: %+v, want %+v", uid, got, same)
+		}
+		s.lastCheckpoints(t, uid, past)
+	}
+	n := s.ledger(t)
+	f.withoutHoles(t, "live delivery", n.live)
+	f.withoutHoles(t, "the replay", n.job)
+	maps.DeleteFunc(n.live, func(id string, _ inFeed) bool { return f.position[id] >= past })
+	if diff := cmp.Diff(n.live, n.original, cmp.AllowUnexported(inFeed{})); diff != "" {
+		t.Errorf("places that the replay names (-as delivered +as named):\n%.2000s", diff)
+	}
 
 	var want []string
 	for _, e := range f.events[:past] {
@@ -184,14 +229,14 @@ func TestAReplayThatIsKilledGoesOnBesideLiveDelivery(t *testing.T) {
 }
 
 // Letters of a destination that was mended are redriven although the process is killed:
-// every event arrives, in order, with its id; every letter is marked, none is made anew.
+// every event arrives, in order, with its id; every letter is marked, none is made anew. The
+// proof of the feed names it as withheld before, and as what came later from then on; the job's
+// feed is complete, and names the numbers that were withheld.
 func TestARedriveThatIsKilledGoesOn(t *testing.T) {
 	const (
 		events = 4000
 		bad    = 1500
 	)
-	r := newRand(t)
-	broker := servers.StartKafka(t, 1)
 	var mended atomic.Bool
 	to := startDestinationsBehind(t, func(next http.Handler) http.Handler {
 		refusing := refusingSplunk(next)
@@ -203,16 +248,29 @@ func TestARedriveThatIsKilledGoesOn(t *testing.T) {
 			refusing.ServeHTTP(w, req)
 		})
 	}, func(h http.Handler) http.Handler { return h })
-	f := newFeed(r, events, 40)
-	f.poison(r, inSplunk, bad)
-	run := delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: to}
+	f := newFeed(newRand(t), events, 40)
+	// In runs, of which a checkpoint lists 64 at most: of more it would not say which events of
+	// them are withheld. They are shorter than what holds a lane.
+	const every, of = 160, 160 * bad / events
+	for i, e := range f.events {
+		if i%every < of {
+			e.Action = poisonFor(inSplunk)
+		}
+	}
+	s := newProvableTo(t, to)
+	run, brokers := s.run, s.run.brokers
 	p := run.start(t, "a")
 	servers.Await(t, jobLimit, "delivery runs", func() bool { p.Running(t); return p.ready(t) })
-	f.publish(t, newProducer(t, producer.Config{Brokers: broker.Addrs}), events)
+	f.publish(t, newProducer(t, producer.Config{Brokers: brokers}), events)
 	servers.Await(t, jobLimit, "what is good is in Splunk", complete(events-bad, to.splunk.Len, func() []string { return to.splunkIDs(t) }))
-	servers.Await(t, jobLimit, "every letter is written", func() bool { return len(readLetters(t, broker.Addrs, defaultPrefix)) >= bad })
+	servers.Await(t, jobLimit, "every letter is written", func() bool { return len(readLetters(t, brokers, defaultPrefix)) >= bad })
+	servers.Await(t, jobLimit, "checkpoints vouch for what is in Splunk and what is not", func() bool {
+		p.Running(t)
+		report, code := s.verify(t, s.splunk(t))
+		return code == 0 && covered(&report) == events && withheld(&report) == bad
+	})
 	p.end(t)
-	letters := len(readLetters(t, broker.Addrs, defaultPrefix))
+	letters := len(readLetters(t, brokers, defaultPrefix))
 
 	mended.Store(true)
 	arrived := func() int { job, _ := to.replayed(t); return len(job) }
@@ -239,7 +297,7 @@ func TestARedriveThatIsKilledGoesOn(t *testing.T) {
 		t.Errorf("the redrive has brought %d events again, at most %d can be explained", repeats, most)
 	}
 	marks, still := 0, 0
-	for _, r := range readLetters(t, broker.Addrs, defaultPrefix) {
+	for _, r := range readLetters(t, brokers, defaultPrefix) {
 		if strings.HasPrefix(r.Headers[0].Key, "auditstream.mark.") {
 			marks++
 		} else {
@@ -249,4 +307,39 @@ func TestARedriveThatIsKilledGoesOn(t *testing.T) {
 	if still != letters || marks < bad {
 		t.Errorf("%d letters and %d marks, want %d letters and a mark for each of %d", still, marks, letters, bad)
 	}
+
+	report, code := s.verify(t, s.splunk(t))
+	t.Logf("Splunk: %s", report.Sentence)
+	if code != 0 || covered(&report) != events+bad || withheld(&report) != bad || arrivedLater(&report) != bad {
+		t.Errorf("exit code %d, %d events withheld, %d of which came later: %s", code, withheld(&report), arrivedLater(&report), report.Sentence)
+	}
+	came := integrity.AgainReport{Events: bad, Withheld: bad}
+	if got := judgeJob(t, &report, uid, bad); got != came {
+		t.Errorf("what the events of the redrive were at first: %+v, want %+v", got, came)
+	}
+	s.lastCheckpoints(t, uid, bad)
+	accounted, code := s.report(t, s.config(t), "all-splunk")
+	if c := accounted.Total; code != 0 || c.Accepted != events || c.Delivered != events-bad || c.DeadLettered != bad || c.Redriven != bad {
+		t.Errorf("the report: exit code %d, %s %v: %+v", code, accounted.Verdict, accounted.Why, c)
+	}
+	n := s.ledger(t)
+	f.withoutHoles(t, "the redrive", n.job)
+	maps.Copy(n.live, n.original)
+	f.withoutHoles(t, "live delivery, and what was withheld of it", n.live)
+}
+
+// arrivedLater is how many events came later that were withheld at first.
+func arrivedLater(r *integrity.Report) (n int64) {
+	for _, f := range r.Feeds {
+		n += f.Arrived
+	}
+	return n
+}
+
+// withheld is how many events are on record as not delivered.
+func withheld(r *integrity.Report) (n int64) {
+	for _, f := range r.Feeds {
+		n += f.Withheld
+	}
+	return n
 }

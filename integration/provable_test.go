@@ -38,9 +38,14 @@ type provable struct {
 
 func newProvable(t *testing.T) *provable {
 	t.Helper()
+	return newProvableTo(t, startDestinations(t))
+}
+
+func newProvableTo(t *testing.T, to *destinations) *provable {
+	t.Helper()
 	broker := servers.StartKafka(t, 1)
 	p := &provable{
-		run: delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: startDestinations(t)},
+		run: delivery{binary: servers.BuildBinary(t), brokers: broker.Addrs, replication: 1, destinations: to},
 		dir: t.TempDir(),
 	}
 	p.run.integrity = filepath.Join(p.dir, "integrity.key")
