@@ -27,10 +27,13 @@ type trustedKey struct {
 // NewKeys are the keys that are trusted without a statement.
 func NewKeys(public ...string) (*Keys, error) {
 	k := &Keys{map[string]*trustedKey{}}
-	for _, key := range public {
+	for i, key := range public {
 		verifier, err := note.NewVerifier(key)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no public key of checkpoints (NAME+HASH+KEY): %w", key, err)
+		switch { // the text itself is not shown: it may be a secret, given by mistake
+		case strings.HasPrefix(key, "PRIVATE+KEY+"):
+			return nil, fmt.Errorf("key %d of %d is the secret one, which signs: give the public one (NAME+HASH+KEY)", i+1, len(public))
+		case err != nil:
+			return nil, fmt.Errorf("key %d of %d is no public key of checkpoints (NAME+HASH+KEY): %w", i+1, len(public), err)
 		}
 		k.trusted[key] = &trustedKey{verifier: verifier}
 	}

@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -63,6 +64,16 @@ func TestPublicKeyIsThatOfTheSecret(t *testing.T) {
 	for _, wrong := range []string{"", "two words", "a+b", "line\nbreak", strings.Repeat("a", 201)} {
 		if _, _, err := GenerateKey(wrong); err == nil {
 			t.Errorf("there is a key with the name %q", wrong)
+		}
+	}
+}
+
+func TestASecretKeyWhereThePublicOneBelongsIsNotShown(t *testing.T) {
+	coded := base64.StdEncoding.EncodeToString([]byte(firstSecret))
+	for _, given := range []string{firstSecret, coded, firstSecret + "+", " " + firstSecret} {
+		_, err := NewKeys(publicOf(t, secondSecret), given)
+		if err == nil || !strings.Contains(err.Error(), "key 2 of 2") || strings.Contains(err.Error(), given[20:60]) {
+			t.Errorf("NewKeys: %v", err)
 		}
 	}
 }

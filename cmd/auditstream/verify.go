@@ -187,6 +187,8 @@ func keyOrFile(text string) (string, error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist) && strings.Count(text, "+") >= 2:
 		return text, nil // the base64 of keys has slashes too
+	case errors.Is(err, os.ErrNotExist): // not shown: a secret key may have been given by mistake
+		return "", errors.New("--key: what was given is no public key (NAME+HASH+KEY), and there is no file of that name")
 	case err != nil:
 		return "", fmt.Errorf("--key: %w", err)
 	case len(b) > 1000:
