@@ -315,14 +315,17 @@ func (g *Group) lost(ctx context.Context, _ *kgo.Client, lost map[string][]int32
 
 // finish gives everything up at a shutdown, and reports whether Kafka has taken the last
 // commit.
-func (g *Group) finish() bool {
+func (g *Group) finish() bool { return g.giveUp(context.Background(), g.allRemoved(), true) }
+
+// allRemoved takes all partitions out of those that are owned.
+func (g *Group) allRemoved() []*partition {
 	g.mu.Lock()
 	numbers := make([]int32, 0, len(g.partitions))
 	for number := range g.partitions {
 		numbers = append(numbers, number)
 	}
 	g.mu.Unlock()
-	return g.giveUp(context.Background(), g.removed(numbers), true)
+	return g.removed(numbers)
 }
 
 // removed takes partitions out of those that are owned.
@@ -351,21 +354,29 @@ func (g *Group) giveUp(ctx context.Context, parts []*partition, commit bool) (co
 	if len(parts) == 0 {
 		return true
 	}
-	committed = commit
 	for _, p := range parts {
 		p.lost.Store(!commit)
 	}
 	stopAll(parts, g.cfg.DrainTimeout)
-	if commit {
-		if err := g.commitWithin(ctx, finalCommit, parts); err != nil {
-			g.log.Warn("progress was not saved when partitions were given up: events may be repeated", zap.Error(err))
-			committed = false
-		}
+	committed = commit && g.commitLast(ctx, parts)
+	g.letGo(parts, committed)
+	return committed
+}
+
+// commitLast commits partitions that have stopped, and reports whether Kafka has taken it.
+func (g *Group) commitLast(ctx context.Context, parts []*partition) bool {
+	err := g.commitWithin(ctx, finalCommit, parts)
+	if err != nil {
+		g.log.Warn("progress was not saved when partitions were given up: events may be repeated", zap.Error(err))
 	}
+	return err == nil
+}
+
+// letGo forgets partitions that have stopped.
+func (g *Group) letGo(parts []*partition, committed bool) {
 	for _, p := range parts {
 		p.lost.Store(true) // for the commit loop, if it still waits to commit what was owned before
 		p.release()
 		p.log.Info("partition given up", zap.Bool("committed", committed))
 	}
-	return committed
 }

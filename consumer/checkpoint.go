@@ -86,7 +86,9 @@ type checkpointer struct {
 	slow    patron // of destinations that failed the last time
 	usual   patron
 	nags    [4]*nag // by place: topic, feeds, archive, digests
-	ending  bool    // no checkpoint comes after those that are made now
+	ending  bool    // each feed gets at most one more
+	last    bool    // likewise, and no checkpoint ever comes after it
+	silent  bool    // the destinations get none any more
 }
 
 // vouched is what is known of a feed's checkpoints beside its record.
@@ -96,7 +98,7 @@ type vouched struct {
 	archived time.Time // likewise
 	failing  bool      // the destination did not take the last one
 	seen     bool      // in this round
-	closed   bool      // it has had its last one
+	closed   bool      // it has had its last one of this process
 }
 
 // parcel is a checkpoint on its way.
@@ -167,7 +169,7 @@ func (c *checkpointer) round(ctx context.Context) (more bool) {
 			more = true
 		default:
 			f.lane.stream.visits.Add(1) // its sink stays open until arrived, or drop, says that it need not
-			due = append(due, &parcel{feed: *f, at: now, last: c.ending})
+			due = append(due, &parcel{feed: *f, at: now, last: c.last})
 		}
 		return time.Time{}
 	})
@@ -188,8 +190,10 @@ func (c *checkpointer) due(f *Feed, v *vouched, now time.Time) bool {
 		last = v.made // the record that says so may not be acknowledged yet
 	}
 	switch {
-	case c.ending:
+	case c.last:
 		return !v.closed
+	case c.ending:
+		return !v.closed && f.Head.Size > f.After
 	case f.Ended:
 		return v.made.IsZero() // nothing comes after the one that says how it ended
 	case last.IsZero():
@@ -247,7 +251,7 @@ func (c *checkpointer) make(ctx context.Context, due []*parcel) bool {
 // made notes a checkpoint that Kafka has, and has it taken to where else it goes.
 func (c *checkpointer) made(p *parcel) {
 	v := c.feeds[p.feed.Origin]
-	v.made, v.closed = p.at, p.last
+	v.made, v.closed = p.at, c.ending
 	p.feed.lane.checkpointed(&p.feed, p.at)
 	if c.cfg.Archive != nil && (p.feed.Ended || p.last || p.at.Sub(v.archived).Abs() >= c.cfg.ArchiveInterval) {
 		v.archived = p.at // until it is known to have failed
@@ -256,7 +260,7 @@ func (c *checkpointer) made(p *parcel) {
 		p.feed.lane.stream.visits.Add(1)
 		c.queue(&archive)
 	}
-	if _, keeps := p.feed.Sink.(sinks.Digester); keeps && c.cfg.SignHour != nil && !p.feed.lane.stream.paused() {
+	if _, keeps := p.feed.Sink.(sinks.Digester); keeps && c.cfg.SignHour != nil && !p.feed.lane.stream.paused() && !c.silent {
 		digest := *p
 		digest.what = errandDigest
 		p.feed.lane.stream.visits.Add(1)
@@ -264,6 +268,8 @@ func (c *checkpointer) made(p *parcel) {
 	}
 	_, takes := p.feed.Sink.(sinks.Witness)
 	switch {
+	case c.silent:
+		c.drop(p)
 	case !takes:
 		p.feed.lane.witnessed(&p.feed, NoWitness)
 		c.drop(p)
@@ -324,6 +330,29 @@ func (c *checkpointer) carry(ctx context.Context, p *parcel) error {
 // everybody who takes checkpoints has it, or was asked in vain. An error says that one is not
 // in the topic. run has returned.
 func (c *checkpointer) finish(ctx context.Context) error {
+	c.last = true
+	if err := c.end(ctx); err != nil {
+		return err
+	}
+	for _, v := range c.feeds {
+		if !v.closed {
+			return fmt.Errorf("everything was sent, and the last checkpoint of it is not written to %s yet", c.cfg.Topic)
+		}
+	}
+	return nil
+}
+
+// part makes a checkpoint of every feed that has had events since its last one, of what is on
+// record: nobody knows whether it is ever gone on with. Silent says that the destinations are to
+// get nothing any more. run has returned.
+func (c *checkpointer) part(ctx context.Context, silent bool) error {
+	c.last, c.silent = false, silent
+	return c.end(ctx)
+}
+
+// end makes one more checkpoint of each feed that is to have one, and returns when everybody who
+// takes them has it, or was asked in vain.
+func (c *checkpointer) end(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer c.abandon()
 	defer running.Wait()
@@ -334,7 +363,7 @@ func (c *checkpointer) finish(ctx context.Context) error {
 	for {
 		c.send(ctx, &running)
 		if c.under == [errands]int{} {
-			break
+			return nil
 		}
 		select {
 		case p := <-c.done:
@@ -343,12 +372,6 @@ func (c *checkpointer) finish(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	for _, v := range c.feeds {
-		if !v.closed {
-			return fmt.Errorf("everything was sent, and the last checkpoint of it is not written to %s yet", c.cfg.Topic)
-		}
-	}
-	return nil
 }
 
 // deliver makes one attempt.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 )
 
 // JobConfig is what a Job needs beside a group's configuration, of which ID, InstanceID,
@@ -128,7 +129,7 @@ func (j *Job) Run(ctx context.Context) (done bool, err error) {
 	if vouching != nil && j.settled() && ctx.Err() == nil {
 		err = j.vouch(ctx, vouching)
 	}
-	g.finish() //nolint:contextcheck // ctx may have ended
+	j.giveUp(ctx, vouching)
 	if err != nil || !j.settled() {
 		return false, err
 	}
@@ -149,6 +150,41 @@ func (j *Job) vouch(ctx context.Context, c *checkpointer) error {
 		return fmt.Errorf("everything was sent, but that is not on record: %w", err)
 	}
 	return c.finish(ctx)
+}
+
+// What has become of a job's stream, as the cause of the end of a run's context.
+var (
+	// ErrStreamChanged says that the job is gone on with at once, with what the stream is now.
+	ErrStreamChanged = errors.New("the stream has changed")
+	// ErrStreamGone says that the stream is deleted: its destination is to get nothing more.
+	ErrStreamGone = errors.New("the stream is deleted")
+)
+
+// partingTime bounds the checkpoints of a job that is stopped.
+const partingTime = 5 * time.Second
+
+// giveUp ends the partitions. A job that is stopped may never be gone on with: its feeds get a
+// checkpoint of what was sent, or nobody could tell an event that was refused from one that was
+// taken out.
+func (j *Job) giveUp(ctx context.Context, vouching *checkpointer) {
+	g, cause := j.g, context.Cause(ctx)
+	if vouching == nil || ctx.Err() == nil || errors.Is(cause, ErrStreamChanged) {
+		g.finish() //nolint:contextcheck // ctx may have ended
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	parts := g.owned()
+	stopAll(parts, g.cfg.DrainTimeout)
+	committed := g.commitLast(ctx, parts)
+	if committed {
+		limited, cancel := context.WithTimeout(ctx, partingTime)
+		defer cancel()
+		if err := vouching.part(limited, errors.Is(cause, ErrStreamGone)); err != nil {
+			g.log.Info("not everybody who takes checkpoints has one of what the stopped job has sent", zap.Error(err))
+		}
+		committed = g.commitLast(ctx, parts) // which checkpoints there are
+	}
+	g.letGo(g.allRemoved(), committed)
 }
 
 // connect is that of the group, from which a redrive reads letters.

@@ -81,6 +81,128 @@ func TestAJobIsNotDoneBeforeItsLastCheckpointIsWritten(t *testing.T) {
 	}
 }
 
+// stoppedAt has the destination refuse event 9 for good, and a run end at event 20.
+func (r *rig) stoppedAt(stop func()) {
+	r.dest.program(func(_ string, ids []string) (int, sinks.Receipt, error) {
+		if slices.Contains(ids, eventID(20)) {
+			stop()
+			return 0, sinks.Receipt{}, &sinks.Error{Class: sinks.Unavailable, Err: errors.New("not now")}
+		}
+		if i := slices.Index(ids, eventID(9)); i >= 0 {
+			return i, sinks.Receipt{Settled: i}, &sinks.Error{Class: sinks.Rejected, Event: i, Named: true, Err: errors.New("bad event")}
+		}
+		return len(ids), sinks.Receipt{}, nil
+	})
+}
+
+// opened is a job that can be run.
+func (r *rig) opened(task consumer.Task) *consumer.Job {
+	r.t.Helper()
+	j, err := r.job(task)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return j
+}
+
+// goOn carries a job on until ctx ends, before it is done.
+func (r *rig) goOn(ctx context.Context, j *consumer.Job) {
+	r.t.Helper()
+	if done, err := j.Run(ctx); done || err != nil {
+		r.t.Fatalf("done %t, %v", done, err)
+	}
+}
+
+// A job that is stopped may never be gone on with. What it has sent, and what was refused of it,
+// is vouched for all the same: in the topic, and at the destination, unless the stream is gone.
+func TestAJobThatIsStoppedLeavesACheckpointOfWhatItHasSent(t *testing.T) {
+	for name, gone := range map[string]bool{"by an operator": false, "for its stream is deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1)
+			v := r.vouch(time.Hour)
+			r.batching.MaxEvents = 4
+			r.stream("a", orgA)
+			r.publish(orgA, 0, 40)
+			asked := 0
+			r.dest.witnesses(func(context.Context, string) error { asked++; return nil })
+
+			ctx, stop := context.WithCancelCause(t.Context())
+			cause := error(nil)
+			if gone {
+				cause = consumer.ErrStreamGone
+			}
+			r.stoppedAt(func() { stop(cause) })
+			r.goOn(ctx, r.opened(r.task(0, 40)))
+			sent := int64(r.dest.count(replayed))
+			first := v.ofJob()
+			// On a machine that is slow enough one was made on the way.
+			if n := len(first); n == 0 || first[n-1].Size != sent+1 || first[n-1].Offset != sent+1 {
+				t.Fatalf("%d events were sent, and one was refused; checkpoints %+v", sent, first)
+			}
+			var w []integrity.Withheld
+			for _, c := range first {
+				w = append(w, c.Withheld...)
+			}
+			if len(w) != 1 || w[0].From != 10 || w[0].To != 10 || w[0].Reason != "rejected" {
+				t.Errorf("withheld %+v", w)
+			}
+			want := len(first)
+			if gone {
+				want--
+			}
+			if asked != want {
+				t.Errorf("the destination was asked %d times to take a checkpoint, want %d", asked, want)
+			}
+
+			// Stopped before it has sent anything more, it says nothing more.
+			again, stop := context.WithCancelCause(t.Context())
+			r.stoppedAt(func() { stop(nil) })
+			r.goOn(again, r.opened(r.task(0, 40)))
+			if got := v.ofJob(); len(got) != len(first) {
+				t.Errorf("checkpoints %+v", got)
+			}
+			r.dest.program(nil)
+			r.do(r.task(0, 40))
+			if all := v.ofJob(); len(all) != len(first)+1 || all[len(first)].Size != 40 || all[len(first)].After != sent+1 {
+				t.Errorf("checkpoints %+v", all)
+			}
+		})
+	}
+}
+
+// A job whose stream has changed is gone on with at once, in another chain that names this one:
+// its last checkpoint is made then, for the destination as it is by then.
+func TestAJobWhoseStreamHasChangedLeavesTheCheckpointToItsNextRun(t *testing.T) {
+	r := newRig(t, 1)
+	v := r.vouch(time.Hour)
+	r.batching.MaxEvents = 4
+	r.stream("a", orgA)
+	r.publish(orgA, 0, 40)
+	ctx, stop := context.WithCancelCause(t.Context())
+	r.stoppedAt(func() { stop(consumer.ErrStreamChanged) })
+	r.goOn(ctx, r.opened(r.task(0, 40)))
+	settled := int64(r.dest.count(replayed)) + 1
+	for _, c := range v.ofJob() {
+		if c.Size == settled {
+			t.Errorf("a checkpoint of all that was sent: %+v", c)
+		}
+	}
+	r.dest.program(nil)
+	r.stream("a", orgA, func(s *consumer.Spec) { s.Revision = 2 })
+	r.do(r.task(0, 40))
+	sizes := map[int64]int64{} // of the last checkpoint, by the offset at which the chain begins
+	for _, c := range v.ofJob() {
+		o, err := integrity.ParseOrigin(c.Origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[o.Begin] = c.Size
+	}
+	if diff := cmp.Diff(map[int64]int64{0: settled, settled: 40 - settled}, sizes); diff != "" {
+		t.Errorf("sizes (-want +got):\n%s", diff)
+	}
+}
+
 // numbersOf says of the events that a destination has of a job which number each has, and which
 // it was at first.
 func (r *rig) numbersOf() (numbers map[int64]int64, originals map[int64]integrity.Original) {

@@ -131,6 +131,12 @@ func specOf(specs consumer.Specs, t consumer.Task) (consumer.Spec, error) {
 	return consumer.Spec{}, fmt.Errorf("job %s: stream %q is deleted, or was made anew and is another one: forget the job and make a new one", t.UID, t.Stream)
 }
 
+// gone says whether a job's stream is deleted.
+func gone(specs consumer.Specs, t consumer.Task) bool {
+	_, err := specOf(specs, t)
+	return err != nil
+}
+
 // changed says whether a job has to begin anew with what the streams topic says now.
 func changed(specs consumer.Specs, t consumer.Task, s consumer.Spec) bool {
 	now, err := specOf(specs, t)
@@ -178,9 +184,6 @@ func (j *Jobs) open(ctx context.Context, t consumer.Task, s consumer.Spec, v *vo
 	}
 	return consumer.OpenJob(cfg)
 }
-
-// errChanged ends a run whose stream has changed.
-var errChanged = errors.New("the stream has changed")
 
 // Run sends what is left of a task until nothing is, or ctx ends. It follows the stream: a
 // change takes effect between two batches, a stream that is paused or deleted ends the run.
@@ -270,7 +273,7 @@ func (j *Jobs) run(ctx context.Context, job *consumer.Job, t consumer.Task, spec
 		again := time.Now().Add(topicsEvery)
 		for running.Err() == nil {
 			if now := time.Now(); now.After(again) && j.progressRemade(running) {
-				stop(errChanged)
+				stop(consumer.ErrStreamChanged)
 				return
 			} else if now.After(again) {
 				again = now.Add(topicsEvery)
@@ -282,15 +285,18 @@ func (j *Jobs) run(ctx context.Context, job *consumer.Job, t consumer.Task, spec
 				case <-time.After(followPause):
 				case <-running.Done():
 				}
+			case gone(next, t):
+				stop(consumer.ErrStreamGone)
 			case changed(next, t, spec):
-				stop(errChanged)
+				stop(consumer.ErrStreamChanged)
 			default:
 				specs = next
 			}
 		}
 	}()
 	done, err = job.Run(running)
-	again = errors.Is(context.Cause(running), errChanged) && ctx.Err() == nil
+	cause := context.Cause(running)
+	again = (errors.Is(cause, consumer.ErrStreamChanged) || errors.Is(cause, consumer.ErrStreamGone)) && ctx.Err() == nil
 	stop(nil)
 	<-followed
 	return done, again, err

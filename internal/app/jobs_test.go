@@ -8,10 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/consumer"
+	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/kafka"
 )
 
 // jobs connects to the site's Kafka.
@@ -144,5 +147,67 @@ func TestAPauseStopsAJobAndAResumedStreamLetsItGoOn(t *testing.T) {
 	}
 	if n := s.splunk.Len(); n != 60 {
 		t.Errorf("%d events in Splunk, want 30 live and 30 again", n)
+	}
+}
+
+// The events that a job has sent before its stream was deleted are vouched for, although nobody
+// can go on with it.
+func TestAJobWhoseStreamIsDeletedLeavesACheckpoint(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	o, jobs := s.applied(s.config(strings.Replace(s.signed(), "interval: 1s", "interval: 1h", 1) + oneStream))
+	task, _, err := jobs.PlanReplay(t.Context(), Replay{Stream: "everything", Rate: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := jobs.Make(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	sent := func() (n int) {
+		for _, p := range s.places() {
+			if p.Replay == task.UID {
+				n++
+			}
+		}
+		return n
+	}
+	dropped := make(chan error, 1)
+	go func() {
+		for sent() == 0 {
+			select {
+			case <-t.Context().Done():
+			case <-time.After(time.Millisecond):
+			}
+		}
+		_, err := o.Drop(context.WithoutCancel(t.Context()), "everything", Deed{By: "ops"})
+		dropped <- err
+	}()
+	after, standing, err := jobs.Run(t.Context(), task, func(*consumer.Job) {})
+	if err := <-dropped; err != nil {
+		t.Fatal(err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "is deleted") || after.Ended != nil {
+		t.Fatalf("%v, ended %v, %+v", err, after.Ended, standing)
+	}
+	last := map[string]int64{} // sizes, by origin
+	if _, err := o.reader.ReadToEnd(t.Context(), o.topics.Checkpoints(), kafka.CheckpointsPartition, func(r *kgo.Record) {
+		if !strings.HasPrefix(string(r.Key), "auditstream/everything/"+task.UID+"/") {
+			return
+		}
+		text, _, _ := strings.Cut(string(r.Value), "\n\n")
+		c, err := integrity.ParseCheckpoint(text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last[c.Origin] = c.Size
+	}); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	for _, n := range last {
+		size += n
+	}
+	if n := sent(); size != int64(n) {
+		t.Errorf("the checkpoints in the topic are about %d events, and %d were sent", size, n)
 	}
 }
