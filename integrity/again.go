@@ -275,16 +275,15 @@ func (c *Checker) blame(feeds []FeedReport) {
 		if job.accused(x.From) {
 			continue // it is said already, from the chain itself
 		}
-		job.Findings = append(job.Findings, x)
-		job.Verdict = graver(job.Verdict, Tampered)
-		slices.SortStableFunc(job.Findings, func(a, b Finding) int { return cmp.Compare(a.From, b.From) })
-		job.Sentence = job.sentence()
+		job.found.find(x)
+		job.take(job.found)
 	}
 }
 
-// vouchedFor says whether checkpoints vouch for an event, and nothing was found about it.
+// vouchedFor says whether checkpoints vouch for an event, and nothing was found about it. Of
+// findings that were not kept nobody knows which events they are about.
 func (r *FeedReport) vouchedFor(number int64) bool {
-	if r == nil || number > r.Covered {
+	if r == nil || number > r.Covered || r.found.unkept == Tampered {
 		return false
 	}
 	return !r.accused(number)

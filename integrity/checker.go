@@ -36,6 +36,7 @@ type Checker struct {
 	unreadable  int64 // see Unreadable
 	unreadables []string
 	pairs       pairs // of events that were sent more than once
+	room        room
 }
 
 // Options say what is asked of a [Checker].
@@ -80,7 +81,6 @@ const (
 	maxMarks    = 1_000_000
 	maxSegments = 100_000
 	maxSlots    = 1 << 20
-	maxFindings = 1000 // of a feed
 )
 
 // ErrScattered says that events come in an order in which they cannot be checked within
@@ -113,21 +113,20 @@ type feed struct {
 	namedBy  string    // origin of a chain that says of this one that it was before, or beside, it
 	lost     bool      // that one says so because the record of where this one stood was gone
 
-	events      int64 // different ones
-	repeats     int64 // the same events again
-	uncompared  int64 // came again when what they had to be compared with was forgotten
-	farthest    int64 // its first number, likewise
-	alsoThere   int64 // on record as withheld, and there all the same
-	unclear     int64 // likewise, and nothing says what they should be
-	high        int64 // greatest number so far
-	odd         []oddity
-	moved       []int64 // missing numbers whose events are there with others
-	wantedAt    int64   // number of the event to prove; 0: another feed has it
-	proof       *Proof
-	tail        int64 // events behind the last checkpoint, of a feed that goes on
-	more        int64 // odd ones that were not kept
-	found       []Finding
-	countedOnly int64 // findings beyond those that are kept
+	events     int64 // different ones
+	repeats    int64 // the same events again
+	uncompared int64 // came again when what they had to be compared with was forgotten
+	farthest   int64 // its first number, likewise
+	alsoThere  int64 // on record as withheld, and there all the same
+	unclear    int64 // likewise, and nothing says what they should be
+	high       int64 // greatest number so far
+	odd        []oddity
+	moved      []int64 // missing numbers whose events are there with others
+	wantedAt   int64   // number of the event to prove; 0: another feed has it
+	proof      *Proof
+	tail       int64 // events behind the last checkpoint, of a feed that goes on
+	more       int64 // odd ones that were not kept
+	found
 
 	runs    []Again        // of a job's: what checkpoints say its events were at first, in order, none twice
 	jobs    *AgainReport   // likewise, what came of it; nil: its events were no others
@@ -184,7 +183,7 @@ func (c *Checker) feed(id string) (*feed, error) {
 		if len(c.feeds) >= maxFeeds {
 			return nil, fmt.Errorf("%w: feeds", ErrTooMany)
 		}
-		f = &feed{id: id, marks: map[int64]*mark{}}
+		f = &feed{id: id, marks: map[int64]*mark{}, found: found{room: &c.room}}
 		c.feeds[id] = f
 	}
 	c.last = f
@@ -374,18 +373,4 @@ func (c *Checker) Unreadable(where string) {
 	if len(c.unreadables) < 10 {
 		c.unreadables = append(c.unreadables, where)
 	}
-}
-
-// find keeps a finding, or counts it.
-func (f *feed) find(x Finding) {
-	if len(f.found) >= maxFindings {
-		f.countedOnly++
-		return
-	}
-	for _, y := range f.found {
-		if y.Kind == x.Kind && y.From == x.From && y.To == x.To && y.Detail == x.Detail && len(y.IDs) == len(x.IDs) && (len(y.IDs) == 0 || y.IDs[0] == x.IDs[0]) {
-			return
-		}
-	}
-	f.found = append(f.found, x)
 }

@@ -70,6 +70,8 @@ func (v *Inventory) Digest(name string, stored []byte) error {
 	if err != nil {
 		if len(v.broken) < maxFindings {
 			v.broken = append(v.broken, brokenHour{name, err})
+		} else {
+			c.Unreadable(fmt.Sprintf("%s: %v", name, err))
 		}
 		return nil
 	}

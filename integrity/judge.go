@@ -95,8 +95,8 @@ func (c *Checker) judge(f *feed) FeedReport {
 	c.uncovered(f, b, last, covered)
 
 	r := FeedReport{
-		Feed: f.id, Origin: f.origin, Verdict: Complete, First: b.after + 1, Last: last, Covered: covered,
-		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Beside: f.beside, NamedBy: f.namedBy, Gaps: f.gaps, Findings: f.found, More: f.countedOnly, Tail: f.tail,
+		Feed: f.id, Origin: f.origin, First: b.after + 1, Last: last, Covered: covered,
+		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Beside: f.beside, NamedBy: f.namedBy, Gaps: f.gaps, Tail: f.tail,
 		Again: f.jobs, Arrived: int64(len(f.arrived)),
 	}
 	for _, w := range f.held {
@@ -117,11 +117,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 	case !f.since.IsZero():
 		r.Since = &f.since
 	}
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(a.From, b.From) })
-	for i := range r.Findings {
-		r.Verdict = graver(r.Verdict, r.Findings[i].Kind.verdict())
-	}
-	r.Sentence = r.sentence()
+	r.take(&f.found)
 	return r
 }
 
@@ -207,7 +203,12 @@ func (f *feed) miss(sizes []int64, from, to int64, before, behind string) {
 	if from > to || from == to && slices.Contains(f.moved, from) {
 		return
 	}
-	x := Finding{Kind: Missing, From: from, To: to, Detail: fmt.Sprintf("%s not there", count(to-from+1, "event is", "events are"))}
+	x := Finding{Kind: Missing, From: from, To: to}
+	if !f.wants(x.Kind) {
+		f.find(x)
+		return
+	}
+	x.Detail = fmt.Sprintf("%s not there", count(to-from+1, "event is", "events are"))
 	switch {
 	case before != "" && behind != "":
 		x.Detail += fmt.Sprintf(", between %s and %s", before, behind)
@@ -312,7 +313,7 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 
 // tampered says whether something graver was found than that checkpoints are missing.
 func (f *feed) tampered() bool {
-	return slices.ContainsFunc(f.found, func(x Finding) bool { return x.About == "" && x.Kind.verdict().gravity() > Unchecked.gravity() })
+	return f.ofEvents.gravity() > Unchecked.gravity()
 }
 
 // ended says whether another chain has taken over: it says how long this one was, and no
@@ -348,12 +349,12 @@ func (r *FeedReport) sentence() string {
 		fmt.Fprintf(&b, "complete and unaltered from number %d to %d", r.First, r.Covered)
 	default:
 		b.WriteString(string(r.Verdict))
-		for i, x := range r.Findings {
-			if i == 3 {
-				fmt.Fprintf(&b, "; and %s", count(int64(len(r.Findings)-i)+r.More, "finding more", "findings more"))
-				break
-			}
+		told := r.gravest(3)
+		for _, x := range told {
 			fmt.Fprintf(&b, "; %s", x)
+		}
+		if more := int64(len(r.Findings)-len(told)) + r.More; more > 0 {
+			fmt.Fprintf(&b, "; and %s", count(more, "finding more", "findings more"))
 		}
 	}
 	if r.Until != nil {
@@ -396,20 +397,11 @@ func (r *FeedReport) sentence() string {
 		fmt.Fprintf(&b, "; %s, which is no tampering", count(r.Repeats, "event came again", "events came again"))
 	}
 	if r.Verdict == Complete {
-		if n := r.renamed(); n > 0 {
+		if n := r.found.renamed; n > 0 {
 			fmt.Fprintf(&b, "; %s under another name than the digests have", count(n, "object lies", "objects lie"))
 		}
 	}
 	return b.String()
-}
-
-func (r *FeedReport) renamed() (n int64) {
-	for i := range r.Findings {
-		if r.Findings[i].Kind == Renamed {
-			n++
-		}
-	}
-	return n
 }
 
 // sentence is what a person is told of all feeds.
@@ -454,20 +446,20 @@ func (r *Report) sentence() string {
 // aboutDigests says whether all that led to the verdict is about digests.
 func (r *Report) aboutDigests() bool {
 	some := false
-	all := func(found []Finding) bool {
-		for i := range found {
-			if found[i].Kind.verdict() == r.Verdict {
-				if some = true; found[i].About != aboutDigest {
-					return false
-				}
-			}
-		}
-		return true
-	}
 	for i := range r.Feeds {
-		if r.Feeds[i].More > 0 || !all(r.Feeds[i].Findings) {
+		f := r.Feeds[i].found
+		if f.ofEvents == r.Verdict {
+			return false
+		}
+		some = some || f.worst == r.Verdict
+	}
+	for i := range r.Findings {
+		if r.Findings[i].Kind.verdict() != r.Verdict {
+			continue
+		}
+		if some = true; r.Findings[i].About != aboutDigest {
 			return false
 		}
 	}
-	return all(r.Findings) && some && (r.Verdict == NotCovered || r.Verdict == Lacking || r.Verdict == Tampered)
+	return some && (r.Verdict == NotCovered || r.Verdict == Lacking || r.Verdict == Tampered)
 }

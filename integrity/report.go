@@ -134,6 +134,8 @@ type FeedReport struct {
 	Beside   []Beside   `json:"beside,omitempty"`          // chains that its stream had in other partitions when it began
 	NamedBy  string     `json:"named_by,omitempty"`        // origin of a chain that says that this one was before, or beside, it
 	Gaps     []Gap      `json:"gaps,omitempty"`            // offsets that were passed over where it begins
-	Findings []Finding  `json:"findings,omitempty"`        // at most 1,000
+	Findings []Finding  `json:"findings,omitempty"`        // the gravest, at most 1,000
 	More     int64      `json:"more_findings,omitempty"`
+
+	found *found
 }
