@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/auditstream/auditstream/integrity"
@@ -32,6 +33,32 @@ func attacksOnDigests() []attack {
 			without(w, w.digest(w.acme(), 3))
 		}},
 		{name: "digest-delete-all", view: shelf, reach: true, says: "", do: func(w *world) { w.digests = nil }},
+		{name: "digest-delete-and-garbage-for-objects", view: shelf, reach: true, says: "acme altered -; acme missing 11-20", detail: "a feed is written in one form", do: func(w *world) {
+			// The metadata are those of the object that was there.
+			w.digests = nil
+			o := w.object(w.acme(), 11)
+			o.table, o.lines = true, nil
+		}},
+		{name: "digest-delete-and-garbage-for-all", view: shelf, reach: true, says: "acme missing 1-10; acme missing 11-20; acme missing 21-23", do: func(w *world) {
+			w.digests = nil
+			for _, n := range []int64{1, 11, 21} {
+				o := w.object(w.acme(), n)
+				o.table, o.lines = true, nil
+			}
+		}},
+		{name: "digest-delete-and-tables-that-cannot-be-read", view: shelf, reach: true, says: "acme unclear 1-10; acme unclear 11-20; acme unclear 21-23", detail: "what 10 events say was not checked", do: func(w *world) {
+			w.digests = nil
+			for _, n := range []int64{1, 11, 21} {
+				o := w.object(w.acme(), n)
+				o.table, o.opaque, o.lines = true, "its rows have no numbers", [][]byte{[]byte("forged")}
+			}
+		}},
+		{name: "digest-keep-and-tables-that-cannot-be-read", view: shelf, reach: true, says: "acme altered 1-10; acme altered 11-20; acme altered 21-23; acme unclear 1-10; acme unclear 11-20; acme unclear 21-23", detail: "another SHA-256 than its digest says", do: func(w *world) {
+			for _, n := range []int64{1, 11, 21} {
+				o := w.object(w.acme(), n)
+				o.table, o.opaque, o.lines = true, "its rows have no numbers", [][]byte{[]byte("forged")}
+			}
+		}},
 		{name: "digest-delete-with-objects", view: shelf, reach: true, says: "acme missing -; acme missing 11-20", do: func(w *world) {
 			without(w, w.digest(w.acme(), 2))
 			remove(w, w.object(w.acme(), 11))
@@ -135,4 +162,27 @@ func (w *world) hour(feed string, hour int) *integrity.Hour {
 		w.tb.Fatal(err)
 	}
 	return h
+}
+
+// What cannot be read is what was delivered where a digest has its SHA-256: all of it, and none
+// that the process which signs has only found in the store.
+func TestATableCountsIfADigestVouchesForIt(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		w := honest(t)
+		for _, o := range w.objects {
+			o.table, o.opaque = true, "its rows have no numbers"
+		}
+		if !seen {
+			// Behind it is only the digest of an hour without objects.
+			h := w.hour(w.acme(), 3)
+			h.Objects[0].Seen = false
+			*w.digest(w.acme(), 3) = *w.signDigest(h, w.second)
+			last := w.digest(w.acme(), 4)
+			w.digests = slices.DeleteFunc(w.digests, func(d *digest) bool { return d == last })
+		}
+		r := w.verify(shelf)
+		if want := map[bool]string{true: "", false: "acme unclear 21-23"}[seen]; w.told(r) != want {
+			t.Errorf("seen %t: verify tells %q, want %q\n%s", seen, w.told(r), want, details(r))
+		}
+	}
 }

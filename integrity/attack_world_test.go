@@ -58,6 +58,8 @@ type object struct {
 	first, last   int64
 	before, after integrity.Hash
 	lines         [][]byte
+	table         bool   // it passes for a table of rows
+	opaque        string // why its events cannot be read; empty: they can
 }
 
 // digest is the digest of an hour, as it lies in the store.
@@ -411,6 +413,16 @@ func (w *world) rows(c *integrity.Checker) {
 	}
 }
 
+// originOf is what the id of a feed is the hash of.
+func (w *world) originOf(feed string) string {
+	w.tb.Helper()
+	i := slices.IndexFunc(w.chains, func(c *chain) bool { return integrity.FeedID(c.origin) == feed })
+	if i < 0 {
+		w.tb.Fatalf("there is no feed %s", feed)
+	}
+	return w.chains[i].origin
+}
+
 // runs reads objects in the order of their names, as a store lists them.
 func (w *world) runs(c *integrity.Checker) {
 	all := slices.Clone(w.objects)
@@ -456,8 +468,11 @@ func (w *world) byDigests(c *integrity.Checker) {
 				}
 			}
 		}}
+		if s.Table = o.table; o.opaque != "" {
+			s.Events, s.Why = nil, o.opaque
+		}
 		if !w.bare {
-			s.Run = &integrity.Run{Feed: o.feed, Origin: o.feed, First: o.first, Last: o.last, Before: o.before, After: o.after, Where: o.name}
+			s.Run = &integrity.Run{Feed: o.feed, Origin: w.originOf(o.feed), First: o.first, Last: o.last, Before: o.before, After: o.after, Where: o.name}
 		}
 		switch origin, err := v.Take(s); {
 		case err != nil:

@@ -24,6 +24,13 @@ type Inventory struct {
 	listed  []*Listed
 	bySum   map[Hash][]*Listed // a replay may have written the same as the stream has
 	broken  []brokenHour
+	forms   map[string]*forms // by origin
+}
+
+// forms are how many objects of a chain are of which form, and the first of each.
+type forms struct {
+	lines, tables          int64
+	firstLines, firstTable string
 }
 
 // Listed is an object that a digest names.
@@ -52,7 +59,7 @@ type brokenHour struct {
 // Inventory is that of a store whose chains c checks. Only chains whose digests were taken
 // in, or of which checkpoints speak, are known.
 func (c *Checker) Inventory() *Inventory {
-	return &Inventory{checker: c, bySum: map[Hash][]*Listed{}}
+	return &Inventory{checker: c, bySum: map[Hash][]*Listed{}, forms: map[string]*forms{}}
 }
 
 // Digest takes in a digest, and the name under which it lies. What it says of the chain it
@@ -203,14 +210,27 @@ type Stored struct {
 	// replay has written has the same content as what it repeats. Nil: they say nothing.
 	Other func(origin string) bool
 
+	// Table says that it is a table of rows, and not lines: a chain has objects of one form.
+	Table bool
+
 	// Events are its digests and ids, in order; nil: its events cannot be hashed as they
-	// were, and all there is to check is the sum.
+	// were, and Why says why not. All there is to check is then the sum, where a digest has it.
 	Events iter.Seq2[Hash, []byte]
+	Why    string
+	Unread bool // Sum is not that of what lies there, which could not be read
 }
 
 // Take takes in an object. It returns the origin of the chain that it is a piece of; empty
 // where neither a digest nor metadata say so.
 func (v *Inventory) Take(s *Stored) (origin string, err error) {
+	origin, err = v.take(s)
+	if origin != "" {
+		v.formed(origin, s)
+	}
+	return origin, err
+}
+
+func (v *Inventory) take(s *Stored) (origin string, err error) {
 	l := s.Listed
 	if l == nil || l.SHA256 != s.Sum {
 		if by := v.likely(s); by != nil {
@@ -230,6 +250,28 @@ func (v *Inventory) Take(s *Stored) (origin string, err error) {
 		return s.Run.Origin, err
 	}
 	return "", nil
+}
+
+// formed notes of what form an object of a chain is.
+func (v *Inventory) formed(origin string, s *Stored) {
+	f := v.forms[origin]
+	if f == nil {
+		f = &forms{}
+		v.forms[origin] = f
+	}
+	n, first := &f.lines, &f.firstLines
+	if s.Table {
+		n, first = &f.tables, &f.firstTable
+	}
+	if *n++; *n == 1 {
+		*first = s.Where
+	}
+}
+
+// Vouched says whether a digest has an object of that sum which the process that has signed
+// it wrote itself: its contents are what was delivered, whether they can be read or not.
+func (v *Inventory) Vouched(sum Hash) bool {
+	return slices.ContainsFunc(v.bySum[sum], func(l *Listed) bool { return l.Seen })
 }
 
 // likely is the object of a digest that s is, by its content: one that was not found yet, else
@@ -269,8 +311,12 @@ func (v *Inventory) elsewhere(s *Stored, by *Listed) error {
 
 // read hands the events to the checker; right says whether they are those of the run.
 func (v *Inventory) read(s *Stored, r Run) (right bool, err error) {
-	if s.Events == nil {
-		return true, v.checker.Claim(r)
+	switch {
+	case s.Events != nil:
+	case !s.Unread && v.Vouched(s.Sum):
+		return true, v.checker.Claim(r, "")
+	default:
+		return true, v.checker.Claim(r, s.Why)
 	}
 	piece, err := v.checker.Begin(r)
 	if err != nil {
@@ -294,6 +340,14 @@ func (v *Inventory) Finish() {
 	for _, l := range v.listed {
 		if f := v.checker.feeds[FeedID(l.Origin)]; f != nil && !l.found {
 			f.absent = append(f.absent, l)
+		}
+	}
+	for origin, f := range v.forms {
+		if of := v.checker.feeds[FeedID(origin)]; of != nil && f.lines > 0 && f.tables > 0 {
+			of.find(Finding{Kind: Altered, Where: f.firstTable, Detail: fmt.Sprintf(
+				"%s of rows, and %s: a feed is written in one form, and somebody has put the other there",
+				count(f.tables, "object of this feed is a table", "objects of this feed are tables"), count(f.lines, "is of lines, "+f.firstLines, "are of lines, the first of which is "+f.firstLines),
+			)})
 		}
 	}
 }

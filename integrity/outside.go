@@ -29,9 +29,10 @@ func (c *Checker) After(origin string, number int64) error {
 	return err
 }
 
-// Claim takes in a run without its events: of a form from which they cannot be restored,
-// whose bytes are vouched for as a whole.
-func (c *Checker) Claim(r Run) error {
+// Claim takes in a run without its events: of a form from which they cannot be restored. why
+// says so where nothing signed vouches for its bytes as a whole: then it fills its place in the
+// chain, and was not checked.
+func (c *Checker) Claim(r Run, why string) error {
 	if r.First < 1 || r.Last < r.First || r.Last > MaxNumber {
 		return fmt.Errorf("%s: a run from number %d to %d has no events", r.Where, r.First, r.Last)
 	}
@@ -43,6 +44,11 @@ func (c *Checker) Claim(r Run) error {
 	if i >= 0 && f.spans[i].last >= r.First || i+1 < len(f.spans) && !f.spans[i+1].empty() && f.spans[i+1].first <= r.Last {
 		f.find(Finding{Kind: Unclear, From: r.First, To: r.Last, Where: r.Where, Detail: "these numbers are there twice, and cannot be compared"})
 		return nil
+	}
+	if why != "" {
+		f.find(Finding{Kind: Unclear, From: r.First, To: r.Last, Where: r.Where, Detail: fmt.Sprintf(
+			"what %s was not checked: %s, and no signed digest vouches for the object", count(r.Last-r.First+1, "event says", "events say"), why,
+		)})
 	}
 	f.events += r.Last - r.First + 1
 	f.high = max(f.high, r.Last)

@@ -32,6 +32,8 @@ type loaded struct {
 	gone    bool           // it is not there any more
 	damaged error          // it cannot be read to its end
 	unread  bool           // not even begun
+	broken  error          // it should be a table of the sink's, and is none
+	why     string         // the rows of a table cannot be hashed as they were; empty: they can
 	sum     integrity.Hash // of its lines, of Parquet of the object itself
 	digests []integrity.Hash
 	ids     []byte // of the events, one behind another
@@ -42,14 +44,33 @@ type loaded struct {
 	wanted   []byte
 }
 
-// readable says whether the events can be hashed as they were. A row of a replay has the
-// number that the event had at first, which tells the order of the replay only where these
-// follow one another.
-func (o *loaded) readable() bool {
-	if !strings.HasSuffix(o.key, endingParquet) {
-		return !o.unread
+// table says whether it is one of rows, by its name.
+func (o *loaded) table() bool { return strings.HasSuffix(o.key, endingParquet) }
+
+// readable says whether the events can be hashed as they were.
+func (o *loaded) readable() bool { return !o.unread && o.broken == nil && o.why == "" }
+
+// disordered says whether the order of the events is not known. A row of a replay has the
+// number that the event had at first, which tells the order of the replay where these follow
+// one another, and else if it leads to the hash that is to be led to: no other order does.
+func (o *loaded) disordered(as *integrity.Stored) bool {
+	if !o.table() || !o.jumps || !strings.Contains(o.key, replayMark) {
+		return false
 	}
-	return len(o.digests) > 0 && (!o.jumps || !strings.Contains(o.key, replayMark))
+	var head integrity.Head
+	var end integrity.Hash
+	switch {
+	case as.Listed != nil:
+		head, end = integrity.Head{Size: as.Listed.First - 1, Hash: as.Listed.Before}, as.Listed.After
+	case as.Run != nil:
+		head, end = integrity.Head{Size: as.Run.First - 1, Hash: as.Run.Before}, as.Run.After
+	default:
+		return true
+	}
+	for _, digest := range o.digests {
+		head = head.Next(digest)
+	}
+	return head.Hash != end
 }
 
 // all goes through the events: their digests and ids.
@@ -85,7 +106,7 @@ func (s *Store) load(ctx context.Context, to *Sink, key string, turn <-chan stru
 func (o *loaded) read(ctx context.Context, body io.Reader, want string, turn <-chan struct{}) error {
 	sum := sha256.New()
 	defer func() { o.sum = integrity.Hash(sum.Sum(nil)) }()
-	if strings.HasSuffix(o.key, endingParquet) {
+	if o.table() {
 		return o.readRows(ctx, io.TeeReader(body, sum), want, turn)
 	}
 	plain, err := unpacked(body)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 
@@ -20,7 +21,7 @@ const (
 
 // readRows takes in the events of a table in Security Lake. Its rows have what the events had,
 // though not their spelling, which is canonical again, and not their order, which their
-// numbers tell. An object whose rows cannot be read back that way has no digests.
+// numbers tell. Of an object whose rows cannot be read back that way it says why not.
 func (o *loaded) readRows(ctx context.Context, body io.Reader, want string, turn <-chan struct{}) error {
 	object, err := io.ReadAll(io.LimitReader(body, smallRows))
 	if err != nil {
@@ -37,8 +38,13 @@ func (o *loaded) readRows(ctx context.Context, body io.Reader, want string, turn
 			return err
 		}
 		object = append(object, rest...)
-		if more, err := io.Copy(io.Discard, body); err != nil || more > 0 {
+		more, err := io.Copy(io.Discard, body)
+		if err != nil {
 			return err
+		}
+		if more > 0 {
+			o.why = fmt.Sprintf("it has more than %d bytes", maxPacked)
+			return nil
 		}
 	}
 
@@ -49,11 +55,19 @@ func (o *loaded) readRows(ctx context.Context, body io.Reader, want string, turn
 	}
 	var events []event
 	for row, err := range s3.Rows(object) {
-		if err != nil || row.Number <= 0 || len(events) == maxLeaves {
-			return nil // it may be the table of somebody else, or from before there were numbers
+		var text []byte
+		if err == nil {
+			text, err = integrity.Canonical(row.JSON)
 		}
-		text, err := integrity.Canonical(row.JSON)
-		if err != nil {
+		switch {
+		case err != nil:
+			o.broken = err
+			return nil
+		case row.Number <= 0: // of a replay, where that is not known
+			o.why = "its rows have no numbers, which would tell their order"
+			return nil
+		case len(events) == maxLeaves:
+			o.why = fmt.Sprintf("it has more than %d rows", maxLeaves)
 			return nil
 		}
 		id := idOf(text)

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"go.uber.org/zap"
 
 	"github.com/auditstream/auditstream/integrity"
@@ -26,9 +28,16 @@ type lake struct {
 	store *s3store.Server
 	sink  *s3.Sink
 	feed  *feed
+	uid   string // of the lane
 }
 
 func newLake(t *testing.T) *lake {
+	t.Helper()
+	return newLakeOf(t, "")
+}
+
+// newLakeOf is the feed of a job; of the stream, where its uid is empty.
+func newLakeOf(t *testing.T, replay string) *lake {
 	t.Helper()
 	store, err := s3store.New(s3store.Config{AccessKeyID: "key", SecretAccessKey: "secret", Buckets: []string{"lake"}})
 	if err != nil {
@@ -44,7 +53,7 @@ func newLake(t *testing.T) *lake {
 	set.Bucket, set.Region, set.Endpoint, set.PathStyle = "lake", "us-east-1", server.URL, true
 	set.AccessKeyID, set.SecretAccessKey = "key", secrets.Ref{File: file}
 	set.SecurityLake = &s3.SecurityLake{Source: "acme", AccountID: "123456789012", Class: s3.ClassAuthentication}
-	sink, err := s3.Open(set, sinks.Options{Log: zap.NewNop(), Version: "test"})
+	sink, err := s3.Open(set, sinks.Options{Log: zap.NewNop(), Version: "test", Replay: replay})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,20 +62,37 @@ func newLake(t *testing.T) *lake {
 			t.Error(err)
 		}
 	})
-	return &lake{t: t, store: store, sink: sink, feed: newFeed().seal(t)}
+	l := &lake{t: t, store: store, sink: sink, feed: newFeed(), uid: "u1"}
+	if replay != "" {
+		l.uid = replay
+		l.feed.origin = strings.Replace(l.feed.origin, "/u1/", "/"+replay+"/", 1)
+		l.feed.head = integrity.Begin(l.feed.origin)
+	}
+	l.feed.seal(t)
+	return l
 }
 
 // deliver sends n events more as one object. Their times run against their numbers, as clocks
 // do: the rows of an object are in the order of time.
 func (l *lake) deliver(n int) {
 	l.t.Helper()
+	numbers := make([]int64, n)
+	for i := range numbers {
+		numbers[i] = l.feed.head.Size + 1 + int64(i)
+	}
+	l.deliverAs(numbers...)
+}
+
+// deliverAs sends events whose rows have these numbers.
+func (l *lake) deliverAs(numbers ...int64) {
+	l.t.Helper()
 	f := l.feed
 	b := &sinks.Batch{
-		Lane:  sinks.Lane{Stream: "acme", UID: "u1", Epoch: 1, Revision: 2, Cluster: "c", Topic: "audit.events", TopicID: "t1", Partition: 3},
+		Lane:  sinks.Lane{Stream: "acme", UID: l.uid, Epoch: 1, Revision: 2, Cluster: "c", Topic: "audit.events", TopicID: "t1", Partition: 3},
 		Chain: &sinks.Chain{Origin: f.origin, Before: f.head},
 	}
-	for range n {
-		number := f.head.Size + 1
+	for _, number := range numbers {
+		offset := 40 + f.head.Size
 		text, err := json.Marshal(&ocsf.Event{
 			ClassUID: 3002, Time: 1_000_000 - number, Message: fmt.Sprintf("Zoë <%d> signed in", number), User: &ocsf.User{UID: "user_1"},
 			Metadata: ocsf.Metadata{Sequence: number, UID: id(number), Version: "1.8.0"}, Unmapped: map[string]any{"n": number, "of": nil},
@@ -78,7 +104,7 @@ func (l *lake) deliver(n int) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		e := &sinks.Event{Value: event, Offset: 39 + number}
+		e := &sinks.Event{Value: event, Offset: offset}
 		if b.Body, err = l.sink.Frame(b.Body, e); err != nil {
 			l.t.Fatal(err)
 		}
@@ -86,10 +112,10 @@ func (l *lake) deliver(n int) {
 		f.head = link.Head()
 		f.tree.Append(link.Digest)
 		b.Chain.Links = append(b.Chain.Links, link)
-		b.Events = append(b.Events, sinks.Entry{Offset: 39 + number, End: len(b.Body), Day: 20779})
-		b.Next = 40 + number
+		b.Events = append(b.Events, sinks.Entry{Offset: offset, End: len(b.Body), Day: 20779})
+		b.Next = offset + 1
 	}
-	if receipt, err := l.sink.Deliver(l.t.Context(), b); err != nil || receipt.Settled != n {
+	if receipt, err := l.sink.Deliver(l.t.Context(), b); err != nil || receipt.Settled != len(numbers) {
 		l.t.Fatalf("%v: %+v", err, receipt)
 	}
 	f.seal(l.t)
@@ -158,5 +184,83 @@ func TestRowsInSecurityLakeAreHeldAgainstCheckpoints(t *testing.T) {
 				t.Errorf("metadata %t, with other rows: %+v", metadata, r)
 			}
 		}
+	}
+}
+
+// What lies under the name of a table, and is none, holds no events, whatever its metadata say.
+func TestGarbageInPlaceOfTablesIsNoFeed(t *testing.T) {
+	l := newLake(t)
+	l.deliver(5)
+	l.deliver(10)
+	for name, content := range map[string][]byte{"garbage": []byte("garbage"), "nothing": nil, "a table of somebody else": tableOfOthers(t)} {
+		k := l.kept(true)
+		for key, o := range k {
+			if strings.HasSuffix(key, ".parquet") {
+				k[key] = keptObject{content, o.metadata}
+			}
+		}
+		r := l.verify(k)
+		if r.Verdict != integrity.Lacking || r.Feeds[0].Events != 0 || !strings.Contains(r.Findings[0].Where, ".parquet: s3: no Parquet") && !strings.Contains(r.Findings[0].Where, "other columns") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// tableOfOthers is one that can be read, and has not the columns of a class.
+func tableOfOthers(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := parquet.Write(&b, []struct{ Name string }{{"Zoë"}}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A feed whose objects are lines has no tables: one with its metadata is somebody else's.
+func TestATableAmongLinesIsFound(t *testing.T) {
+	f := newFeed().seal(t).add(15).seal(t)
+	k := bucketOf(t, f, 0, true)
+	for _, slot := range []int64{40, 45, 50} {
+		o := k[objectKey(slot)]
+		delete(k, objectKey(slot))
+		k[strings.TrimSuffix(objectKey(slot), ".ndjson.gz")+".parquet"] = keptObject{[]byte("garbage"), o.metadata}
+		s, err := openStore(t.Context(), k, "s3://acme", 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := integrity.Tampered
+		if slot == 50 { // there are no lines any more
+			want = integrity.Lacking
+		}
+		if r.Verdict != want || r.Feeds[0].Events != 50-slot || len(r.Findings) != 1 {
+			t.Errorf("to %d: %+v", slot, r)
+		}
+	}
+}
+
+// The rows of a replay have the numbers that events had at first. What they do not tell nobody
+// has checked, and what they do leads to the chain.
+func TestRowsOfAReplay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		numbers []int64
+		verdict integrity.Verdict
+	}{
+		"one behind another":      {[]int64{4, 5, 6}, integrity.Complete},
+		"with some left out":      {[]int64{4, 6, 9}, integrity.Complete},
+		"of more than one feed":   {[]int64{4, 5, 1}, integrity.Unchecked},
+		"which are not all known": {[]int64{4, 0, 6}, integrity.Unchecked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLakeOf(t, "job_1")
+			l.deliverAs(tt.numbers...)
+			r := l.verify(l.kept(true))
+			if r.Verdict != tt.verdict || r.Feeds[0].Covered != 3 || r.DigestOnly != 0 {
+				t.Errorf("%+v", r)
+			}
+		})
 	}
 }

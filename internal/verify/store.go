@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,7 +183,7 @@ func (s *Store) find(key string) (string, bool) {
 // take hands an object to the inventory, with what is known of it.
 func (s *Store) take(to *Sink, o *loaded, as *integrity.Stored) error {
 	placed, err := s.place(to, o, as)
-	if err == nil && !placed && !o.gone {
+	if err == nil && !placed && !o.gone && o.broken == nil {
 		to.checker.Unreadable(s.at(o.key) + ": neither a digest nor metadata say where its events stand in a feed")
 	}
 	return err
@@ -197,16 +198,23 @@ func (s *Store) place(to *Sink, o *loaded, as *integrity.Stored) (bool, error) {
 		to.checker.Unreadable(fmt.Sprintf("%s: %v", s.at(o.key), o.damaged))
 	}
 	as.Where, as.Sum = s.at(o.key), o.sum
+	as.Table, as.Unread = o.table(), o.unread
 	if o.unread && as.Listed != nil {
 		as.Sum = as.Listed.SHA256 // nothing says that it is another
 	}
 	switch {
-	case o.readable():
+	case o.broken != nil && !s.inventory.Vouched(o.sum):
+		// What is no table of the sink's holds none of the events that its metadata speak of.
+		to.checker.Unreadable(fmt.Sprintf("%s: %v", s.at(o.key), o.broken))
 		as.Events = o.all
-	case as.Listed != nil:
-		to.digestOnly += as.Listed.Last - as.Listed.First + 1
-	case as.Run != nil:
-		to.digestOnly += as.Run.Last - as.Run.First + 1
+	case o.readable() && !o.disordered(as):
+		as.Events = o.all
+	case o.unread:
+		as.Why = "the object could not be read"
+	case o.broken != nil:
+		as.Why = o.broken.Error()
+	default:
+		as.Why = cmp.Or(o.why, "the numbers of its rows do not tell their order")
 	}
 	as.Other = otherThan(o.key, as.Run)
 	to.see([]byte(o.wantedID), o.wanted)
