@@ -161,7 +161,7 @@ func TestContradictingWithheldEventsAreTwoStories(t *testing.T) {
 func TestTwoOriginsOfOneFeedAreTold(t *testing.T) {
 	h := newHonest(40).add(3).seal()
 	c := NewChecker(Options{Keys: testKeys(t)})
-	c.feeds[FeedID(h.origin)] = &feed{id: FeedID(h.origin), origin: testOrigin(7), marks: map[int64]*mark{}}
+	c.feeds[FeedID(h.origin)] = &feed{id: FeedID(h.origin), origin: testOrigin(7), marks: map[int64]*mark{}, found: found{room: &c.room}}
 	if err := c.Trust(&h.checkpoints[0], true); err != nil {
 		t.Fatal(err)
 	}
