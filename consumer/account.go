@@ -244,7 +244,7 @@ func (l *lane) resume(start laneStart) {
 	// any more, and what was counted in a log that was cut off may not be there.
 	if rec == nil || rec.key() != (progressKey{l.id.UID, l.id.Epoch, l.id.Revision}) || rec.CountedTo < rec.Cursor || start.recount {
 		l.recount(l.next)
-		l.dirty = rec != nil && l.tally.abreast != rec.CountedAll
+		l.dirty = l.dirty || rec != nil && l.tally.abreast != rec.CountedAll
 		return
 	}
 	l.tally = tally{matched: rec.Matched, to: rec.CountedTo, atMost: rec.AtMost}

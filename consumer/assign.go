@@ -115,7 +115,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	if f.records, err = readTable(ctx, g.reader, g.cfg.Topics.Progress, number); err != nil {
 		return nil, err
 	}
-	if f.cut, err = g.cutAt(ctx, number, f.commit); err != nil {
+	if err := g.findCuts(ctx, &f); err != nil {
 		return nil, err
 	}
 	f.started = func(s Spec) (int64, error) { return g.started(ctx, s, number, f.logStart, f.logEnd) }
@@ -154,7 +154,7 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	p.rewrite = f.commit != nil && f.commit.meta.Progress != f.progress
 	// Streams that were deleted while nobody had the partition leave nothing behind either.
 	p.obsolete = f.records.ofDeleted(g.deleted)
-	p.strangers = f.records.byUID()
+	p.strangers, p.cuts = f.records.byUID(), found{cut: f.cut, cuts: f.cuts}
 	maps.DeleteFunc(p.strangers, func(uid string, _ table) bool { return g.known[uid] || strings.HasPrefix(uid, invalidUID) })
 	for _, start := range at.lanes {
 		p.obsolete = append(p.obsolete, start.obsolete...)
@@ -174,19 +174,51 @@ func (g *Group) openPartition(ctx context.Context, number int32) (*partition, er
 	return p, nil
 }
 
-// cutAt finds out whether the log was cut off below what had been dispatched: a leader was
-// elected that lacked the end. Without the leader's epoch nobody could tell once others
-// had filled the place. It returns nil when nothing is missing.
-func (g *Group) cutAt(ctx context.Context, number int32, c *commit) (*int64, error) {
-	if c == nil || c.meta.LeaderEpoch == nil || c.meta.Events != g.cfg.IDs.Events {
+// findCuts finds out whether the log was cut off below what had been dispatched, by the commit
+// and by the records that are from later than it: of what a lane has settled since the commit
+// that does not tell.
+func (g *Group) findCuts(ctx context.Context, f *found) error {
+	ends := map[int32]int64{} // by leader epoch
+	committed := int64(-1)
+	if c := f.commit; c != nil && c.meta.LeaderEpoch != nil && c.meta.Events == f.events {
+		var err error
+		if f.cut, err = g.cutAt(ctx, f.number, c.meta.Position, *c.meta.LeaderEpoch, ends); err != nil {
+			return err
+		}
+		committed = c.meta.Position
+	}
+	for key, rec := range f.records {
+		if rec.LeaderEpoch == nil || rec.TopicID != f.events || rec.Position <= committed {
+			continue
+		}
+		cut, err := g.cutAt(ctx, f.number, rec.Position, *rec.LeaderEpoch, ends)
+		if err != nil {
+			return err
+		}
+		if cut != nil {
+			if f.cuts == nil {
+				f.cuts = map[progressKey]int64{}
+			}
+			f.cuts[key] = *cut
+		}
+	}
+	return nil
+}
+
+// cutAt finds out whether the log was cut off below a position, where the last record below it
+// was of a leader's epoch: another leader was elected that lacked the end. Without the epoch
+// nobody could tell once others had filled the place. It returns nil when nothing is missing.
+func (g *Group) cutAt(ctx context.Context, number int32, position int64, epoch int32, ends map[int32]int64) (*int64, error) {
+	end, known := ends[epoch]
+	if !known {
+		var err error
+		if end, err = g.offsets.EpochEnd(ctx, g.cfg.Topics.Events, number, epoch); err != nil {
+			return nil, err
+		}
+		ends[epoch] = end
+	}
+	if end < 0 || end >= position {
 		return nil, nil //nolint:nilnil // no cut is a fact, not a failure
-	}
-	end, err := g.offsets.EpochEnd(ctx, g.cfg.Topics.Events, number, *c.meta.LeaderEpoch)
-	if err != nil {
-		return nil, err
-	}
-	if end < 0 || end >= c.meta.Position {
-		return nil, nil //nolint:nilnil // likewise
 	}
 	return &end, nil
 }
@@ -221,6 +253,8 @@ func (p *partition) placeLane(start laneStart, logStart, logEnd int64) {
 		l.outlive(*start.gone)
 	}
 	l.resumeChain(&start)
+	// A record from before a cut must not stand beside a commit from behind it.
+	l.dirty = l.dirty || start.record != nil && (start.recount || l.next < start.from)
 	l.live = max(l.next, logStart) >= p.position.Load()
 	l.resume(start)
 	if l.next < logStart {

@@ -82,6 +82,15 @@ func newChain(id *sinks.Lane, begin, below int64, reason string, gaps []integrit
 	return &chain{begin: begin, origin: origin, feed: integrity.FeedID(origin), reason: reason, gaps: gaps}
 }
 
+// originBegin is what the origin of a chain that begins at an offset says of that. Behind a cut the
+// same offsets have other records: an origin that was used must not come back.
+func originBegin(begin int64, cut bool) int64 {
+	if cut {
+		return -time.Now().UnixNano()
+	}
+	return begin
+}
+
 // beginChain begins the first chain of a lane that holds nothing, after a former one, if there
 // was any, that ended for a reason. The caller holds mu, or nobody else knows the lane.
 func (l *lane) beginChain(begin int64, former *chainRecord, reason string, gaps []integrity.Gap) {
@@ -94,7 +103,7 @@ func (l *lane) beginChain(begin int64, former *chainRecord, reason string, gaps 
 		}
 		return
 	}
-	c := newChain(&l.id, begin, begin, reason, gaps)
+	c := newChain(&l.id, begin, originBegin(begin, l.cut), reason, gaps)
 	if f := former.former(reason); f != nil && f.Origin != c.origin {
 		c.previous, l.ended = f, former.over(time.Now())
 	} else if l.seeksLinks(begin) {
@@ -122,11 +131,7 @@ func (l *lane) breakChain(begin int64, reason string, gaps ...integrity.Gap) {
 		}
 		l.chains = l.chains[:n]
 	}
-	below := begin
-	if reason == chainCutOff {
-		below = -time.Now().UnixNano() // the same offsets have other records now: an origin that was used must not come back
-	}
-	c := newChain(&l.id, begin, below, reason, gaps)
+	c := newChain(&l.id, begin, originBegin(begin, reason == chainCutOff), reason, gaps)
 	l.chains = append(l.chains, c)
 	if !slices.Contains(l.chains, l.taking) {
 		l.taking = l.chains[0]
@@ -190,6 +195,9 @@ func (l *lane) turn() {
 		end := next.begin
 		if len(next.gaps) > 0 {
 			end = min(end, next.gaps[0].From)
+		}
+		if next.reason == chainCutOff { // what it says is of the log as it was, and it never began above what it settled
+			end = max(end, former.begin, l.stood)
 		}
 		rec := l.chainRecord(end)
 		next.previous, l.ended = rec.former(next.reason), rec.over(time.Now())

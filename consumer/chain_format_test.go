@@ -57,6 +57,13 @@ func TestProgressRecordWithChainsBesideIt(t *testing.T) {
 	}
 }
 
+func TestProgressRecordOfLaterThanTheCommit(t *testing.T) {
+	pinned(t, "progress-1-position", &progress{
+		Version: 1, Stream: "acme-splunk", UID: "str_ABCDEFGHIJKLMNOPQRSTUVWXYZ", Epoch: 1, Revision: 1, TopicID: "dG9waWMtaWQtb2YtZXZlbnQ",
+		Cursor: 310, State: StateActive, Since: at, Updated: at, Position: 320, LeaderEpoch: new(int32(4)),
+	})
+}
+
 // pinned holds a record against its golden file, and reads it again.
 func pinned(t *testing.T, name string, want *progress) {
 	t.Helper()

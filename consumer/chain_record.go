@@ -147,6 +147,7 @@ func passedOver(from, to int64) []integrity.Gap {
 // nobody else knows the lane.
 func (l *lane) resumeChain(start *laneStart) {
 	rec := start.record
+	l.cut = start.recount
 	if rec == nil {
 		tree, err := start.resumed.tree()
 		if start.resumed == nil || err != nil {
@@ -168,7 +169,7 @@ func (l *lane) resumeChain(start *laneStart) {
 	}
 	l.onFile, l.onFileTo = rec, rec.Cursor
 	job := l.stream.spec.Sends != "" // its log ends with its range, behind which its cursor may stand where that has expired
-	l.goOn(rec.Chain, &tree, start.recount || !job && l.next < rec.Cursor)
+	l.goOn(rec.Chain.as(rec.Cursor), &tree, start.recount || !job && l.next < rec.Cursor)
 }
 
 // goOn goes on with a chain that is on record; cut says that what it has may not be in the log
@@ -182,7 +183,7 @@ func (l *lane) goOn(r *chainRecord, tree *integrity.Tree, cut bool) {
 	for _, t := range r.Then {
 		l.chains = append(l.chains, &chain{begin: t.Begin, origin: t.Origin, feed: integrity.FeedID(t.Origin), reason: t.Reason, gaps: t.Gaps})
 	}
-	l.ended = r.Ended
+	l.ended, l.stood = r.Ended, r.cursor
 	if cut {
 		l.breakChain(l.next, chainCutOff)
 	}

@@ -102,6 +102,9 @@ func (l *lane) record(cursor int64, now time.Time) *progress {
 		Retried: l.counts.retried, Expired: l.counts.expired,
 		Gaps: l.gaps, Updated: now.UTC(),
 	}
+	if l.p.epoch >= 0 {
+		p.Position, p.LeaderEpoch = l.p.position.Load(), new(l.p.epoch)
+	}
 	p.Chain = l.chainRecord(cursor)
 	p.Class, p.HTTPStatus = l.health.class, l.health.status
 	p.Recent = l.recent.record(now)

@@ -616,6 +616,7 @@ const expiredPosition = "expired in Kafka before delivery: the topic's retention
 func (l *lane) rewind(end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.stood = max(l.cursor(), l.onFileTo)
 	if end < l.covered() || len(l.beyond) > 0 {
 		defer l.breakChain(end, chainCutOff)
 	}

@@ -80,6 +80,8 @@ type lane struct {
 	tip    integrity.Head // of taking, with everything that is queued
 	proof  proof          // of the settled events
 	ended  []*chainRecord // chains that had no checkpoint since they ended
+	stood  int64          // cursor of the last record, or of the lane, from before the log was cut off below it
+	cut    bool           // the log was cut off since whoever had the lane before was there
 	off    *chainRecord   // of a stream whose events are not chained: what is left of the time before; nil: nothing
 
 	onFile   *progress // the last record that is acknowledged, with all it says of the chain; nil: none of this revision

@@ -271,8 +271,9 @@ func (p *partition) recognize(c change) (known bool, former *progress) {
 	if rec == nil {
 		return false, records.before(spec, p.g.cfg.IDs.Events)
 	}
-	p.from[c.next.index] = min(rec.Cursor, c.logEnd)
-	p.placeLane(laneStart{stream: c.next, record: rec, from: rec.Cursor}, c.logStart, c.logEnd)
+	from := p.cuts.kept(rec)
+	p.from[c.next.index] = min(from, c.logEnd)
+	p.placeLane(laneStart{stream: c.next, record: rec, from: from, recount: p.cuts.recounts(rec)}, c.logStart, c.logEnd)
 	return true, nil
 }
 

@@ -35,6 +35,15 @@ func (w *world) truth(origin string) (links []link, o integrity.Origin, ok bool)
 	if o.TopicID != w.events() {
 		return nil, o, false
 	}
+	if c := w.chains[origin]; c != nil && c.lost {
+		return nil, o, false
+	} else if c != nil && c.over != nil {
+		return c.over, o, true
+	}
+	begin, known := w.beginsAt(o, origin)
+	if !known {
+		return nil, o, false
+	}
 	l := w.line(o.UID, o.Epoch, o.Partition)
 	i := slices.IndexFunc(l.revisions, func(r revision) bool { return r.number == o.Revision })
 	if i < 0 {
@@ -43,7 +52,7 @@ func (w *world) truth(origin string) (links []link, o integrity.Origin, ok bool)
 	}
 	r, head := l.revisions[i], integrity.Begin(origin)
 	for _, x := range w.parts[o.Partition].all {
-		if x.Offset < o.Begin || !r.match(x) || r.until != nil && (r.topic != w.eventsID || x.Offset >= r.until[o.Partition]) {
+		if x.Offset < begin || !r.match(x) || r.until != nil && (r.topic != w.eventsID || x.Offset >= r.until[o.Partition]) {
 			continue
 		}
 		digest := integrity.Digest(x.Value)
@@ -101,6 +110,11 @@ type chainSeen struct {
 	sent   map[int64]bool // numbers that the destination has from it
 	listed map[int64]bool // numbers that a checkpoint has said are withheld
 	ever   bool           // on record
+	most   int64          // number up to which anybody has seen it
+	to     int64          // offset up to which it was on record
+	begin  *int64         // of one that begins behind a cut: the offset, by its record
+	lost   bool           // likewise, and what was on record of it is lost
+	over   []link         // of one of which an event was cut off: what was seen of it, and all it ever has
 }
 
 func (w *world) seen(origin string) *chainSeen {
@@ -118,7 +132,10 @@ func (w *world) numbered(b *sinks.Batch) {
 		w.fail("20: a batch of %s without numbers: %v, %v", b.Lane.UID, b.Events, b.Chain)
 		return
 	}
-	links, _, ok := w.truth(b.Chain.Origin)
+	links, o, ok := w.truth(b.Chain.Origin)
+	if o.Begin < 0 && w.seen(b.Chain.Origin).begin == nil {
+		w.fail("20: %s sends before its chain was ever on record", b.Chain.Origin)
+	}
 	if !ok {
 		return
 	}
@@ -149,6 +166,7 @@ func (w *world) has(b *sinks.Batch, from, to int) {
 	seen := w.seen(b.Chain.Origin)
 	for _, l := range b.Chain.Links[from:to] {
 		seen.sent[l.Number] = true
+		seen.most = max(seen.most, l.Number)
 	}
 }
 
@@ -164,6 +182,9 @@ func (w *world) chained(p *simPartition, rec *progress, known bool) {
 	for _, former := range c.Ended {
 		w.follows(former, former.Offset)
 	}
+	if o, err := integrity.ParseOrigin(c.Origin); err == nil && o.Begin < 0 && !w.seen(c.Origin).ever {
+		w.seen(c.Origin).begin = new(c.Begin)
+	}
 	w.follows(c, rec.Cursor)
 	links, o, ok := w.truth(c.Origin)
 	if !ok || w.failed != nil {
@@ -176,7 +197,11 @@ func (w *world) chained(p *simPartition, rec *progress, known bool) {
 		w.fail("20: %s has %d events on record as of %d, where %d are below", c.Origin, c.Size, rec.Cursor, n)
 		return
 	}
-	w.seen(c.Origin).ever = true
+	seen := w.seen(c.Origin)
+	seen.ever = true
+	if o.Begin < 0 && c.Begin != *seen.begin {
+		w.fail("20: %s begins at %d, and began at %d", c.Origin, c.Begin, *seen.begin)
+	}
 	if c.Previous != nil {
 		w.succeeds(c, o)
 	} else if l := w.line(o.UID, o.Epoch, o.Partition); !known && l.job == nil && !w.stalled && !w.forgotten && !w.gone(o.UID) {
@@ -205,7 +230,7 @@ func (w *world) follows(c *chainRecord, at int64) {
 	if !ok {
 		return
 	}
-	if c.Size > int64(len(links)) || c.Size != below(links, at) || c.Head != headAt(c.Origin, links, c.Size) {
+	if c.Size > int64(len(links)) || c.Size != below(links, at) && w.seen(c.Origin).over == nil || c.Head != headAt(c.Origin, links, c.Size) {
 		w.fail("20: %s is on record with %d events as of %d and the hash %s, of %d events", c.Origin, c.Size, at, c.Hash, len(links))
 		return
 	}
@@ -217,6 +242,7 @@ func (w *world) follows(c *chainRecord, at int64) {
 		w.fail("20: %s is on record with another tree", c.Origin)
 	}
 	seen, held := w.seen(c.Origin), map[int64]bool{}
+	seen.most, seen.to = max(seen.most, c.Size), max(seen.to, at)
 	last := int64(0)
 	for _, r := range c.Withheld {
 		if r.From <= last || r.To < r.From || r.To > c.Size || r.Hash != links[r.To-1].Hash || r.Digest != links[r.To-1].Digest {
@@ -254,7 +280,7 @@ func (w *world) succeeds(c *chainRecord, o integrity.Origin) {
 		stood = c.Gaps[0].From
 	}
 	n := below(links, stood)
-	if c.Previous.Reason == chainMoved && len(c.Gaps) == 0 || c.Previous.Reason == integrity.ProgressLost { // back, or lost: nothing says where it stood
+	if c.Previous.Reason == chainMoved && len(c.Gaps) == 0 || c.Previous.Reason == integrity.ProgressLost || w.seen(c.Previous.Origin).over != nil { // back, or lost, or cut off: nothing says where it stood
 		n = c.Previous.Size
 	}
 	if c.Previous.Size != n {
@@ -321,8 +347,13 @@ func (w *world) shown(f *Feed) {
 	if !ok {
 		return
 	}
-	if n := below(links, f.Offset); n != f.Head.Size || f.Head != headAt(f.Origin, links, n) {
+	n := below(links, f.Offset)
+	if w.seen(f.Origin).over != nil { // of which an event was cut off: the log does not say any more
+		n = min(f.Head.Size, int64(len(links)))
+	}
+	if n != f.Head.Size || f.Head != headAt(f.Origin, links, n) {
 		w.fail("20: %s is shown with %d events as of %d, where %d are below", f.Origin, f.Head.Size, f.Offset, n)
+		return
 	}
 	if !w.seen(f.Origin).ever {
 		w.fail("20: %s is shown, and was never on record", f.Origin)

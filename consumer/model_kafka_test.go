@@ -139,8 +139,8 @@ func (k simKafka) At(_ context.Context, _ string, number int32, t time.Time) (in
 	return k.w.parts[number].after(t), nil
 }
 
-func (k simKafka) EpochEnd(_ context.Context, _ string, number, _ int32) (int64, error) {
-	return k.w.parts[number].end, nil
+func (k simKafka) EpochEnd(_ context.Context, _ string, number, epoch int32) (int64, error) {
+	return k.w.epochEnd(k.w.parts[number], epoch), nil
 }
 
 func (k simKafka) ID(_ context.Context, topic string) (string, error) {

@@ -21,7 +21,7 @@ import (
 // destination, by random schedules of small steps: events, changes of streams, live
 // reading, catching up, deliveries with every way to fail, letters, progress record by
 // record, commits, crashes, stalled owners that go on, lost progress, expired offsets,
-// retention and the guard against it, topics made anew, new partitions. Then faults stop, everything must come to
+// retention and the guard against it, topics made anew, logs that are cut off, new partitions. Then faults stop, everything must come to
 // rest, and what must always hold (ARCHITECTURE.md) is judged by the ground truth.
 //
 // Time is that of a synctest bubble, and only one goroutine is let run at a time, so a seed
@@ -131,6 +131,10 @@ func (w *world) step() {
 		w.age(o, p)
 		return
 	}
+	if w.retain == 0 && !w.s3 && t.chance(1) {
+		w.cutOff(p)
+		return
+	}
 	switch q := t.pick(1000); {
 	case q < 170:
 		o.live(p.number)
@@ -179,14 +183,14 @@ func (w *world) step() {
 			clear(p.decoded)
 		}
 		w.progressID++
-		w.forgotten = true
+		w.forgets()
 	case q < 973:
 		if uids := w.uidsOf(p); len(uids) > 0 {
 			uid := uids[t.pick(len(uids))]
 			w.tell("the record of %s in %d is lost", uid, p.number)
 			maps.DeleteFunc(p.keys, func(k string, _ []byte) bool { return strings.HasPrefix(k, uid+"/") })
 			maps.DeleteFunc(p.decoded, func(k progressKey, _ *progress) bool { return k.uid == uid })
-			w.forgotten = true
+			w.forgets()
 			if t.chance(50) { // else its owner writes it anew
 				w.crash(w.owner)
 				w.takeOver(w.next())
@@ -198,7 +202,7 @@ func (w *world) step() {
 			p.offset, p.metadata = -1, ""
 			p.learn(w)
 		}
-		w.forgotten = true
+		w.forgets()
 		w.crash(w.owner)
 		w.takeOver(w.next())
 	case q < 984:
@@ -232,7 +236,7 @@ func (w *world) remake() {
 	w.tell("the events topic is made anew")
 	w.eventsID++
 	for _, p := range w.parts {
-		p.all, p.start, p.end, p.since = nil, 0, 0, -1
+		p.all, p.start, p.end, p.since, p.epochs = nil, 0, 0, -1, []int64{0}
 	}
 	if w.job != nil && w.job.task.Job == TaskReplay {
 		w.forgetJob("its topic was made anew")

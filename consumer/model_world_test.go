@@ -62,6 +62,7 @@ type world struct {
 	away      bool          // the destination takes no request
 	stalled   bool          // an owner has stalled: its record may stand over one that lists a gap
 	sealed    []*kgo.Record // checkpoints in their topic
+	cuts      bool          // a log was cut off
 	forgotten bool          // a whole progress topic or a commit was lost, and gaps with it
 
 	failed error
@@ -79,7 +80,8 @@ type simPartition struct {
 	commit     *commit // decoded
 	offset     int64   // of the commit; -1 without one
 	metadata   string
-	since      int64 // first position that any deliverer took
+	since      int64   // first position that any deliverer took
+	epochs     []int64 // of leaders: where each began, of those that lost records at most where the log was cut off
 }
 
 type simRecord struct {
@@ -186,7 +188,7 @@ func (w *world) progress() string { return fmt.Sprintf("progress%d", w.progressI
 // grow adds a partition to events and progress.
 func (w *world) grow() {
 	n := int32(len(w.parts))
-	w.parts = append(w.parts, &simPartition{number: n, keys: map[string][]byte{}, decoded: table{}, offset: -1, since: -1})
+	w.parts = append(w.parts, &simPartition{number: n, keys: map[string][]byte{}, decoded: table{}, offset: -1, since: -1, epochs: []int64{0}})
 	w.tell("partition %d exists", n)
 }
 
@@ -225,8 +227,8 @@ func (w *world) append(p *simPartition) {
 		x.invalid = true
 	}
 	x.Record = &kgo.Record{
-		Topic: "events", Partition: p.number, Offset: p.end, Timestamp: at, Key: []byte{x.org}, Headers: modelHeaders,
-		Value: fmt.Appendf(nil, `{"action":%q,"actor":{"id":"u","type":"user"},"id":"audit_event_%026d","occurred_at":"2026-11-01T00:00:00Z","organization_id":"%c","targets":[]}`, action, p.end, x.org),
+		Topic: "events", Partition: p.number, Offset: p.end, Timestamp: at, Key: []byte{x.org}, Headers: modelHeaders, LeaderEpoch: int32(len(p.epochs) - 1),
+		Value: fmt.Appendf(nil, `{"action":%q,"actor":{"id":"u","type":"user"},"id":"audit_event_%026d","occurred_at":"2026-11-01T00:00:00Z","organization_id":"%c","targets":[]}`, action, p.end+int64(len(p.epochs)-1)*1_000_000, x.org),
 	}
 	if x.invalid {
 		x.Value = []byte(`{}`)
@@ -795,6 +797,7 @@ func (w *world) found(p *simPartition, c *commit, records table, progressID stri
 		events: w.events(), progress: progressID, streams: "streams",
 		started: func(s Spec) (int64, error) { return w.started(p, s) },
 	}
+	w.findCuts(p, &f)
 	lines := w.current(p)
 	streams := make([]*stream, 0, len(lines))
 	for _, l := range lines[1:] {

@@ -42,6 +42,7 @@ type partition struct {
 	former     []*lane            // by stream index: the retired lane whose place the stream's takes; guarded by mu
 	behind     map[*lane]struct{} // lanes that are not live; guarded by mu
 	strangers  map[string]table   // by uid: records of streams that were not known when the partition was taken; guarded by mu
+	cuts       found              // what the takeover has found of cuts, for strangers; guarded by mu
 	unrecorded []*lane            // that wait for their first records to be written; guarded by mu
 	obsolete   []progressKey      // records to delete once their successors are acknowledged; guarded by mu
 	check      checker            // guarded by mu

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/auditstream/auditstream/integrity"
 )
@@ -19,6 +20,7 @@ type found struct {
 	logStart int64                 // first offset that Kafka still has
 	logEnd   int64                 // last stable offset
 	cut      *int64                // where the log was cut off below what had been dispatched; nil: it was not
+	cuts     map[progressKey]int64 // likewise, by records from later than the commit
 
 	events, progress, streams string // present topic ids
 	started                   func(Spec) (int64, error)
@@ -82,7 +84,7 @@ func place(f found, streams []*stream) (placement, error) {
 		return min(offset, *f.cut)
 	}
 	if f.cut != nil {
-		p.notes = append(p.notes, fmt.Sprintf("Kafka has lost records that it had acknowledged: the log was cut off at offset %d, below the position; whatever it has taken there since is delivered", *f.cut))
+		p.notes = append(p.notes, noteCutOff(*f.cut))
 	}
 	var present fingerprint
 	records := f.byUID
@@ -126,7 +128,12 @@ func place(f found, streams []*stream) (placement, error) {
 		s, spec := l.stream, l.stream.spec.In(f.number)
 		switch {
 		case l.record != nil:
-			l.from = kept(l.record.Cursor)
+			l.from, l.recount = f.kept(l.record), f.recounts(l.record)
+			if cut, ok := f.cuts[l.record.key()]; ok {
+				if note := noteCutOff(cut); !slices.Contains(p.notes, note) {
+					p.notes = append(p.notes, note)
+				}
+			}
 		case recreated:
 			l.from = f.logStart
 		case s.invalid && c == nil:
@@ -156,7 +163,7 @@ func place(f found, streams []*stream) (placement, error) {
 			}
 		}
 		lowest = min(lowest, l.from)
-		l.recount = f.cut != nil
+		l.recount = l.recount || f.cut != nil
 		l.counted = f.counted(s)
 	}
 	switch {
@@ -180,6 +187,29 @@ func place(f found, streams []*stream) (placement, error) {
 	return p, nil
 }
 
+// kept is a record's cursor, or where the log was cut off below it.
+func (f *found) kept(rec *progress) int64 {
+	at := rec.Cursor
+	if f.cut != nil {
+		at = min(at, *f.cut)
+	}
+	if cut, ok := f.cuts[rec.key()]; ok {
+		at = min(at, cut)
+	}
+	return at
+}
+
+// recounts says whether the log was cut off below what a record, or whoever wrote it, knew.
+func (f *found) recounts(rec *progress) bool {
+	_, ok := f.cuts[rec.key()]
+	return ok || f.cut != nil
+}
+
+// noteCutOff says where the log was cut off.
+func noteCutOff(at int64) string {
+	return fmt.Sprintf("Kafka has lost records that it had acknowledged: the log was cut off at offset %d, below the position; whatever it has taken there since is delivered", at)
+}
+
 // counted is the offset below which the last commit says that whoever made it has counted
 // what was to be counted for a stream: a lane's record is written anew when something was, and
 // acknowledged before the commit.
@@ -201,7 +231,7 @@ func (f *found) moved(l *laneStart, spec Spec, start int64, former *progress, sp
 	to := relocationOf(spec, start)
 	switch {
 	case former != nil:
-		l.from, l.gaps = to.apply(former.Cursor, former.Gaps)
+		l.from, l.gaps = to.apply(f.kept(former), former.Gaps)
 	case f.commit != nil && *spec.FormerOffset < specs && !lost: // it had no lane, and so nothing to deliver below the position
 		l.from, l.gaps = to.apply(f.commit.offset, nil)
 	}

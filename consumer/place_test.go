@@ -34,6 +34,7 @@ func TestWhereALaneStarts(t *testing.T) {
 		begins  int64 // where its epoch begins in the log
 		invalid bool  // it is the lane of invalid records
 		cut     *int64
+		cuts    map[progressKey]int64
 
 		from     int64
 		position int64
@@ -144,6 +145,15 @@ func TestWhereALaneStarts(t *testing.T) {
 			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 300)}, cut: new(int64(400)), begins: 100,
 			from: 300, position: 400, noted: true,
 		},
+		"a log that was cut off above the commit, by the record alone": {
+			commit: commitAt(500, 200, 7), records: []*progress{rec(1, 1, 700)}, cuts: map[progressKey]int64{{"u", 1, 1}: 600}, begins: 100,
+			from: 600, position: 500, noted: true,
+		},
+		"a log that was cut off below the record of a former epoch, from which a move goes on": {
+			records: []*progress{rec(1, 1, 450)}, cuts: map[progressKey]int64{{"u", 1, 1}: 400}, begins: 300,
+			spec: Spec{Offset: 6, Epoch: 2, BaseEpoch: 2, Forward: true, Start: StartNow, FormerOffset: new(int64(3))},
+			from: 400, position: 400, lazy: true,
+		},
 		"a log that was cut off below where a stream without a record stands": {
 			commit: commitAt(500, 200, 7), spec: Spec{Offset: 6}, cut: new(int64(400)), begins: 100,
 			from: 400, position: 400, lazy: true, noted: true,
@@ -179,7 +189,7 @@ func TestWhereALaneStarts(t *testing.T) {
 			f := found{
 				commit: test.commit, records: table{}, logStart: logStart, logEnd: logEnd,
 				events: "events", progress: "progress", streams: "streams",
-				started: func(Spec) (int64, error) { return test.begins, nil }, cut: test.cut,
+				started: func(Spec) (int64, error) { return test.begins, nil }, cut: test.cut, cuts: test.cuts,
 			}
 			for _, r := range test.records {
 				f.records[r.key()] = r

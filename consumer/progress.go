@@ -64,6 +64,10 @@ type progress struct {
 	Expired      int64      `json:"expired"`            // offsets lost to retention, an upper bound of events
 	Oldest       *time.Time `json:"oldest,omitempty"`   // append time of the oldest event that is not settled; absent: there is none, or nobody knows
 
+	// As of the commit, and often later than it: see commitMeta.
+	Position    int64  `json:"position,omitempty"`
+	LeaderEpoch *int32 `json:"leader_epoch,omitempty"`
+
 	Chain   *chainRecord  `json:"chain,omitempty"`  // of the events below Cursor
 	Recent  *recentRecord `json:"recent,omitempty"` // what became of events lately
 	Gaps    []gap         `json:"gaps,omitempty"`
