@@ -117,7 +117,7 @@ func (p *partition) sweep(ctx context.Context) error {
 			return err
 		}
 		p.g.cfg.Reading.read(catchingUp, len(span.Records))
-		if to := p.feedSweep(lanes, from, span); to == from && len(span.Records) == 0 {
+		if to := p.feedSweep(ctx, lanes, from, span); to == from && len(span.Records) == 0 {
 			// The broker had nothing at an offset below one that was dispatched: a replica that
 			// lags behind its leader's death. Ask again.
 			return errors.New("nothing to read at an offset that was read before")
@@ -127,8 +127,9 @@ func (p *partition) sweep(ctx context.Context) error {
 }
 
 // feedSweep offers a window to the lanes and returns the first offset that it did not
-// reach.
-func (p *partition) feedSweep(lanes []*lane, from int64, span kafka.Span) int64 {
+// reach. When ctx ends it waits for no lane any more: at the pace of a job the rest of a window
+// may take hours.
+func (p *partition) feedSweep(ctx context.Context, lanes []*lane, from int64, span kafka.Span) int64 {
 	at, reached := from, len(span.Records)
 	for i := 0; i < len(span.Records); {
 		n, last := p.feedMembers(lanes, span.Records[i:])
@@ -141,7 +142,7 @@ func (p *partition) feedSweep(lanes []*lane, from int64, span kafka.Span) int64 
 			break // done, or nobody is left, or the live reader's position is reached
 		}
 		// The only lane left is full. While it gets on, waiting is cheaper than another read.
-		if !p.waitFor(last, patience) {
+		if !p.waitFor(last, patience) || ctx.Err() != nil {
 			p.leave(last, span.Records[i].Offset)
 			return at
 		}

@@ -313,3 +313,27 @@ func TestAJobThatCannotBe(t *testing.T) {
 		}
 	})
 }
+
+// What has been read is not sent at the job's pace to its end when the job is stopped.
+func TestAJobThatIsStoppedDoesNotGoOnAtItsPace(t *testing.T) {
+	r := newRig(t, 1)
+	r.stream("a", orgA)
+	r.publish(orgA, 0, 200)
+	ctx, stop := context.WithCancel(t.Context())
+	r.dest.program(func(_ string, ids []string) (int, sinks.Receipt, error) {
+		stop()
+		return len(ids), sinks.Receipt{}, nil
+	})
+	task := r.task(0, 200)
+	task.Rate = 10
+	j, err := r.job(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := j.Run(ctx); done || err != nil {
+		t.Errorf("done %t, %v", done, err)
+	}
+	if n := r.dest.count(replayed); n > 100 {
+		t.Errorf("%d events were sent, although the job was stopped with its first ones", n)
+	}
+}
