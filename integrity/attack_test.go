@@ -105,6 +105,15 @@ func attacksOnTheSIEM() []attack {
 			r.event = forge(r.event)
 			w.rechain(originOf("acme", 1, 40))
 		}},
+		{name: "siem-alter-beside-digests", view: siem, reach: true, says: "acme unclear 7-9", detail: "3 events: only their digests were here, so that what they say was not checked", do: func(w *world) {
+			for n := int64(7); n <= 9; n++ {
+				w.hide(w.row(w.acme(), n))
+			}
+		}},
+		{name: "siem-repeat-beside-digest", view: siem, reach: true, says: "acme unclear 7", do: func(w *world) {
+			w.siem = append(w.siem, w.siem[w.row(w.acme(), 7)])
+			w.hide(len(w.siem) - 1)
+		}},
 		{name: "siem-insert", view: siem, reach: true, says: "acme inserted 7", do: func(w *world) {
 			r := w.siem[w.row(w.acme(), 7)]
 			r.event, r.id = []byte(`{"id":"forged"}`), "forged"

@@ -22,19 +22,20 @@ type world struct {
 	first, second key      // the second has replaced the first
 	statements    [][]byte // of keys, as the well-known path serves them
 
-	siem    []row      // what the SIEM has indexed
-	objects []*object  // what the store has
-	digests []*digest  // of the store, hour by hour
-	bare    bool       // the store was copied, and its metadata are gone
-	log     []record   // the events topic, as the streams' rules read it
-	inFeed  []signed   // checkpoints that stand among the feed's own data
-	topic   []signed   // the same in audit.checkpoints
-	locked  []signed   // the same in the archive that nobody can write to
-	chains  []*chain   // as they were made
-	refused []byte     // the last event that went to the dead letters
-	until   time.Time  // for which time verify is asked; zero: whatever there is
-	sources [][]signed // that verify is given; nil: all
-	trusted []string   // public keys that verify is given
+	siem    []row                  // what the SIEM has indexed
+	hidden  map[int]integrity.Hash // of its rows, by index: the event stands where nobody looks for it, and beside it this digest
+	objects []*object              // what the store has
+	digests []*digest              // of the store, hour by hour
+	bare    bool                   // the store was copied, and its metadata are gone
+	log     []record               // the events topic, as the streams' rules read it
+	inFeed  []signed               // checkpoints that stand among the feed's own data
+	topic   []signed               // the same in audit.checkpoints
+	locked  []signed               // the same in the archive that nobody can write to
+	chains  []*chain               // as they were made
+	refused []byte                 // the last event that went to the dead letters
+	until   time.Time              // for which time verify is asked; zero: whatever there is
+	sources [][]signed             // that verify is given; nil: all
+	trusted []string               // public keys that verify is given
 }
 
 // key is a signing key.
@@ -406,7 +407,11 @@ func (w *world) rows(c *integrity.Checker) {
 			c.Stray([]byte(r.id))
 			continue
 		}
-		err := c.Event(integrity.Item{Feed: r.feed, Number: r.number, Digest: integrity.Digest(r.event), Chain: r.chain, ID: []byte(r.id), Where: fmt.Sprintf("row %d", i), Original: r.original})
+		x := integrity.Item{Feed: r.feed, Number: r.number, Digest: integrity.Digest(r.event), Chain: r.chain, ID: []byte(r.id), Where: fmt.Sprintf("row %d", i), Original: r.original}
+		if digest, ok := w.hidden[i]; ok {
+			x.Bare, x.Digest, x.ID = true, digest, nil
+		}
+		err := c.Event(x)
 		if err != nil {
 			w.tb.Fatal(err)
 		}
@@ -421,6 +426,15 @@ func (w *world) originOf(feed string) string {
 		w.tb.Fatalf("there is no feed %s", feed)
 	}
 	return w.chains[i].origin
+}
+
+// hide alters an event of the SIEM, and leaves no more of the true one than its digest.
+func (w *world) hide(i int) {
+	if w.hidden == nil {
+		w.hidden = map[int]integrity.Hash{}
+	}
+	w.hidden[i] = integrity.Digest(w.siem[i].event)
+	w.siem[i].event = forge(w.siem[i].event)
 }
 
 // runs reads objects in the order of their names, as a store lists them.

@@ -51,6 +51,10 @@ type Options struct {
 	// Ordered says that events of one feed come in the order in which the feed has them: one
 	// that comes late is then a finding.
 	Ordered bool
+
+	// DigestsSuffice says that it is accepted of an event that only its digest is there: what it
+	// says is then not checked, and the feed not called unaltered for it.
+	DigestsSuffice bool
 }
 
 // Item is one event as a receiver has it. Nothing of it is kept.
@@ -62,6 +66,7 @@ type Item struct {
 	ID     []byte // of the event, for findings
 	Where  string // it was found, for findings
 	Line   int64  // of Where; 0: Where says it all
+	Bare   bool   // the event itself is not there: Digest only came with it
 
 	Original Original // of what a job has sent, as it came with it: which event it was at first
 }
@@ -113,13 +118,17 @@ type feed struct {
 	namedBy  string    // origin of a chain that says of this one that it was before, or beside, it
 	lost     bool      // that one says so because the record of where this one stood was gone
 
-	events     int64 // different ones
-	repeats    int64 // the same events again
-	uncompared int64 // came again when what they had to be compared with was forgotten
-	farthest   int64 // its first number, likewise
-	alsoThere  int64 // on record as withheld, and there all the same
-	unclear    int64 // likewise, and nothing says what they should be
-	high       int64 // greatest number so far
+	events     int64  // different ones
+	repeats    int64  // the same events again
+	bare       int64  // that came as their digests alone, repeats among them
+	bareFrom   int64  // least number of them
+	bareTo     int64  // and greatest
+	bareWhere  string // the first of them is
+	uncompared int64  // came again when what they had to be compared with was forgotten
+	farthest   int64  // its first number, likewise
+	alsoThere  int64  // on record as withheld, and there all the same
+	unclear    int64  // likewise, and nothing says what they should be
+	high       int64  // greatest number so far
 	odd        []oddity
 	moved      []int64 // missing numbers whose events are there with others
 	wantedAt   int64   // number of the event to prove; 0: another feed has it

@@ -93,11 +93,14 @@ func (c *Checker) judge(f *feed) FeedReport {
 	f.gone(sizes, b, last, c.options.Until.IsZero() && b.end != nil && !f.ended())
 	covered, by := f.covered(sizes, b)
 	c.uncovered(f, b, last, covered)
+	if f.bare > 0 && !c.options.DigestsSuffice {
+		f.find(Finding{Kind: Unclear, From: f.bareFrom, To: f.bareTo, Where: f.bareWhere, Detail: unread(f.bare)})
+	}
 
 	r := FeedReport{
 		Feed: f.id, Origin: f.origin, First: b.after + 1, Last: last, Covered: covered,
 		Events: f.events, Repeats: f.repeats + f.alsoThere, Previous: f.previous, Beside: f.beside, NamedBy: f.namedBy, Gaps: f.gaps, Tail: f.tail,
-		Again: f.jobs, Arrived: int64(len(f.arrived)),
+		DigestOnly: f.bare, accepted: f.bare > 0 && c.options.DigestsSuffice, Again: f.jobs, Arrived: int64(len(f.arrived)),
 	}
 	for _, w := range f.held {
 		if w.To <= b.after || w.From > last {
@@ -334,6 +337,14 @@ func count(n int64, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
+// unread says of events that only their digests are here.
+func unread(n int64) string {
+	if n == 1 {
+		return "1 event: only its digest was here, so that what it says was not checked"
+	}
+	return fmt.Sprintf("%d events: only their digests were here, so that what they say was not checked", n)
+}
+
 // sentence is what a person is told of the feed.
 func (r *FeedReport) sentence() string {
 	var b strings.Builder
@@ -342,9 +353,14 @@ func (r *FeedReport) sentence() string {
 		name = r.Origin
 	}
 	fmt.Fprintf(&b, "%s: ", name)
+	if r.accepted {
+		fmt.Fprintf(&b, "%s; ", unread(r.DigestOnly))
+	}
 	switch {
 	case r.Verdict == Complete && (r.Covered == 0 || r.Last < r.First):
 		b.WriteString("no event, as the checkpoints say")
+	case r.Verdict == Complete && r.accepted:
+		fmt.Fprintf(&b, "but for that complete and unaltered from number %d to %d", r.First, r.Covered)
 	case r.Verdict == Complete:
 		fmt.Fprintf(&b, "complete and unaltered from number %d to %d", r.First, r.Covered)
 	default:
@@ -408,8 +424,11 @@ func (r *FeedReport) sentence() string {
 func (r *Report) sentence() string {
 	feeds := count(int64(len(r.Feeds)), "feed", "feeds")
 	var until time.Time
-	bad := 0
+	bad, accepted := 0, int64(0)
 	for i := range r.Feeds {
+		if r.Feeds[i].accepted {
+			accepted += r.Feeds[i].DigestOnly
+		}
 		if r.Feeds[i].Verdict != Complete {
 			bad++
 		}
@@ -420,6 +439,8 @@ func (r *Report) sentence() string {
 	switch {
 	case len(r.Feeds) == 0:
 		return "Nothing was found that could be checked."
+	case r.Verdict == Complete && accepted > 0:
+		return fmt.Sprintf("Of %s; but for that complete and unaltered: %s, covered by checkpoints to %s or later.", unread(accepted), feeds, stamp(until))
 	case r.Verdict == Complete:
 		return fmt.Sprintf("Complete and unaltered: %s, covered by checkpoints to %s or later.", feeds, stamp(until))
 	}

@@ -126,6 +126,9 @@ type FeedReport struct {
 	Repeats  int64      `json:"repeats"`  // that came again
 	Withheld int64      `json:"withheld"` // that are on record as not delivered, of First to Last
 
+	DigestOnly int64 `json:"digest_only,omitempty"` // that came as their digests alone, repeats among them: nothing is known of what they say
+	accepted   bool  // it is, that this is so
+
 	Arrived int64        `json:"arrived,omitempty"` // of those, that came later, in the feed of a replay or redrive
 	Again   *AgainReport `json:"again,omitempty"`   // of a replay or redrive: what its events were at first
 

@@ -52,6 +52,12 @@ func (c *Checker) Event(e Item) error {
 	if err != nil {
 		return err
 	}
+	if e.Bare {
+		if f.bare++; f.bare == 1 {
+			f.bareFrom, f.bareWhere = e.Number, e.at()
+		}
+		f.bareFrom, f.bareTo = min(f.bareFrom, e.Number), max(f.bareTo, e.Number)
+	}
 	if f.onRecord(&e) {
 		return nil
 	}

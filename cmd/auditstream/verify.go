@@ -35,6 +35,7 @@ type verifyFlags struct {
 	checkpoints []string
 	from, to    string
 	ordered     bool
+	digests     bool // suffice
 	event       string
 	proof       string
 	consistency []string
@@ -64,7 +65,9 @@ when you began; keys that replaced it are in statements that it has signed (--ke
 
 Of each feed everything has to be there from its first event to its last checkpoint; with
 --from and --to, from the last checkpoint at or before the one to the first at or after the
-other. Events that came twice are no tampering.
+other. Events that came twice are no tampering. Of events of which only the digest is there
+(an export without them) nobody knows what they say, and the answer is that they were not
+checked; --digests-suffice accepts them.
 
   --config FILE --stream ID checks Kafka itself: makes the stream's chains anew from the
                             events there, and holds them against the checkpoints there
@@ -115,6 +118,7 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 	flags.StringVar(&f.from, "from", "", "`TIME` (RFC 3339) from which everything has to be there; else from each feed's first event")
 	flags.StringVar(&f.to, "to", "", "`TIME` to which everything has to be there; else to each feed's last checkpoint")
 	flags.BoolVar(&f.ordered, "ordered", false, "events stand in their order in each source: one that comes late was moved")
+	flags.BoolVar(&f.digests, "digests-suffice", false, "accept events of which only the digest is there: what they say is not checked")
 	flags.StringVar(&f.event, "event", "", "`ID` of an event to prove")
 	flags.StringVar(&f.proof, "proof", "", "`FILE` for the proof of --event; without a source, the proof to check")
 	flags.StringSliceVar(&f.consistency, "consistency", nil, "two `FILES` with a checkpoint each, with a comma between")
@@ -132,7 +136,7 @@ other; 6 events are not in their order. Of several, the first of 5, 4, 6, 1, 3.`
 // options reads what flags name.
 func (f *verifyFlags) options() (verify.Options, error) {
 	o := verify.Options{Want: f.event}
-	o.Ordered = f.ordered
+	o.Ordered, o.DigestsSuffice = f.ordered, f.digests
 	var err error
 	if o.From, err = verifyTime("--from", f.from); err != nil {
 		return o, err

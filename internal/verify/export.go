@@ -126,9 +126,7 @@ func (s *Sink) checkpoint(signed []byte) error {
 }
 
 func (s *Sink) event(x *entry) error {
-	if x.digestOnly {
-		s.digestOnly++
-	}
+	x.item.Bare = x.digestOnly
 	s.see(x.item.ID, x.text)
 	return s.checker.Event(x.item)
 }

@@ -302,23 +302,47 @@ func TestExportsThatAreNone(t *testing.T) {
 		"an id that is none":        {whole + `{"feed":"../../..","seq":"1","chain":"` + integrity.Hash{}.String() + `","_raw":"{}"}` + "\n", integrity.Unchecked},
 		"other columns":             {"a,b\n1,2\n", integrity.Unchecked},
 		"a quote that is not ended": {"_raw,feed,seq,chain\n\"" + strings.Repeat("x\n", maxEntry), integrity.Unchecked},
-		"digests without events": {func() string {
-			var b strings.Builder
-			b.WriteString("feed,seq,chain,digest,_raw\n")
-			for _, s := range f.sent {
-				fmt.Fprintf(&b, "%s,%d,%s,%s,\n", f.id(), s.link.Number, s.link.Hash, s.link.Digest)
-			}
-			fmt.Fprintf(&b, ",,,,\"%s\"\n", f.notes[0])
-			return b.String()
-		}(), integrity.Complete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := checked(t, Options{}, []byte(tt.content))
 			if r.Verdict != tt.want {
 				t.Errorf("verdict %s, want %s: %s %+v", r.Verdict, tt.want, r.Sentence, r.Findings)
 			}
-			if tt.want == integrity.Complete && !strings.Contains(r.Sentence, "nothing is said of their contents") {
-				t.Errorf("only digests are there, and it says: %s", r.Sentence)
+		})
+	}
+}
+
+// Whoever alters events, and leaves their digests beside them, has a feed that is complete by
+// its digests: it counts only for who has asked for no more.
+func TestDigestsAloneAreNotTheEvents(t *testing.T) {
+	f := newFeed().add(3).seal(t)
+	lines := func(more string) string {
+		var b strings.Builder
+		for _, s := range f.sent {
+			fmt.Fprintf(&b, `{"feed":%q,"seq":%d,"chain":%q,"digest":%q%s}`+"\n", f.id(), s.link.Number, s.link.Hash, s.link.Digest, more)
+		}
+		return b.String() + marshal(map[string]any{"checkpoint": string(f.notes[0])}) + "\n"
+	}
+	table := "feed,seq,chain,digest,_raw\n"
+	for _, s := range f.sent {
+		table += fmt.Sprintf("%s,%d,%s,%s,\n", f.id(), s.link.Number, s.link.Hash, s.link.Digest)
+	}
+	table += fmt.Sprintf(",,,,\"%s\"\n", f.notes[0])
+	for name, content := range map[string]string{
+		"lines":                        lines(""),
+		"a table":                      table,
+		"events in another member":     lines(`,"log":{"action":"user.deleted"}`),
+		"behind the events themselves": f.forms()["raw results of Splunk"] + lines(`,"log":{"action":"user.deleted"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			const says = "3 events: only their digests were here, so that what they say was not checked"
+			r := checked(t, Options{}, []byte(content))
+			if r.Verdict != integrity.Unchecked || r.DigestOnly != 3 || !strings.Contains(r.Feeds[0].Sentence, says) || strings.Contains(r.Sentence+r.Feeds[0].Sentence, "unaltered") {
+				t.Errorf("%s: %+v", r.Sentence, r.Feeds[0])
+			}
+			r = checked(t, Options{Options: integrity.Options{DigestsSuffice: true}}, []byte(content))
+			if r.Verdict != integrity.Complete || r.DigestOnly != 3 || !strings.HasPrefix(r.Sentence, "Of "+says) || !strings.Contains(r.Feeds[0].Sentence, ": "+says+"; but for that complete") {
+				t.Errorf("%s: %+v", r.Sentence, r.Feeds[0])
 			}
 		})
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/integrity"
-	"github.com/auditstream/auditstream/internal/units"
 )
 
 // Source is something that a receiver has. It is read twice: checkpoints first, for they
@@ -33,7 +32,6 @@ type Sink struct {
 
 	wanted      []byte // the event to prove, in canonical form
 	checkpoints int64
-	digestOnly  int64
 }
 
 // Report is what was found, and how it was looked at.
@@ -45,7 +43,7 @@ type Report struct {
 	Proof       *integrity.Proof `json:"-"`                    // of the event that was wanted; nil: NoProof says why
 	NoProof     error            `json:"-"`
 
-	DigestOnly int64 `json:"digest_only"` // events of which only the digest was there: nothing is said of their contents
+	DigestOnly int64 `json:"digest_only"` // events of all feeds of which only the digest was there
 }
 
 // Options say how to check.
@@ -96,9 +94,9 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 			r.Sentence += " The events do not lead to both checkpoints: they are not shown to be consistent."
 		}
 	}
-	r.Checkpoints, r.DigestOnly = s.checkpoints, s.digestOnly
-	if r.DigestOnly > 0 && r.Verdict == integrity.Complete {
-		r.Sentence += fmt.Sprintf(" Of %s.", units.Count(r.DigestOnly, "event only the digest was there: nothing is said of its contents", "events only the digest was there: nothing is said of their contents"))
+	r.Checkpoints = s.checkpoints
+	for i := range r.Feeds {
+		r.DigestOnly += r.Feeds[i].DigestOnly
 	}
 	return r, nil
 }
