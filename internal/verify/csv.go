@@ -13,13 +13,29 @@ import (
 // table reads rows of CSV in bounded memory: the usual reader keeps a field however long it
 // is, and one quote that nobody closes makes everything behind it a field.
 type table struct {
-	in    *bufio.Reader
-	names []string // of the columns
-	buf   []byte
-	line  int64
+	in      *bufio.Reader
+	columns []column
+	buf     []byte
+	line    int64
 }
 
-// newTable reads the names of the columns.
+// column is one of a table.
+type column struct {
+	name    string // as the table has it
+	meaning string // of a proof, or a holder of events; empty: it is neither
+}
+
+// path is where the column's values stand in an event, or in what is around it.
+func (c column) path() string {
+	name := strings.TrimPrefix(c.name, "@")
+	if lower := strings.ToLower(name); isOfService(lower) {
+		return lower
+	}
+	return strings.TrimPrefix(name, "attributes.")
+}
+
+// newTable reads the names of the columns. Two of one meaning are an error: whoever looks at
+// the table may look at the other one.
 func newTable(in *bufio.Reader) (*table, error) {
 	t := &table{in: in}
 	if mark, err := in.Peek(3); err == nil && string(mark) == "\ufeff" {
@@ -30,18 +46,39 @@ func newTable(in *bufio.Reader) (*table, error) {
 		return nil, fmt.Errorf("the names of the columns cannot be read: %w", err)
 	}
 	for _, name := range row {
-		t.names = append(t.names, column(name))
+		c := column{strings.TrimSpace(name), meaning(name)}
+		for _, before := range t.columns {
+			if c.meaning != "" && (c.meaning == before.meaning || isHolder(c.meaning) && isHolder(before.meaning)) {
+				return nil, fmt.Errorf("the columns %.60q and %.60q mean the same: leave the one out that the feed did not bring", before.name, c.name)
+			}
+		}
+		t.columns = append(t.columns, c)
 	}
 	return t, nil
 }
 
-// column is what a column is called here: searches write a path before a name.
-func column(name string) string {
+// meaning is what a column is taken for. Of the paths that searches write before a name,
+// those count that lead to what destinations were sent: an event may have members of any
+// name, metadata.message and metadata.seq among them.
+func meaning(name string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
-	if i := strings.LastIndexAny(name, ".@"); i >= 0 {
-		name = name[i+1:]
+	for {
+		rest := name
+		for _, path := range [...]string{"attributes.", "@auditstream.", "auditstream."} {
+			rest = strings.TrimPrefix(rest, path)
+		}
+		if rest == name {
+			break
+		}
+		name = rest
 	}
-	return strings.TrimPrefix(name, prefixed)
+	if isProof(name) {
+		return strings.TrimPrefix(name, prefixed)
+	}
+	if isHolder(name) {
+		return name
+	}
+	return ""
 }
 
 // next reads the next row.
@@ -51,36 +88,38 @@ func (t *table) next() (entry, error) {
 		return entry{}, err
 	}
 	p := place{}
+	into := map[string]*string{
+		nameFeed: &p.feed, nameNumber: &p.number, nameChain: &p.chain, nameDigest: &p.digest,
+		nameOriginalFeed: &p.originalFeed, nameOriginalNumber: &p.originalNumber,
+	}
+	var note string // a checkpoint in a column of its own
 	for i, value := range row {
-		if i >= len(t.names) || value == "" {
-			continue
+		switch {
+		case value == "":
+		case i >= len(t.columns):
+			p.doubt = "the row has more cells than the table has columns"
+		case t.columns[i].meaning == nameCheckpoint && isNote(value):
+			note = value
+		case into[t.columns[i].meaning] != nil:
+			*into[t.columns[i].meaning] = value
+		case isHolder(t.columns[i].meaning):
+			p.foundText(t.columns[i].meaning, []byte(value))
+		default:
+			p.beside = append(p.beside, shown{name: t.columns[i].path(), value: quoted([]byte(value))})
 		}
-		switch t.names[i] {
-		case nameFeed:
-			p.feed = value
-		case nameNumber:
-			p.number = value
-		case nameChain:
-			p.chain = value
-		case nameDigest:
-			p.digest = value
-		case nameOriginalFeed:
-			p.originalFeed = value
-		case nameOriginalNumber:
-			p.originalNumber = value
-		case nameCheckpoint:
-			p.foundText([]byte(value))
-			if p.checkpoint == nil {
-				p.event = nil
-			}
-		case "_raw", "event", "message", "body":
-			p.foundText([]byte(value))
+	}
+	if note != "" {
+		if p.event != nil {
+			p.beside = append(p.beside, shown{name: p.holder, value: quoted(p.event)})
 		}
+		p.checkpoint = []byte(note)
 	}
 	if p.feed == "" && p.checkpoint == nil && p.event == nil {
-		return entry{}, &badEntryError{errors.New("the row has neither an event nor a checkpoint: export the columns _raw, feed, seq and chain")}
+		return entry{}, &badEntryError{errors.New("the row has neither an event nor a checkpoint: export the columns _raw, feed, seq and chain, separated by commas")}
 	}
-	e, err := p.entry(nil)
+	p.gather()
+	p.compare()
+	e, err := p.entry(bytes.TrimSpace(t.buf))
 	if err != nil {
 		return e, &badEntryError{err}
 	}

@@ -19,10 +19,8 @@ type entry struct {
 	stray      bool   // an event without a place in a chain
 	digestOnly bool   // the event itself is not there, only its digest
 	text       []byte // of the event
+	doubt      string // what is not as it should be with how it is written down; empty: nothing
 }
-
-// members are one object's, undecoded.
-type members map[string]json.RawMessage
 
 // Names under which exports have what feeds carry.
 const (
@@ -53,43 +51,18 @@ func readEntry(line []byte) (entry, error) {
 	if e, ok, err := readLine(line); ok || err != nil {
 		return e, err
 	}
-	var m members
-	if err := json.Unmarshal(line, &m); err != nil {
-		return entry{}, errors.New("this is no JSON object")
+	o, twice, err := parseObject(line)
+	if err != nil {
+		return entry{}, err
 	}
 	p := place{}
-	p.look(m, maxEnvelopes)
-	return p.entry(m)
-}
-
-// beginCEF begins the lines of the one format of text.
-const beginCEF = "CEF:"
-
-// readCEF reads a line of CEF: the proof is its last extensions, and the event is what
-// stands before them.
-func readCEF(line []byte) (entry, error) {
-	at := bytes.LastIndex(line, []byte(" auditstreamFeed="))
-	if at < 0 {
-		return entry{stray: true, item: integrity.Item{ID: idOf(line)}}, nil
+	if twice != "" {
+		p.blame("it has the member %.40q twice, and readers differ in which they show", twice)
 	}
-	p := place{event: line[:at]}
-	for pair := range strings.FieldsSeq(string(line[at:])) {
-		name, value, _ := strings.Cut(pair, "=")
-		value = strings.ReplaceAll(value, `\=`, "=")
-		switch name {
-		case "auditstreamFeed":
-			p.feed = value
-		case "auditstreamSeq":
-			p.number = value
-		case "auditstreamChain":
-			p.chain = value
-		case "auditstreamOriginalFeed":
-			p.originalFeed = value
-		case "auditstreamOriginalSeq":
-			p.originalNumber = value
-		}
-	}
-	return p.entry(nil)
+	p.look(&o, maxEnvelopes)
+	p.gather()
+	p.compare()
+	return p.entry(line)
 }
 
 // ownMember begins the last member of a line that the sink for files has written.
@@ -106,82 +79,162 @@ func readLine(line []byte) (entry, bool, error) {
 	if bytes.IndexByte(proof[1:], '{') >= 0 || bytes.IndexByte(proof, '}') != len(proof)-1 {
 		return entry{}, false, nil // it stands deeper, within the event
 	}
-	var m members
-	if err := json.Unmarshal(proof, &m); err != nil {
-		return entry{}, false, nil //nolint:nilerr // it is not ours: the other way says what it is
-	}
 	p := place{}
-	p.take(m)
-	if p.feed == "" {
-		return entry{}, false, nil
+	if !p.takeOwn(proof) {
+		return entry{}, false, nil // it is not as we write it: the other way says what it is
 	}
 	// The event ends with a brace of its own, in place of the comma.
-	event := append(line[:at:at], '}')
-	p.event = event
-	e, err := p.entry(nil)
+	p.event = append(line[:at:at], '}')
+	e, err := p.entry(line)
 	return e, true, err
+}
+
+// takeOwn takes a proof that is spelled as the sink for files spells it, and has nothing else
+// in it.
+func (p *place) takeOwn(proof []byte) bool {
+	rest, ok := bytes.CutPrefix(proof, []byte(`{"feed":"`))
+	if !ok {
+		return false
+	}
+	for _, m := range [...]struct {
+		into *string
+		end  string
+	}{{&p.feed, `","seq":`}, {&p.number, `,"chain":"`}, {&p.chain, `"`}} {
+		value, behind, found := bytes.Cut(rest, []byte(m.end))
+		if !found || bytes.IndexByte(value, '"') >= 0 || bytes.IndexByte(value, '\\') >= 0 {
+			return false
+		}
+		*m.into, rest = string(value), behind
+	}
+	if behind, found := bytes.CutPrefix(rest, []byte(`,"original_feed":"`)); found {
+		feed, number, _ := bytes.Cut(behind, []byte(`","original_seq":`))
+		at := bytes.IndexByte(number, '}')
+		if at < 0 || bytes.IndexByte(feed, '"') >= 0 {
+			return false
+		}
+		p.originalFeed, p.originalNumber, rest = string(feed), string(number[:at]), number[at:]
+	}
+	return string(rest) == "}"
 }
 
 // place is what is found in an object and those within it.
 type place struct {
 	feed, number, chain, digest string
 	checkpoint                  []byte
-	event                       []byte // text of the event; nil: not found
-	originalFeed                string // of what a job has sent: which event it was at first
+	event                       []byte  // text of the event; nil: not found
+	holder                      string  // the member or column that it, or a checkpoint, was found in
+	heldBy                      *object // that has the holder
+	originalFeed                string  // of what a job has sent: which event it was at first
 	originalNumber              string
-	within                      bool // the proof is a member of the event itself
+
+	around []*object // objects that stand around the event
+	beside []shown   // what is shown beside it
+	fault  string    // why what is shown is not the event that was delivered; empty: it may be
+	doubt  string    // what is shown beside it and is not of it; empty: nothing
 }
 
-// look goes through m and the envelopes in it.
-func (p *place) look(m members, depth int) {
-	if c, ok := m.text(nameCheckpoint); ok && strings.Contains(c, "\u2014 ") {
-		p.checkpoint = []byte(c)
+// blame says that what is there is not what was delivered. The first reason counts.
+func (p *place) blame(format string, args ...any) {
+	if p.fault == "" {
+		p.fault = fmt.Sprintf(format, args...)
+	}
+}
+
+// look goes through o and the envelopes in it.
+func (p *place) look(o *object, depth int) {
+	p.around = append(p.around, o)
+	if c, ok := o.textOf(nameCheckpoint); ok && isNote(c) {
+		p.checkpoint, p.holder, p.heldBy = []byte(c), "", nil // what was taken for an event stands beside it
 		return
 	}
-	p.take(m)
-	for _, name := range [...]string{"_raw", "event", "message", "body"} {
-		if p.event == nil {
-			p.found(m[name])
+	if proof := inner(o.get(nameProof)); proof != nil && p.event == nil && p.feed == "" {
+		if p.take(proof); p.feed != "" {
+			// The proof is a member of the event itself, whatever that has else.
+			p.around = p.around[:len(p.around)-1]
+			p.event, p.holder = o.without(nameProof), nameProof
+			for _, m := range proof.members {
+				if !isProof(m.name) {
+					p.blame("the member %.40q stands beside the proof, which no hash covers", m.name)
+				}
+			}
+			return
+		}
+	}
+	p.take(o)
+	for _, name := range holders() {
+		if p.event == nil && p.checkpoint == nil {
+			if p.found(name, o.get(name)); p.holder != "" {
+				p.heldBy = o
+			}
 		}
 	}
 	if p.checkpoint != nil || depth == 0 {
 		return
 	}
-	for _, name := range [...]string{"result", "fields", "attributes", "integrity", "auditstream", "custom"} {
-		var inner members
-		if raw := m[name]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
-			before := p.feed
-			p.look(inner, depth-1)
-			p.within = p.within || name == "integrity" && before == "" && p.feed != ""
+	for _, name := range envelopes() {
+		if within := inner(o.get(name)); within != nil {
+			p.look(within, depth-1)
 		}
 	}
 }
 
-// take takes the proof from m, if it is there.
-func (p *place) take(m members) {
-	feed, ok := m.text(nameFeed)
-	if !ok || p.feed != "" {
+// nameProof is the member of an event that has its proof, as the sink for files writes it.
+const nameProof = "integrity"
+
+// holders are the members that an event may stand in, as it is or as text.
+func holders() [4]string { return [...]string{"_raw", "event", "message", "body"} }
+
+// envelopes are the members that more may stand in.
+func envelopes() [6]string {
+	return [...]string{"result", "fields", "attributes", nameProof, "auditstream", "custom"}
+}
+
+// isProof says whether proofs have members of the name.
+func isProof(name string) bool {
+	switch strings.TrimPrefix(name, prefixed) {
+	case nameFeed, nameNumber, nameChain, nameDigest, nameCheckpoint, nameOriginalFeed, nameOriginalNumber:
+		return true
+	}
+	return false
+}
+
+// isNote says whether a text is a checkpoint by its form.
+func isNote(text string) bool {
+	return strings.HasPrefix(text, "auditstream/") && strings.Contains(text, "\n\u2014 ")
+}
+
+// take takes the proof from o, if it is there.
+func (p *place) take(o *object) {
+	feed, ok := o.textOf(nameFeed)
+	if !ok {
 		return
 	}
-	number, _ := m.text(nameNumber)
-	chain, _ := m.text(nameChain)
+	number, _ := o.textOf(nameNumber)
+	chain, _ := o.textOf(nameChain)
 	if number == "" || chain == "" {
 		return // a member of this name that is another thing
 	}
-	digest, _ := m.text(nameDigest)
+	if p.feed != "" {
+		if feed != p.feed || number != p.number || chain != p.chain {
+			p.blame("two places in a feed are named: %.40q of %.40q and %.40q of %.40q", p.number, p.feed, number, feed)
+		}
+		return
+	}
+	digest, _ := o.textOf(nameDigest)
 	p.feed, p.number, p.chain, p.digest = feed, number, chain, digest
-	p.originalFeed, _ = m.text(nameOriginalFeed)
-	p.originalNumber, _ = m.text(nameOriginalNumber)
+	p.originalFeed, _ = o.textOf(nameOriginalFeed)
+	p.originalNumber, _ = o.textOf(nameOriginalNumber)
 }
 
-// text is a member as text: a string, a number, or the first of a list of these, which is
-// how some searches return fields.
-func (m members) text(name string) (string, bool) {
-	raw, ok := m[name]
-	if !ok {
-		raw, ok = m[prefixed+name]
+// textOf is a member as text: a string, a number, or the first of a list of these, which is
+// how some searches return fields. The name that is ours alone goes first: an event may have
+// members of the other.
+func (o *object) textOf(name string) (string, bool) {
+	raw := o.get(prefixed + name)
+	if raw == nil {
+		raw = o.get(name)
 	}
-	if !ok || len(raw) == 0 {
+	if len(raw) == 0 {
 		return "", false
 	}
 	switch raw[0] {
@@ -204,63 +257,61 @@ func (m members) text(name string) (string, bool) {
 }
 
 // found takes the event, or a checkpoint in its place: an object, or its text.
-func (p *place) found(raw json.RawMessage) {
-	if len(raw) == 0 {
-		return
-	}
+func (p *place) found(holder string, raw json.RawMessage) {
 	text := []byte(raw)
-	if raw[0] == '"' {
+	if len(raw) > 0 && raw[0] == '"' {
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return
 		}
 		text = []byte(s)
-	} else if raw[0] != '{' {
+	}
+	if len(text) == 0 || string(raw) == "null" {
 		return
 	}
-	p.foundText(text)
+	p.foundText(holder, text)
 }
 
-func (p *place) foundText(text []byte) {
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' && bytes.Contains(trimmed, []byte(`"checkpoint"`)) {
-		var m members
-		if json.Unmarshal(trimmed, &m) == nil {
-			if c, ok := m.text(nameCheckpoint); ok && strings.Contains(c, "\u2014 ") {
-				p.checkpoint = []byte(c)
+func (p *place) foundText(holder string, text []byte) {
+	p.holder = holder
+	if trimmed := bytes.TrimSpace(text); bytes.Contains(trimmed, []byte(`"checkpoint"`)) {
+		if o, twice, err := parseObject(trimmed); err == nil && twice == "" {
+			if c, ok := o.textOf(nameCheckpoint); ok && isNote(c) {
+				p.checkpoint, p.around = []byte(c), append(p.around, &o)
 				return
 			}
 		}
 	}
-	if bytes.HasPrefix(text, []byte("auditstream/")) && bytes.Contains(text, []byte("\n\u2014 ")) {
+	if isNote(string(text[:min(len(text), maxNote)])) {
 		p.checkpoint = text
 		return
 	}
 	p.event = text
 }
 
-// entry is what the object m is, after all that was found in it.
-func (p *place) entry(m members) (entry, error) {
+// maxNote bounds the text in which a signature is looked for.
+const maxNote = 64 << 10
+
+// entry is what a line is, after all that was found in it.
+func (p *place) entry(line []byte) (entry, error) {
+	doubt := p.fault
+	if doubt == "" {
+		doubt = p.doubt
+	}
 	if p.checkpoint != nil {
 		if !bytes.HasSuffix(p.checkpoint, []byte("\n")) {
 			p.checkpoint = append(p.checkpoint, '\n') // searches cut off the last line's end
 		}
-		return entry{checkpoint: p.checkpoint}, nil
-	}
-	if p.event == nil && p.within {
-		delete(m, "integrity")
-		text, err := json.Marshal(m)
-		if err != nil {
-			return entry{}, err
-		}
-		p.event = text
+		return entry{checkpoint: p.checkpoint, doubt: doubt}, nil
 	}
 	if p.feed == "" {
-		if p.event == nil && m != nil {
-			return entry{stray: true, item: integrity.Item{ID: eventID(m)}}, nil
+		event := p.event
+		if event == nil {
+			event = line
 		}
-		return entry{stray: true, item: integrity.Item{ID: idOf(p.event)}}, nil
+		return entry{stray: true, item: integrity.Item{ID: idOf(event)}}, nil
 	}
-	e := entry{item: integrity.Item{Feed: p.feed}}
+	e := entry{item: integrity.Item{Feed: p.feed}, doubt: doubt}
 	var err error
 	if e.item.Number, err = strconv.ParseInt(p.number, 10, 64); err != nil || e.item.Number < 1 || e.item.Number > integrity.MaxNumber {
 		return e, fmt.Errorf("%.40q is no number of an event", p.number)
@@ -283,6 +334,9 @@ func (p *place) entry(m members) (entry, error) {
 		if e.item.Digest, err = integrity.ParseHash(p.digest); err != nil {
 			return e, errors.New("neither the event nor its digest is there")
 		}
+		if p.fault != "" {
+			e.item.Digest = integrity.Digest(line)
+		}
 		return e, nil
 	}
 	e.item.ID, e.text = idOf(p.event), p.event
@@ -290,6 +344,9 @@ func (p *place) entry(m members) (entry, error) {
 		// What has no canonical form was not delivered so: it is another event than the
 		// chain has.
 		e.item.Digest = integrity.Digest(p.event)
+	}
+	if p.fault != "" {
+		e.item.Digest = integrity.Digest(line)
 	}
 	return e, nil
 }
@@ -312,11 +369,4 @@ func idOf(event []byte) []byte {
 		id = id[:end]
 	}
 	return id[:min(len(id), 100)]
-}
-
-func eventID(m members) []byte {
-	if id, ok := m.text("id"); ok && len(id) <= 100 {
-		return []byte(id)
-	}
-	return nil
 }

@@ -102,6 +102,9 @@ func (e *Export) Checkpoints(ctx context.Context, s *Sink) error {
 // Events implements Source.
 func (e *Export) Events(ctx context.Context, s *Sink) error {
 	return e.read(ctx, s, nil, func(x *entry, where func() string, bad error) error {
+		if bad == nil && x.doubt != "" {
+			s.checker.Unreadable(where() + ": " + x.doubt)
+		}
 		switch {
 		case bad != nil:
 			s.checker.Unreadable(fmt.Sprintf("%s: %v", where(), bad))

@@ -182,7 +182,7 @@ func (f *feed) forms() map[string]string {
 		return []string{string(s.event), f.id(), strconv.FormatInt(s.link.Number, 10), s.link.Hash.String(), ""}
 	}
 	out["a table of Splunk"] = table([]string{"_raw", "feed", "seq", "chain", "digest"}, row)
-	out["a table of Datadog"] = table([]string{"Message", "@integrity.feed", "@integrity.seq", "@integrity.chain", "@integrity.digest"}, row)
+	out["a table of Datadog"] = table([]string{"Message", "@auditstream.feed", "@auditstream.seq", "@auditstream.chain", "@auditstream.digest"}, row)
 	out["the same, from Windows"] = "\ufeff" + strings.ReplaceAll(out["a table of Splunk"], "\n", "\r\n")
 	return out
 }
