@@ -59,6 +59,7 @@ func TestAReplayThatTheAPIStartsIsStoppedAndGoneOnWith(t *testing.T) {
 	if err != nil || plan.Matched != 30 || len(plan.Ranges) == 0 {
 		t.Fatalf("%+v, %v", plan, err)
 	}
+	takesAll := s.busy(31)
 	j, err := first.StartReplay(t.Context(), admin.Replay{Stream: "everything", Rate: 5}, admin.Change{By: "ada"})
 	if err != nil || j.By != "ada" || j.Matched != 30 || j.Runner != consumer.RunnerServer {
 		t.Fatalf("%+v, %v", j, err)
@@ -78,6 +79,7 @@ func TestAReplayThatTheAPIStartsIsStoppedAndGoneOnWith(t *testing.T) {
 	// Both processes go, and another one comes: what is resumed then goes on.
 	first.end()
 	second.end()
+	takesAll()
 	third := s.desk(cfg)
 	if _, err := third.ResumeJob(t.Context(), j.UID, admin.Change{By: "ada"}); err != nil {
 		t.Fatal(err)
@@ -103,7 +105,8 @@ func TestOfTwoProcessesOneRunsAJob(t *testing.T) {
 	cfg := s.config(oneStream)
 	s.applied(cfg)
 	first, second := s.desk(cfg), s.desk(cfg)
-	j, err := first.StartReplay(t.Context(), admin.Replay{Stream: "everything", Rate: 10}, admin.Change{By: "ada"})
+	takesAll := s.busy(0)
+	j, err := first.StartReplay(t.Context(), admin.Replay{Stream: "everything", Rate: 100}, admin.Change{By: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +125,7 @@ func TestOfTwoProcessesOneRunsAJob(t *testing.T) {
 	if here == nil {
 		left = first
 	}
+	takesAll()
 	if j = s.job(left.Control, j.UID, admin.JobDone); j.Result.Delivered != 30 {
 		t.Errorf("%+v", j)
 	}

@@ -98,7 +98,7 @@ func TestAPauseStopsAJobAndAResumedStreamLetsItGoOn(t *testing.T) {
 	s := newSite(t)
 	s.there()
 	o, jobs := s.applied(s.config(oneStream))
-	task, _, err := jobs.PlanReplay(t.Context(), Replay{Stream: "everything", Rate: 10})
+	task, _, err := jobs.PlanReplay(t.Context(), Replay{Stream: "everything", Rate: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

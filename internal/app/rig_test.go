@@ -26,6 +26,7 @@ import (
 	"github.com/auditstream/auditstream/config"
 	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/sinks/all"
+	"github.com/auditstream/auditstream/sinks/sinktest/faults"
 	"github.com/auditstream/auditstream/sinks/sinktest/hec"
 )
 
@@ -51,13 +52,15 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// site is a Kafka that can go away and come back, and a Splunk that takes everything.
+// site is a Kafka that can go away and come back, and a Splunk that takes everything unless it is
+// told to be busy.
 type site struct {
 	t      *testing.T
 	dir    string
 	port   int
 	broker *kafka.Embedded // nil while it is away
 	splunk *hec.Server
+	faults *faults.Handler // before it
 	url    string
 }
 
@@ -68,7 +71,8 @@ func newSite(t *testing.T) *site {
 	if s.splunk, err = hec.New(hec.Config{Token: "a-token"}); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s.splunk)
+	s.faults = faults.New(s.splunk)
+	server := httptest.NewServer(s.faults)
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	if err := os.WriteFile(s.tokenFile(), []byte("a-token\n"), 0o600); err != nil {
@@ -76,6 +80,18 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(s.away)
 	return s
+}
+
+// busy has Splunk take nothing more once it has so many events, until it is told to take
+// everything again: however fast the machine is, what is sent has no end before that.
+func (s *site) busy(from int) (takesAll func()) {
+	s.faults.Program(func(*http.Request) *faults.Answer {
+		if s.splunk.Len() < from {
+			return nil
+		}
+		return &faults.Answer{Status: http.StatusServiceUnavailable, Body: []byte(`{"text":"Server is busy","code":9}`)}
+	})
+	return func() { s.faults.Program(nil) }
 }
 
 func (s *site) tokenFile() string { return filepath.Join(s.dir, "token") }
