@@ -229,7 +229,7 @@ func TestBufferIsBounded(t *testing.T) {
 	k := startKafka(t)
 	conf := to(k)
 	conf.DeliveryTimeout = time.Minute // of those that wait for the broker
-	conf.MaxBufferedBytes = 2000 // room for two events
+	conf.MaxBufferedBytes = 2000       // room for two events
 	p := newProducer(t, conf)
 	if err := p.Publish(t.Context(), event(1)); err != nil {
 		t.Fatal(err)
