@@ -309,9 +309,12 @@ func (o *owner) checkpoint() {
 				w.seen(f.Origin).listed[n] = true
 			}
 		}
-		linked := &parcel{feed: *f}
+		linked, asked := &parcel{feed: *f}, f.unlinked()
 		links.link(w.ctx, []*parcel{linked})
 		*f = linked.feed
+		if asked {
+			w.linked(f)
+		}
 		w.shown(f)
 		now := time.Now()
 		text := f.Checkpoint(now.UTC().Truncate(time.Second))
@@ -321,6 +324,23 @@ func (o *owner) checkpoint() {
 		return now
 	})
 	synctest.Wait()
+}
+
+// linked wants a feed that begins in a new partition to name, in its first checkpoint, what its
+// stream had a checkpoint of in each of the others before it began.
+func (w *world) linked(f *Feed) {
+	for _, r := range w.sealed {
+		before, err := integrity.ParseOrigin(string(r.Key))
+		if err != nil || before.UID != f.Lane.UID || before.TopicID != w.events() || before.Partition >= f.Lane.Partition || !r.Timestamp.Before(*f.began) {
+			continue
+		}
+		if !slices.ContainsFunc(f.Beside, func(b integrity.Beside) bool {
+			o, err := integrity.ParseOrigin(b.Origin)
+			return err == nil && o.Partition == before.Partition
+		}) {
+			w.fail("20: %s does not name %s, of which there was a checkpoint when it began", f.Origin, r.Key)
+		}
+	}
 }
 
 // stands judges what a feed says of chains in other partitions.

@@ -304,6 +304,7 @@ func (w *world) quiet() {
 	}
 	if w.failed == nil {
 		w.final()
+		o.checkpoint() // of feeds that have had none, too
 	}
 	for n := 0; w.job != nil && w.failed == nil; n++ {
 		if n > 5000 {
