@@ -104,7 +104,7 @@ func (r *reporter) judge(out *admin.Report) {
 		}
 	}
 	if r.unsigned > 0 {
-		differs("%s has %s of the stream that no key has signed that was in force: written by somebody else", r.o.topics.Checkpoints(), units.Count(r.unsigned, "checkpoint", "checkpoints"))
+		differs("%s has %s of the stream that no key has signed that was in force then: a process still signs with a key that was replaced, or somebody else wrote there", r.o.topics.Checkpoints(), units.Count(r.unsigned, "checkpoint", "checkpoints"))
 	}
 	if n := len(out.Feed.Differ); n > maxDiffer {
 		out.Feed.Differ = out.Feed.Differ[:maxDiffer]

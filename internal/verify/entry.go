@@ -357,16 +357,3 @@ func isFeed(text string) bool {
 		return !unicode.In(c, unicode.Ll, unicode.Nd) || c > unicode.MaxASCII
 	}) < 0
 }
-
-// idOf finds the id of an event for findings: of the canonical form, of OCSF, of ECS.
-func idOf(event []byte) []byte {
-	at := bytes.Index(event, []byte("audit_event_"))
-	if at < 1 || !strings.ContainsRune(`"=`, rune(event[at-1])) {
-		return nil
-	}
-	id := event[at:]
-	if end := bytes.IndexAny(id, "\" "); end >= 0 {
-		id = id[:end]
-	}
-	return id[:min(len(id), 100)]
-}
