@@ -20,6 +20,15 @@ func (c *Checker) Vouch(origin string, h Head, at time.Time, signed bool) error 
 	return err
 }
 
+// Untrusted counts checkpoints that a reader has refused, as Checkpoint does, and why it was the
+// first of them.
+func (c *Checker) Untrusted(n int64, why string) {
+	if c.untrusted == 0 {
+		c.why = why
+	}
+	c.untrusted += n
+}
+
 // After says that nothing of the chain of origin is asked for up to a number.
 func (c *Checker) After(origin string, number int64) error {
 	f, err := c.named(origin)

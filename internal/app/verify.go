@@ -33,6 +33,9 @@ type TopicFeed struct {
 	from   time.Time
 	chains []*topicChain
 	size   int64
+
+	untrusted int64  // checkpoints of the stream that count for nothing
+	why       string // the first of them does
 }
 
 // topicChain is one chain of the stream.
@@ -54,7 +57,7 @@ const maxTopicCheckpoints = 1 << 16
 
 // OpenTopicFeed finds the chains of a stream, and where to begin: with the last checkpoint at
 // or before from of which Kafka still has what comes behind. keys are those whose checkpoints
-// count; nil: those that the first statement in Kafka has handed trust to.
+// count, and statements in Kafka hand their trust on; nil: those of the first statement there.
 func (o *Operator) OpenTopicFeed(ctx context.Context, id string, from time.Time, keys *integrity.Keys) (*TopicFeed, *integrity.Keys, error) {
 	specs, err := o.readOn(ctx)
 	if err != nil {
@@ -74,13 +77,20 @@ func (o *Operator) OpenTopicFeed(ctx context.Context, id string, from time.Time,
 	if err := f.known.read(ctx, o.client, o.topics.Schemas()); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return nil, nil, err
 	}
-	if keys == nil {
-		statements, err := checkpoints.ReadStatements(ctx, o.client, o.topics)
-		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return nil, nil, err
-		}
+	statements, err := checkpoints.ReadStatements(ctx, o.client, o.topics)
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, nil, err
+	}
+	switch {
+	case keys == nil:
 		if keys, err = checkpoints.Trusted(statements); keys == nil {
 			return nil, nil, fmt.Errorf("keys of checkpoints: %w", err)
+		}
+	default:
+		for _, st := range statements {
+			if err := keys.Add(st.Signed); err != nil && !errors.Is(err, integrity.ErrUnknownKey) {
+				return nil, nil, fmt.Errorf("keys of checkpoints, in %s: %w", o.topics.Checkpoints(), err)
+			}
 		}
 	}
 	if err := f.readCheckpoints(ctx, keys); err != nil {
@@ -114,11 +124,17 @@ func (f *TopicFeed) readCheckpoints(ctx context.Context, keys *integrity.Keys) e
 			return
 		}
 		c, err := keys.Open(r.Value)
-		if err != nil || c.Origin != string(r.Key) {
-			return // it counts for nothing
+		if err == nil && c.Origin != string(r.Key) {
+			err = fmt.Errorf("checkpoint: the record's key names another feed than %s", c.Origin)
 		}
-		origin, err := integrity.ParseOrigin(c.Origin)
+		var origin integrity.Origin
+		if err == nil {
+			origin, err = integrity.ParseOrigin(c.Origin)
+		}
 		if err != nil {
+			if f.untrusted++; f.untrusted == 1 {
+				f.why = err.Error()
+			}
 			return
 		}
 		t := byOrigin[c.Origin]
@@ -214,6 +230,10 @@ func (f *TopicFeed) Size() int64 { return f.size / 2 }
 // Checkpoints implements verify.Source. What was withheld from the destination, and which
 // chains were before, does not matter here: the topic has the events.
 func (f *TopicFeed) Checkpoints(_ context.Context, s *verify.Sink) error {
+	if f.untrusted > 0 {
+		s.Checker().Untrusted(f.untrusted, f.why)
+		s.Counted(f.untrusted)
+	}
 	for _, t := range f.chains {
 		if t.unlooked != "" { // Events says so; nothing of it is asked for here
 			if err := errors.Join(s.Checker().After(t.text, t.head().Size), s.Checker().Vouch(t.text, t.head(), t.time(), true)); err != nil {

@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/auditstream/auditstream/integrity"
+	"github.com/auditstream/auditstream/internal/checkpoints"
+	"github.com/auditstream/auditstream/internal/kafka"
 	"github.com/auditstream/auditstream/internal/verify"
 )
 
@@ -58,6 +61,89 @@ func (s *site) covers(o *Operator, events, revisions int) *verify.Report {
 		return r.Verdict == integrity.Complete && n == int64(events) && len(of) == revisions
 	})
 	return r
+}
+
+// Checkpoints that no trusted key has signed cover nothing, and are told of as those of a file
+// are.
+func TestCheckpointsInTheTopicThatCountForNothing(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	cfg := s.config(s.signed() + oneStream)
+	run(t, Delivery{Config: cfg}).logged("partition taken")
+	o := s.operator(cfg)
+	s.publish(0)
+	s.delivered(30)
+	r := s.covers(o, 30, 1)
+	secret, _, err := integrity.GenerateKey("audit.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := (&integrity.Checkpoint{Origin: r.Feeds[0].Origin, Time: time.Now(), Chain: integrity.Begin(r.Feeds[0].Origin).Hash, Root: new(integrity.Tree).Root()}).Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.record(o, kafka.CheckpointsPartition, r.Feeds[0].Origin, forged)
+	}
+	r, err = s.verifyTopic(o, "everything", time.Time{})
+	if err != nil || r.Verdict != integrity.NotCovered || len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Detail, "2 checkpoints count for nothing; of the first: checkpoint: ") {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+// Who has the first of several keys needs no statements from elsewhere: they are in Kafka.
+func TestTheTopicByAKeyThatWasReplaced(t *testing.T) {
+	s := newSite(t)
+	s.there()
+	cfg := s.config(s.signed() + oneStream)
+	run(t, Delivery{Config: cfg}).logged("partition taken")
+	o := s.operator(cfg)
+	s.publish(0)
+	s.delivered(30)
+	s.covers(o, 30, 1)
+	present, err := os.ReadFile(cfg.Integrity.Key.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := integrity.PublicKey(string(present))
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, first, err := integrity.GenerateKey("audit.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := func() integrity.Verdict {
+		keys, err := integrity.NewKeys(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed, keys, err := o.OpenTopicFeed(t.Context(), "everything", time.Time{}, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := verify.Run(t.Context(), verify.Options{Options: integrity.Options{Keys: keys}}, feed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Verdict
+	}
+	if v := verdict(); v != integrity.NotCovered {
+		t.Errorf("before trust was handed on: %s", v)
+	}
+	statement := integrity.KeyStatement{New: public, Old: first, Time: time.Now().Add(-time.Hour), Until: time.Now()}
+	signed, err := statement.Sign(string(present), former)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.record(o, kafka.KeysPartition, checkpoints.StatementKey, signed)
+	if v := verdict(); v != integrity.Complete {
+		t.Errorf("afterwards: %s", v)
+	}
 }
 
 // A chain of a former revision is made anew by the rules of its time; and where these are gone,

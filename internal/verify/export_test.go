@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -283,6 +284,32 @@ func TestPackedExports(t *testing.T) {
 	}
 	if r, err := Run(t.Context(), Options{}, sources...); err == nil {
 		t.Errorf("a file that was cut short: %s", r.Sentence)
+	}
+}
+
+// Those who look after a directory of files pack the old ones; that makes no copy of a bucket of
+// it, whatever they call them.
+func TestPackedFilesInADirectory(t *testing.T) {
+	f := newFeed().add(20).seal(t)
+	lines := slices.Collect(strings.Lines(f.forms()["lines of the sink for files"]))
+	for _, name := range []string{"2026-01-30.ndjson.gz", "acme.ndjson.1.gz", "acme.2026.01.30.0.ndjson.gz"} {
+		dir := t.TempDir()
+		for name, content := range map[string][]byte{
+			name:           packed(t, []byte(strings.Join(lines[:8], ""))),
+			"today.ndjson": []byte(strings.Join(lines[8:], "")),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sources, err := Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), Options{Options: integrity.Options{Keys: keysOf(t)}}, sources...)
+		if err != nil || r.Verdict != integrity.Complete || r.Feeds[0].Events != 20 {
+			t.Errorf("%s: %v: %+v", name, err, r)
+		}
 	}
 }
 

@@ -11,20 +11,26 @@ import (
 // folder is a directory with a copy of a bucket, as aws s3 sync makes it: without metadata.
 type folder struct{ root *os.Root }
 
-// isCopy says whether a directory holds objects of the sink for S3.
+// isCopy says whether a directory holds objects of the sink for S3: by their names, for who
+// packs old files of lines may well give them the same ending.
 func isCopy(dir string) (bool, error) {
 	found := false
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.Type().IsRegular() && isEvents(p) || d.IsDir() && (d.Name()+"/" == digestMark || d.Name()+"/" == checkpointMark) {
+		if d.Type().IsRegular() && isObject(p) || d.IsDir() && (d.Name()+"/" == digestMark || d.Name()+"/" == checkpointMark) {
 			found = true
 			return fs.SkipAll
 		}
 		return nil
 	})
 	return found, err
+}
+
+func isObject(path string) bool {
+	_, ok := parseBase(filepath.ToSlash(path))
+	return ok && isEvents(path)
 }
 
 func (f folder) list(ctx context.Context, each func(key string, size int64) error) error {

@@ -140,6 +140,9 @@ func otherThan(key string, run *integrity.Run) func(origin string) bool {
 	}
 }
 
+// slotDigits is how many digits slots have in names, whatever they are.
+const slotDigits = 20
+
 // parseBase takes the last part of a key apart, whoever has written the object.
 func parseBase(key string) (n objectName, ok bool) {
 	parts := strings.Split(path.Base(key), ".")
@@ -147,6 +150,9 @@ func parseBase(key string) (n objectName, ok bool) {
 		return n, false
 	}
 	slot, _, _ := strings.Cut(parts[4], "-")
+	if len(slot) != slotDigits { // a name with dots of somebody else
+		return n, false
+	}
 	var partition int64
 	var errs [5]error
 	n.uid, errs[0] = unescape(parts[0])
