@@ -28,7 +28,18 @@ func TestIDsOfEvents(t *testing.T) {
 		{`CEF:0|a|b|1|externalId=audit_event_X|c \| externalId=audit_event_X|3|suser=a\=b externalId=audit_event_1 act=x`, "audit_event_1"},
 		{`CEF:0|a|b|1|d|e|3|externalId=audit_event_1`, "audit_event_1"},
 		{`CEF:0|a|b|1|d|e|3|suser= externalId\=audit_event_X`, ""},
-		{`CEF:0|a`, ""}, {``, ""}, {`{`, ""}, {`{"id`, ""}, {`{"id"`, ""}, {`{"id":`, ""}, {`{"id":"`, ""}, {`{"a":{"id":"audit_event_X"`, ""}, {`{"a"}`, ""}, {`[1]`, ""}, {`{,}`, ""}, {`{"a":}`, ""},
+		{`CEF:0|a`, ""},
+		{``, ""},
+		{`{`, ""},
+		{`{"id`, ""},
+		{`{"id"`, ""},
+		{`{"id":`, ""},
+		{`{"id":"`, ""},
+		{`{"a":{"id":"audit_event_X"`, ""},
+		{`{"a"}`, ""},
+		{`[1]`, ""},
+		{`{,}`, ""},
+		{`{"a":}`, ""},
 	} {
 		if got := string(idOf([]byte(tt.event))); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.event, got, tt.want)
