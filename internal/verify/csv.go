@@ -131,6 +131,11 @@ type badEntryError struct{ error }
 
 func (e *badEntryError) Unwrap() error { return e.error }
 
+// brokenError says that nothing more can be read.
+type brokenError struct{ error }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
 // row is the next one. Lines belong to it until its quotes are closed.
 func (t *table) row() ([]string, error) {
 	for {
@@ -153,7 +158,7 @@ func (t *table) row() ([]string, error) {
 				break
 			}
 			if err != nil {
-				return nil, err
+				return nil, &brokenError{err}
 			}
 			if quotes%2 == 0 {
 				break

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -274,16 +277,29 @@ func TestPackedExports(t *testing.T) {
 	if r := checked(t, Options{}, z.EncodeAll(content, nil)); r.Verdict != integrity.Complete {
 		t.Error(r.Sentence)
 	}
-	path := filepath.Join(t.TempDir(), "cut.gz")
-	if err := os.WriteFile(path, packed.Bytes()[:packed.Len()-20], 0o600); err != nil {
-		t.Fatal(err)
+}
+
+// What could be read of a file that was cut short is judged; what is behind is missed.
+func TestExportsThatAreCutOff(t *testing.T) {
+	f := newFeed().seal(t).add(2000).seal(t)
+	for name, content := range f.forms() {
+		whole := packed(t, []byte(content))
+		for _, left := range []int{len(whole) - 4, len(whole) / 2, 12, 3} {
+			r := checked(t, Options{}, whole[:left])
+			if r.Verdict != integrity.Unchecked && r.Verdict != integrity.Lacking || len(r.Findings) == 0 {
+				t.Fatalf("%s, %d of %d bytes: %s %+v", name, left, len(whole), r.Sentence, r.Findings)
+			}
+			if left > 3 && !strings.Contains(fmt.Sprint(r.Findings), "cut off or damaged") {
+				t.Errorf("%s, %d of %d bytes: %+v", name, left, len(whole), r.Findings)
+			}
+		}
+		if left := len(whole) - 4; checked(t, Options{}, whole[:left]).Verdict != integrity.Unchecked {
+			t.Errorf("%s: everything was there, but its sum", name)
+		}
 	}
-	sources, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, err := Run(t.Context(), Options{}, sources...); err == nil {
-		t.Errorf("a file that was cut short: %s", r.Sentence)
+	failing := io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(errors.New("the disk is gone")))
+	if err := entries(failing, "file", nil, func(*entry, func() string, error) error { return nil }); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Errorf("what cannot be read at all: %v", err)
 	}
 }
 

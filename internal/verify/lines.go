@@ -41,21 +41,36 @@ func unpacked(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(in), nil
 }
 
-// entries reads everything of one export: lines of JSON, or CSV. each gets every entry, or
-// what is wrong with it, and its place.
-func entries(r io.Reader, name string, only func(line []byte) bool, each func(e *entry, where func() string, bad error) error) error {
-	plain, err := unpacked(r)
+// take gets every entry of an export, or what is wrong with it, and its place.
+type take func(e *entry, where func() string, bad error) error
+
+// entries reads everything of one export: lines of JSON, pages of it, or CSV. Where its
+// content breaks off, as that of a packed file does which was not copied to its end, each is
+// told so, and what could be read counts. An error is one of reading.
+func entries(r io.Reader, name string, only func(line []byte) bool, each take) error {
+	cut := func(where string, err error) error {
+		if _, ok := errors.AsType[*wayError](err); ok {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		return each(nil, func() string { return where }, fmt.Errorf("it is cut off or damaged here, and what should be behind was not read: %w", err))
+	}
+	plain, err := unpacked(way{r})
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return cut(name, err)
 	}
 	defer plain.Close() //nolint:errcheck // it was only read
 	in := bufio.NewReaderSize(plain, 64<<10)
-	isTable, err := looksLikeTable(in)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if isTable {
-		return rows(in, name, each)
+	// Peeking shows what is there; reading meets the error.
+	head, _ := in.Peek(in.Size())
+	switch {
+	case looksLikeTable(head):
+		return rows(in, name, cut, each)
+	case isPaged(head):
+		if bytes.HasPrefix(head, []byte("\ufeff")) {
+			_, _ = in.Discard(len("\ufeff"))
+		}
+		p := &pages{in: in}
+		return p.entries(func() (int64, string) { return p.count, fmt.Sprintf("%s:%d", name, p.count) }, only, cut, each)
 	}
 	lines := ndjson.NewReader(in, maxEntry)
 	where := func() string { return fmt.Sprintf("%s:%d", name, lines.Line()) }
@@ -68,14 +83,21 @@ func entries(r io.Reader, name string, only func(line []byte) bool, each func(e 
 		case isLong:
 			err = each(nil, where, long)
 		case err != nil:
-			return fmt.Errorf("%s: %w", where(), err)
+			return cut(where(), err)
 		case only != nil && !only(line):
 			continue
 		default:
 			var e entry
-			if e, err = readEntry(line); err != nil {
+			switch e, err = readEntry(line); {
+			case (err != nil || e.stray) && isPaged(line):
+				p := &pages{in: bufio.NewReader(bytes.NewReader(line))}
+				at := int64(lines.Line())
+				err = p.entries(func() (int64, string) { return at, where() }, only, func(where string, err error) error {
+					return each(nil, func() string { return where }, err)
+				}, each)
+			case err != nil:
 				err = each(nil, where, err)
-			} else {
+			default:
 				e.item.Line = int64(lines.Line())
 				err = each(&e, where, nil)
 			}
@@ -86,8 +108,41 @@ func entries(r io.Reader, name string, only func(line []byte) bool, each func(e 
 	}
 }
 
-func rows(in *bufio.Reader, name string, each func(e *entry, where func() string, bad error) error) error {
+// entries reads everything of pages. at is the place that the last value has.
+func (p *pages) entries(at func() (int64, string), only func(line []byte) bool, cut func(where string, err error) error, each take) error {
+	where := func() string { _, where := at(); return where }
+	for {
+		text, err := p.next()
+		bad, isBad := errors.AsType[*badEntryError](err)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case isBad:
+			err = each(nil, where, bad)
+		case err != nil:
+			return cut(where(), err)
+		case only != nil && !only(text):
+			continue
+		default:
+			var e entry
+			if e, err = readEntry(text); err != nil {
+				err = each(nil, where, err)
+			} else {
+				e.item.Line, _ = at()
+				err = each(&e, where, nil)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func rows(in *bufio.Reader, name string, cut func(where string, err error) error, each take) error {
 	t, err := newTable(in)
+	if broken, ok := errors.AsType[*brokenError](err); ok {
+		return cut(name, broken.error)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -101,7 +156,7 @@ func rows(in *bufio.Reader, name string, each func(e *entry, where func() string
 		case isBad:
 			err = each(nil, where, bad)
 		case err != nil:
-			return fmt.Errorf("%s: %w", where(), err)
+			return cut(where(), err)
 		default:
 			e.item.Line = t.line
 			err = each(&e, where, nil)
@@ -114,13 +169,9 @@ func rows(in *bufio.Reader, name string, each func(e *entry, where func() string
 
 // looksLikeTable says whether what is read is CSV: lines of JSON begin with a brace, those of
 // CEF with its name.
-func looksLikeTable(in *bufio.Reader) (bool, error) {
-	head, err := in.Peek(512)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-		return false, err
-	}
+func looksLikeTable(head []byte) bool {
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
-	return len(head) > 0 && head[0] != '{' && head[0] != '[' && !bytes.HasPrefix(head, []byte(beginCEF)), nil
+	return len(head) > 0 && head[0] != '{' && head[0] != '[' && !bytes.HasPrefix(head, []byte(beginCEF))
 }
 
 // mayHoldCheckpoint says whether it is worth reading a line for a checkpoint: each has the
