@@ -81,17 +81,12 @@ func (o *Operator) OpenTopicFeed(ctx context.Context, id string, from time.Time,
 	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return nil, nil, err
 	}
-	switch {
-	case keys == nil:
+	if keys == nil {
 		if keys, err = checkpoints.Trusted(statements); keys == nil {
 			return nil, nil, fmt.Errorf("keys of checkpoints: %w", err)
 		}
-	default:
-		for _, st := range statements {
-			if err := keys.Add(st.Signed); err != nil && !errors.Is(err, integrity.ErrUnknownKey) {
-				return nil, nil, fmt.Errorf("keys of checkpoints, in %s: %w", o.topics.Checkpoints(), err)
-			}
-		}
+	} else if err := checkpoints.Follow(keys, statements); err != nil {
+		return nil, nil, fmt.Errorf("keys of checkpoints, in %s: %w", o.topics.Checkpoints(), err)
 	}
 	if err := f.readCheckpoints(ctx, keys); err != nil {
 		return nil, nil, err

@@ -32,9 +32,9 @@ func (s *site) signed() string {
 	return fmt.Sprintf("integrity: {key: {file: %q}, interval: 1s}\n", path)
 }
 
-// verifyTopic holds the events topic against the checkpoints, from a time on.
-func (s *site) verifyTopic(o *Operator, id string, from time.Time) (*verify.Report, error) {
-	feed, keys, err := o.OpenTopicFeed(s.t.Context(), id, from, nil)
+// verifyTopic holds the events topic of the one stream against the checkpoints, from a time on.
+func (s *site) verifyTopic(o *Operator, from time.Time) (*verify.Report, error) {
+	feed, keys, err := o.OpenTopicFeed(s.t.Context(), "everything", from, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *site) covers(o *Operator, events, revisions int) *verify.Report {
 	var r *verify.Report
 	eventually(s.t, fmt.Sprintf("checkpoints to cover %d events of %d revisions", events, revisions), func() bool {
 		var err error
-		if r, err = s.verifyTopic(o, "everything", time.Time{}); err != nil {
+		if r, err = s.verifyTopic(o, time.Time{}); err != nil {
 			return false // there is no statement of a key yet
 		}
 		n, of := int64(0), map[int64]bool{}
@@ -89,7 +89,7 @@ func TestCheckpointsInTheTopicThatCountForNothing(t *testing.T) {
 	for range 2 {
 		s.record(o, kafka.CheckpointsPartition, r.Feeds[0].Origin, forged)
 	}
-	r, err = s.verifyTopic(o, "everything", time.Time{})
+	r, err = s.verifyTopic(o, time.Time{})
 	if err != nil || r.Verdict != integrity.NotCovered || len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Detail, "2 checkpoints count for nothing; of the first: checkpoint: ") {
 		t.Errorf("%v: %+v", err, r)
 	}
@@ -180,7 +180,7 @@ func TestTheTopicOfFormerRevisions(t *testing.T) {
 	if _, err := kadm.NewClient(o.client).DeleteRecords(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
-	r, err = s.verifyTopic(s.operator(cfg), "everything", time.Time{})
+	r, err = s.verifyTopic(s.operator(cfg), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestTheTopicOfFormerRevisions(t *testing.T) {
 			from = *f.Since
 		}
 	}
-	if r, err = s.verifyTopic(s.operator(cfg), "everything", from); err != nil || r.Verdict != integrity.Complete {
+	if r, err = s.verifyTopic(s.operator(cfg), from); err != nil || r.Verdict != integrity.Complete {
 		t.Errorf("from %s: %v", from, errors.Join(err, fmt.Errorf("%+v", r)))
 	}
 }

@@ -60,11 +60,17 @@ func Trusted(statements []Statement) (*integrity.Keys, error) {
 	if err != nil {
 		return nil, err
 	}
+	return keys, Follow(keys, statements)
+}
+
+// Follow has keys trust those too that statements, signed by one that they trust, have put in
+// its place.
+func Follow(keys *integrity.Keys, statements []Statement) error {
 	signed := make([][]byte, len(statements))
 	for i, st := range statements {
 		signed[i] = st.Signed
 	}
-	return keys, keys.AddAll(signed)
+	return keys.AddAll(signed)
 }
 
 // writeTimeout bounds the writing of a statement.
