@@ -47,12 +47,12 @@ func (p *place) compare() {
 	if p.event == nil || len(p.beside) == 0 {
 		return
 	}
-	event, _, err := parseObject(p.event)
+	whole := json.RawMessage(bytes.TrimSpace(p.event))
+	event, _, err := parseObject(whole)
 	if err != nil {
-		event = object{} // a line of text has no members, and what has no canonical form is altered
+		whole = quoted(whole) // a line of text has no members, and what has no canonical form is altered
 	}
 	c := comparison{budget: maxCompared}
-	whole := json.RawMessage(bytes.TrimSpace(p.event))
 	for _, s := range p.beside {
 		if s.own || isOfService(s.name) {
 			continue
