@@ -47,7 +47,7 @@ const (
 
 	withheldLost  = "lost"  // Kafka forgot the event before it could be dead-lettered
 	withheldOther = "other" // an object in S3 that another chain made, or none, has the event
-	withheldSome  = "some"  // of the events of a range that was too much to list, some
+	withheldSome  = integrity.Some
 )
 
 // chained says whether the stream's events are numbered and chained.
@@ -272,12 +272,11 @@ func (l *lane) fold(r *run) {
 			p.tree.Append(r.links[i].Digest)
 		}
 	}
-	last := r.links[len(r.links)-1]
-	p.head = last.Head()
-	p.again = r.were.again(p.again, r.links)
 	if r.withheld != "" {
-		p.withhold(withheld{From: r.links[0].Number, To: last.Number, Digest: last.Digest, Hash: last.Hash, Reason: r.withheld})
+		p.withhold(r.links, r.withheld)
 	}
+	p.head = r.links[len(r.links)-1].Head()
+	p.again = r.were.again(p.again, r.links)
 }
 
 // withheld are events of a chain that its feed does not have.
@@ -285,33 +284,75 @@ type withheld struct {
 	From   int64          `json:"from"`   // number of the first
 	To     int64          `json:"to"`     // and of the last
 	Digest integrity.Hash `json:"digest"` // of the last
+	Before integrity.Hash `json:"before"` // of the chain before the first
 	Hash   integrity.Hash `json:"hash"`   // of the chain after the last
 	Reason string         `json:"reason"`
 }
 
 // line is w as a checkpoint has it.
 func (w withheld) line() integrity.Withheld {
-	out := integrity.Withheld{From: w.From, To: w.To, Hash: w.Hash, Reason: w.Reason}
-	if w.From == w.To {
-		out.Hash = w.Digest
+	if !w.several() {
+		return integrity.Withheld{From: w.From, To: w.To, Hash: w.Digest, Reason: w.Reason}
 	}
-	return out
+	return integrity.Withheld{From: w.From, To: w.To, Before: w.Before, Hash: w.Hash, Reason: w.Reason}
 }
 
-// maxWithheld bounds the runs of events that a chain lists between two checkpoints.
+// several says whether w is a run, whose digests are not known.
+func (w withheld) several() bool { return w.From < w.To }
+
+// with is w and another one, which may stand some way behind it, as one run.
+func (w withheld) with(next withheld, reason string) withheld {
+	next.From, next.Before, next.Reason = w.From, w.Before, reason
+	return next
+}
+
+// behind is what of w stands behind a head.
+func (w withheld) behind(h integrity.Head) withheld {
+	if w.From <= h.Size {
+		w.From, w.Before = h.Size+1, h.Hash
+	}
+	return w
+}
+
+// goesOn says whether next can be told together with w, and nothing be untrue.
+func (w withheld) goesOn(next withheld) bool { return w.To+1 == next.From && w.Reason == next.Reason }
+
+// maxWithheld bounds what a chain lists between two checkpoints.
 const maxWithheld = 64
 
-// withhold lists events that the feed does not have.
-func (p *proof) withhold(w withheld) {
-	if n := len(p.withheld); n > 0 {
-		if last := p.withheld[n-1]; last.To+1 == w.From && last.Reason == w.Reason {
-			w.From = last.From
-			p.withheld = p.withheld[:n-1]
-		}
+// withhold lists events that the feed does not have, the next ones of the chain: one by one, as
+// long as there is room, for whoever has the digest of each can prove any event behind them.
+func (p *proof) withhold(links []integrity.Link, reason string) {
+	before := p.head.Hash
+	if last := links[len(links)-1]; len(links) > maxWithheld {
+		p.list(withheld{From: links[0].Number, To: last.Number, Digest: last.Digest, Before: before, Hash: last.Hash, Reason: reason})
+		return
+	}
+	for _, link := range links {
+		p.list(withheld{From: link.Number, To: link.Number, Digest: link.Digest, Before: before, Hash: link.Hash, Reason: reason})
+		before = link.Hash
+	}
+}
+
+// list puts w at the end of what is withheld. Where there is no room any more the oldest that
+// go on from each other become a run, and only where none do the oldest two, with what is
+// between them, one of which nobody can tell what was delivered.
+func (p *proof) list(w withheld) {
+	if n := len(p.withheld); n > 0 && w.several() && p.withheld[n-1].several() && p.withheld[n-1].goesOn(w) {
+		p.withheld[n-1] = p.withheld[n-1].with(w, w.Reason)
+		return
 	}
 	p.withheld = append(p.withheld, w)
-	if len(p.withheld) > maxWithheld { // the oldest two, and what is between them
-		p.withheld[1].From, p.withheld[1].Reason = p.withheld[0].From, withheldSome
-		p.withheld = p.withheld[1:]
+	if len(p.withheld) <= maxWithheld {
+		return
 	}
+	at, reason := 0, withheldSome
+	for i := 1; i < len(p.withheld); i++ {
+		if w := p.withheld[i]; p.withheld[i-1].goesOn(w) {
+			at, reason = i-1, w.Reason
+			break
+		}
+	}
+	p.withheld[at+1] = p.withheld[at].with(p.withheld[at+1], reason)
+	p.withheld = slices.Delete(p.withheld, at, at+1)
 }

@@ -26,12 +26,12 @@ func TestProgressRecordWithAChain(t *testing.T) {
 			Origin: origin, Begin: 100, Head: head, Edge: tree.Edge(),
 			Previous:   &integrity.Former{Origin: before, Head: integrity.Begin(before).Next(digest), Reason: chainMoved},
 			Gaps:       []integrity.Gap{{From: 90, To: 100, Reason: chainMoved}},
-			Withheld:   []withheld{{From: 2, To: 2, Digest: digest, Hash: head.Hash, Reason: classRejected}},
+			Withheld:   []withheld{{From: 2, To: 2, Digest: digest, Before: integrity.Begin(origin).Next(digest).Hash, Hash: head.Hash, Reason: classRejected}},
 			Checkpoint: &checkpointRecord{Size: 1, At: at},
 			Then:       []thenRecord{{Origin: origin[:len(origin)-3] + "300", Begin: 300, Reason: chainExpired, Gaps: []integrity.Gap{{From: 260, To: 300, Reason: chainExpired}}}},
 			Ended: []*chainRecord{{
 				Origin: before, Begin: 40, Head: integrity.Begin(before).Next(digest), Edge: []integrity.Hash{digest},
-				Withheld: []withheld{{From: 1, To: 1, Digest: digest, Hash: head.Hash, Reason: classExpiring}}, Offset: 90, At: &at,
+				Withheld: []withheld{{From: 1, To: 1, Digest: digest, Before: integrity.Begin(before).Hash, Hash: head.Hash, Reason: classExpiring}}, Offset: 90, At: &at,
 			}},
 		},
 	}

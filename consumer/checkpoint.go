@@ -41,6 +41,7 @@ const (
 	checkpointFirst = 30 * time.Second // within that a feed gets its first, so that they spread out
 	checkpointLook  = 5 * time.Second  // between two looks at which feeds are due, at most
 	checkpointBatch = 500              // records at once: the others are due a moment later
+	checkpointLines = 48               // withheld here and there: of those beyond maxWithheld nobody could tell which were delivered
 	errandTime      = 15 * time.Second // for a request with a checkpoint
 	digestTime      = 2 * time.Minute  // for digests: who begins anew may have to look for many objects
 )
@@ -196,6 +197,8 @@ func (c *checkpointer) due(f *Feed, v *vouched, now time.Time) bool {
 		return !v.closed && f.Head.Size > f.After
 	case f.Ended:
 		return v.made.IsZero() // nothing comes after the one that says how it ended
+	case f.places >= checkpointLines && !v.made.After(f.At):
+		return true // and what the last one listed is off the record
 	case last.IsZero():
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(f.Origin))

@@ -29,8 +29,9 @@ type Feed struct {
 	At       time.Time            // of that checkpoint; zero: there was none
 	Ended    bool                 // another chain has followed: it does not grow any more
 
-	lane  *lane
-	began *time.Time // if chains before it are still to be looked for; else nil
+	places int // lines of Withheld that could not be put together
+	lane   *lane
+	began  *time.Time // if chains before it are still to be looked for; else nil
 }
 
 // Checkpoint is what a checkpoint says of the feed at a time.
@@ -108,8 +109,11 @@ func (l *lane) feed(r *chainRecord, offset int64, ended bool) *Feed {
 	if c := r.Checkpoint; c != nil {
 		f.After, f.At = c.Size, c.At
 	}
-	for _, w := range r.Withheld {
+	for i, w := range r.Withheld {
 		f.Withheld = append(f.Withheld, w.line())
+		if i == 0 || !r.Withheld[i-1].goesOn(w) {
+			f.places++
+		}
 	}
 	return f
 }
@@ -128,7 +132,7 @@ func (l *lane) checkpointed(f *Feed, at time.Time) {
 		l.proof.checkpoint = &checkpointRecord{Size: f.Head.Size, At: at.UTC()}
 		left := slices.DeleteFunc(slices.Clone(l.proof.withheld), func(w withheld) bool { return w.To <= f.Head.Size })
 		if len(left) > 0 { // it may have grown together with what came since
-			left[0].From = max(left[0].From, f.Head.Size+1)
+			left[0] = left[0].behind(f.Head)
 		}
 		l.proof.withheld, l.proof.again = left, since(l.proof.again, f.Head.Size)
 	}

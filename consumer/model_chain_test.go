@@ -245,7 +245,7 @@ func (w *world) follows(c *chainRecord, at int64) {
 	seen.most, seen.to = max(seen.most, c.Size), max(seen.to, at)
 	last := int64(0)
 	for _, r := range c.Withheld {
-		if r.From <= last || r.To < r.From || r.To > c.Size || r.Hash != links[r.To-1].Hash || r.Digest != links[r.To-1].Digest {
+		if r.From <= last || r.To < r.From || r.To > c.Size || r.Before != headAt(c.Origin, links, r.From-1).Hash || r.Hash != links[r.To-1].Hash || r.Digest != links[r.To-1].Digest {
 			w.fail("20: %s is on record with %+v withheld", c.Origin, r)
 			return
 		}

@@ -174,9 +174,14 @@ func (c *Checker) claims(x claim, of pair) {
 	}
 	r := x.by.jobs
 	r.Events++
-	if w := of.feed.heldAt(of.number); w != nil {
+	switch w := of.feed.heldAt(of.number); {
+	case w == nil:
+	case w.partly():
+		r.Apart++ // it may have been delivered, and then the event that it was is not kept
+		return
+	default:
 		r.Withheld++
-		if w.From == w.To && w.Hash != x.digest {
+		if w.single() && w.Hash != x.digest {
 			r.Changed++
 		}
 		of.feed.arrives(of.number)

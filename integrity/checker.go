@@ -147,15 +147,18 @@ type feed struct {
 type mark struct {
 	chain  Hash
 	root   Hash
-	rooted bool // root is known
-	first  time.Time
-	last   time.Time
-	after  int64  // size of the checkpoint before, as the first of this size said
-	signed bool   // by a trusted key
-	note   []byte // the checkpoint, kept where a proof is wanted
-	ends   bool   // the chain has ended here: another goes on
+	rooted bool      // root is known
+	first  time.Time // the chain had that size, as somebody said then; zero: longer ones were spoken of
+	last   time.Time // likewise
+	after  int64     // size of the checkpoint before, as the first of this size said
+	signed bool      // by a trusted key
+	note   []byte    // the checkpoint, kept where a proof is wanted
+	ends   bool      // the chain has ended here: another goes on
 	state  markState
 }
+
+// timed says whether the chain is known to have had that size at a time.
+func (m *mark) timed() bool { return !m.first.IsZero() }
 
 type markState int
 
@@ -260,12 +263,14 @@ func (c *Checker) Trust(p *Checkpoint, signed bool) error {
 		}
 	}
 	for _, w := range p.Withheld {
-		f.withhold(w)
-		if w.From != w.To {
-			if _, err := c.mark(f, w.To, w.Hash, p.Time, signed); err != nil {
-				return err
+		if !w.single() {
+			for _, h := range []Head{{w.From - 1, w.Before}, {w.To, w.Hash}} {
+				if _, err := c.mark(f, h.Size, h.Hash, time.Time{}, signed); err != nil {
+					return err
+				}
 			}
 		}
+		f.withhold(w)
 	}
 	if len(p.Gaps) > 0 {
 		f.gaps = p.Gaps
@@ -325,14 +330,20 @@ func (c *Checker) follow(f *feed, p *Checkpoint, signed bool) error {
 	return err
 }
 
-// mark notes the hash that a chain has at a size; nil for one that contradicts another.
+// mark notes the hash that a chain has at a size; nil for one that contradicts another. No time
+// says that the chain had gone on when that was said: how far it was at a time, and what has to be
+// there for that time, does not follow.
 func (c *Checker) mark(f *feed, size int64, chain Hash, at time.Time, signed bool) (*mark, error) {
+	if size == 0 && f.origin != "" && chain != Begin(f.origin).Hash {
+		f.find(Finding{Kind: Forked, Detail: "a signed statement gives the chain a beginning that is not that of its origin: whoever signs has told two stories"})
+		return nil, nil
+	}
 	if m := f.marks[size]; m != nil {
 		if m.chain != chain {
 			f.find(Finding{Kind: Forked, From: size, To: size, Detail: "two signed statements give the chain different hashes here: whoever signs has told two stories"})
 			return nil, nil
 		}
-		if at.Before(m.first) {
+		if !m.timed() || !at.IsZero() && at.Before(m.first) {
 			m.first = at
 		}
 		if at.After(m.last) {

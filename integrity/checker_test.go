@@ -41,11 +41,11 @@ func (h *honest) add(n int) *honest {
 
 // withhold sends n events to the dead letters.
 func (h *honest) withhold(n int) *honest {
-	from := h.head.Size + 1
+	before := h.head
 	h.add(n)
-	w := Withheld{From: from, To: h.head.Size, Hash: h.head.Hash, Reason: "rejected"}
+	w := Withheld{From: before.Size + 1, To: h.head.Size, Before: before.Hash, Hash: h.head.Hash, Reason: "rejected"}
 	if n == 1 {
-		w.Hash = h.items[from-1].Digest
+		w.Before, w.Hash = Hash{}, h.items[before.Size].Digest
 	}
 	h.withheld = append(h.withheld, w)
 	return h

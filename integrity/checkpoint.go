@@ -51,12 +51,37 @@ type Beside struct {
 }
 
 // Withheld are events of the chain that the feed does not have, because they went to the
-// dead letters.
+// dead letters. Of one its digest is known, of a run the chain's hash before the first and
+// after the last: without the former nobody who has not the run could tell whether what
+// stands before it leads there.
 type Withheld struct {
-	From   int64  `json:"from"` // number of the first
-	To     int64  `json:"to"`   // and of the last
-	Hash   Hash   `json:"hash"` // of one event its digest, of more the chain's hash after the last
+	From   int64  `json:"from"`            // number of the first
+	To     int64  `json:"to"`              // and of the last
+	Before Hash   `json:"before,omitzero"` // of a run, the chain's hash before the first
+	Hash   Hash   `json:"hash"`            // of one event its digest, of a run the chain's hash after the last
 	Reason string `json:"reason"`
+}
+
+// Some is the reason of a run of which some events were delivered and others not: there were
+// more to list than a checkpoint has lines for.
+const Some = "some"
+
+// single says whether w is one event, whose digest is known.
+func (w Withheld) single() bool { return w.From == w.To }
+
+// partly says whether nobody can tell which events of w were delivered.
+func (w Withheld) partly() bool { return w.Reason == Some && !w.single() }
+
+// follows says whether w goes on from a chain with that hash. Of one event only what comes
+// behind it can tell.
+func (w Withheld) follows(hash Hash) bool { return w.single() || w.Before == hash }
+
+// after is the hash of a chain behind w that had another before it.
+func (w Withheld) after(hash Hash) Hash {
+	if w.single() {
+		return step(hash, w.Hash)
+	}
+	return w.Hash
 }
 
 // Gap are offsets that were passed over where the chain begins: From, and all below To.
@@ -85,7 +110,7 @@ const maxLines = 256
 //	previous ORIGIN SIZE HASH REASON
 //	beside ORIGIN SIZE HASH YYYY-MM-DDTHH:MM:SSZ
 //	withheld N DIGEST REASON
-//	withheld FROM-TO HASH REASON
+//	withheld FROM-TO BEFORE AFTER REASON
 //	gap FROM-TO REASON
 //	original FROM-TO FEED FIRST-LAST
 //	among FROM-TO FEED FIRST-LAST
@@ -101,10 +126,10 @@ func (c *Checkpoint) Text() string {
 		fmt.Fprintf(&b, "beside %s %d %s %s\n", o.Origin, o.Size, o.Hash, stamp(o.Time))
 	}
 	for _, w := range c.Withheld {
-		if w.From == w.To {
+		if w.single() {
 			fmt.Fprintf(&b, "withheld %d %s %s\n", w.From, w.Hash, w.Reason)
 		} else {
-			fmt.Fprintf(&b, "withheld %d-%d %s %s\n", w.From, w.To, w.Hash, w.Reason)
+			fmt.Fprintf(&b, "withheld %d-%d %s %s %s\n", w.From, w.To, w.Before, w.Hash, w.Reason)
 		}
 	}
 	for _, g := range c.Gaps {
@@ -190,11 +215,7 @@ func parseCheckpoint(text string) (*Checkpoint, error) {
 			}
 			c.Beside = append(c.Beside, Beside{fields[1], Head{r.count("beside", fields[2]), r.hash("beside", fields[3])}, r.time("beside", fields[4])})
 		case "withheld":
-			if len(fields) != 4 {
-				return nil, fmt.Errorf("%q is not a line withheld NUMBERS HASH REASON", line)
-			}
-			from, to := r.numbers("withheld", fields[1])
-			c.Withheld = append(c.Withheld, Withheld{from, to, r.hash("withheld", fields[2]), r.reason(fields[3])})
+			c.Withheld = append(c.Withheld, r.withheld(line, fields))
 		case "gap":
 			if len(fields) != 3 {
 				return nil, fmt.Errorf("%q is not a line gap FROM-TO REASON", line)
@@ -253,14 +274,10 @@ func (c *Checkpoint) check() error {
 	if len(c.Withheld) > maxLines || len(c.Gaps) > maxLines || len(c.Again) > maxLines {
 		return fmt.Errorf("it has more than %d lines of a kind", maxLines)
 	}
-	last := c.After
-	for _, w := range c.Withheld {
-		if w.From <= last || w.To < w.From || w.To > c.Size {
-			return fmt.Errorf("events %d to %d cannot be withheld behind %d of %d events", w.From, w.To, last, c.Size)
-		}
-		last = w.To
+	if err := c.checkWithheld(); err != nil {
+		return err
 	}
-	last = c.After
+	last := c.After
 	for _, a := range c.Again {
 		if err := a.check(last, c.Size); err != nil {
 			return err
@@ -271,6 +288,27 @@ func (c *Checkpoint) check() error {
 		if g.To <= g.From {
 			return fmt.Errorf("a gap from %d to %d has no offsets", g.From, g.To)
 		}
+	}
+	return nil
+}
+
+// checkWithheld finds what cannot be true of events that were withheld: that they are not of
+// those since the last checkpoint, or that a run is not of this chain, where the checkpoint says
+// itself what hash the chain has before or behind it.
+func (c *Checkpoint) checkWithheld() error {
+	last, known, hash := c.After, c.After == 0, Begin(c.Origin).Hash
+	for _, w := range c.Withheld {
+		if w.From <= last || w.To < w.From || w.To > c.Size {
+			return fmt.Errorf("events %d to %d cannot be withheld behind %d of %d events", w.From, w.To, last, c.Size)
+		}
+		known = known && w.From == last+1
+		if known && !w.follows(hash) {
+			return fmt.Errorf("events %d to %d cannot be withheld behind another hash than the chain has there", w.From, w.To)
+		}
+		last, known, hash = w.To, known || !w.single(), w.after(hash)
+	}
+	if known && last == c.Size && hash != c.Chain {
+		return errors.New("what is withheld at the end does not lead to the chain's hash")
 	}
 	return nil
 }
@@ -335,6 +373,24 @@ func (r *reader) numbers(what, text string) (from, to int64) {
 		return from, from
 	}
 	return from, r.count(what, b)
+}
+
+// withheld reads the line of one event, or of a run.
+func (r *reader) withheld(line string, fields []string) (w Withheld) {
+	if len(fields) < 4 || len(fields) > 5 {
+		r.fail("%q is not a line withheld N DIGEST REASON, or withheld FROM-TO BEFORE AFTER REASON", line)
+		return w
+	}
+	w.From, w.To = r.numbers("withheld", fields[1])
+	if w.single() != (len(fields) == 4) {
+		r.fail("%q: one event has a digest, and a run the hash before and after it", line)
+		return w
+	}
+	if !w.single() {
+		w.Before = r.hash("withheld", fields[2])
+	}
+	w.Hash, w.Reason = r.hash("withheld", fields[len(fields)-2]), r.reason(fields[len(fields)-1])
+	return w
 }
 
 func (r *reader) hash(what, text string) Hash {

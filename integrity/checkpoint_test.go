@@ -48,16 +48,18 @@ func testCheckpoint() *Checkpoint {
 	c := &Checkpoint{Origin: testOrigin(40), Offset: 52, Time: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), After: 1}
 	c.Chain, c.Size = Begin(c.Origin).Hash, 0
 	var tree Tree
+	var third Hash
 	for i := range 5 {
 		digest := Digest([]byte{'0' + byte(i)})
 		tree.Append(digest)
 		head := c.Head().Next(digest)
 		c.Size, c.Chain = head.Size, head.Hash
 		if i == 2 {
-			c.Withheld = append(c.Withheld, Withheld{3, 3, digest, "rejected"})
+			c.Withheld = append(c.Withheld, Withheld{From: 3, To: 3, Hash: digest, Reason: "rejected"})
+			third = c.Chain
 		}
 	}
-	c.Withheld = append(c.Withheld, Withheld{4, 5, c.Chain, "retention"})
+	c.Withheld = append(c.Withheld, Withheld{From: 4, To: 5, Before: third, Hash: c.Chain, Reason: "retention"})
 	c.Root = tree.Root()
 	c.Previous = &Former{Origin: testOrigin(7), Head: Head{12, Digest([]byte("former"))}, Reason: "moved"}
 	c.Gaps = []Gap{{20, 40, "skipped"}}
@@ -149,7 +151,8 @@ func TestCheckpointWithAForeignSignatureIsNone(t *testing.T) {
 }
 
 func TestWhatNoCheckpointCanSayIsRefused(t *testing.T) {
-	text := testCheckpoint().Text()
+	full := testCheckpoint()
+	text := full.Text()
 	for name, edit := range map[string][2]string{
 		"no origin":                    {"auditstream/acme/", "example.com/acme/"},
 		"a number in another spelling": {"\n5\n", "\n05\n"},
@@ -159,6 +162,10 @@ func TestWhatNoCheckpointCanSayIsRefused(t *testing.T) {
 		"a size below the last one":    {"after 1", "after 6"},
 		"an offset below the chain":    {"offset 52", "offset 39"},
 		"numbers behind the end":       {"withheld 4-5", "withheld 4-6"},
+		"a run without a hash before":  {"withheld 4-5 " + full.Withheld[1].Before.String(), "withheld 4-5"},
+		"a run of one":                 {"withheld 4-5", "withheld 4"},
+		"one event with two hashes":    {"withheld 3 ", "withheld 3 " + Digest(nil).String() + " "},
+		"a run of another chain's end": {full.Withheld[1].Hash.String() + " retention", Digest(nil).String() + " retention"},
 		"numbers out of order":         {"withheld 3 ", "withheld 5 "},
 		"numbers before the last one":  {"withheld 3 ", "withheld 1 "},
 		"a gap of nothing":             {"gap 20-40", "gap 40-40"},

@@ -82,10 +82,12 @@ func (v *Inventory) Digest(name string, stored []byte) error {
 		}
 		return nil
 	}
-	for _, head := range []Head{h.Before, h.After} {
-		if err := c.Vouch(h.Origin, head, h.Time, c.options.Keys != nil); err != nil {
-			return err
-		}
+	signed := c.options.Keys != nil
+	if err := c.Vouch(h.Origin, h.Before, time.Time{}, signed); err != nil {
+		return err
+	}
+	if err := c.Vouch(h.Origin, h.After, h.Time, signed); err != nil {
+		return err
 	}
 	v.hours = append(v.hours, storedHour{h, name, sha256.Sum256(stored)})
 	return nil

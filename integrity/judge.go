@@ -66,6 +66,9 @@ func (c *Checker) bounds(f *feed, sizes []int64) bounds {
 	var b bounds
 	for _, size := range sizes {
 		m := f.marks[size]
+		if !m.timed() {
+			continue
+		}
 		if from := c.options.From; !from.IsZero() && !m.first.After(from) {
 			b.after, b.begin = size, m
 		}
@@ -90,6 +93,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 	if n := len(f.spans); n > 0 && c.options.Until.IsZero() {
 		last = max(last, f.spans[n-1].last)
 	}
+	f.partly(b, last)
 	f.gone(sizes, b, last, c.options.Until.IsZero() && b.end != nil && !f.ended())
 	covered, by := f.covered(sizes, b)
 	c.uncovered(f, b, last, covered)
@@ -106,7 +110,9 @@ func (c *Checker) judge(f *feed) FeedReport {
 		if w.To <= b.after || w.From > last {
 			continue
 		}
-		r.Withheld += min(w.To, last) - max(w.From, b.after+1) + 1
+		if !w.partly() {
+			r.Withheld += min(w.To, last) - max(w.From, b.after+1) + 1
+		}
 		if len(r.Held) < 100 {
 			r.Held = append(r.Held, w)
 		}
@@ -115,7 +121,7 @@ func (c *Checker) judge(f *feed) FeedReport {
 		r.Until = &by.last
 	}
 	switch {
-	case b.begin != nil:
+	case b.begin != nil && b.begin.timed():
 		r.Since = &b.begin.first
 	case !f.since.IsZero():
 		r.Since = &f.since
@@ -124,15 +130,44 @@ func (c *Checker) judge(f *feed) FeedReport {
 	return r
 }
 
-// links holds what begins behind a gap, or behind what was asked for, against the
-// checkpoint right before it.
+// links holds what begins behind a gap, or behind what was asked for, against what signed
+// statements say of the chain before it.
 func (f *feed) links(b bounds) {
 	for i, s := range f.spans {
-		m := f.marks[s.first-1]
-		if s.empty() || m == nil || s.first-1 < b.after || i > 0 && f.spans[i-1].last+1 == s.first || s.follows(m.chain) {
+		if s.empty() || s.first-1 < b.after || i > 0 && f.spans[i-1].last+1 == s.first {
 			continue
 		}
-		f.find(Finding{Kind: Altered, From: s.first, To: s.first, IDs: ids(s.begin.id), Where: s.begin.where, Detail: "it does not go on from the checkpoint before it"})
+		if hash, ok := f.signedAt(s.first - 1); ok && !s.follows(hash) {
+			f.find(Finding{Kind: Altered, From: s.first, To: s.first, IDs: ids(s.begin.id), Where: s.begin.where, Detail: "it does not go on from the checkpoint before it"})
+		}
+	}
+}
+
+// signedAt is the hash of the chain at a number as signed statements alone say it: that of a
+// mark there, or of the last one before it and the events since that are on record as withheld.
+func (f *feed) signedAt(number int64) (Hash, bool) {
+	var digests []Hash
+	for ; f.marks[number] == nil; number-- {
+		w := f.heldAt(number)
+		if w == nil || !w.single() {
+			return Hash{}, false
+		}
+		digests = append(digests, w.Hash)
+	}
+	hash := f.marks[number].chain
+	for _, digest := range slices.Backward(digests) {
+		hash = step(hash, digest)
+	}
+	return hash, true
+}
+
+// partly names the runs of which nobody can tell which events should be there: whatever is, and
+// whatever is not, they are not complete.
+func (f *feed) partly(b bounds, last int64) {
+	for _, w := range f.held {
+		if from, to := max(w.From, b.after+1), min(w.To, last); w.partly() && from <= to {
+			f.find(Finding{Kind: Unclear, From: from, To: to, Detail: "some of these events were delivered and others went to the dead letters, too many to list one by one: which should be there no checkpoint says"})
+		}
 	}
 }
 
@@ -257,28 +292,22 @@ func (f *feed) lostCheckpoint(sizes []int64, from, to int64) int64 {
 	return 0
 }
 
-// covered is the number up to which signed checkpoints vouch for what is there, and the
-// last of these.
+// covered is the number up to which signed statements vouch for what is there, and the last
+// of these that has a time; nil: none has.
 func (f *feed) covered(sizes []int64, b bounds) (int64, *mark) {
+	number := int64(-1)
 	for _, size := range slices.Backward(sizes) {
 		m := f.marks[size]
 		if size > b.until && b.end != nil || !m.signed {
 			continue
 		}
-		if m.state == matched || size == 0 || size == b.after || f.withheldAt(size) {
-			return size, m
+		if m.state == matched || size == 0 || size == b.after || f.heldAt(size) != nil {
+			if number = max(number, size); m.timed() {
+				return number, m
+			}
 		}
 	}
-	return 0, nil
-}
-
-func (f *feed) withheldAt(number int64) bool {
-	for _, w := range f.held {
-		if w.From <= number && number <= w.To {
-			return true
-		}
-	}
-	return false
+	return max(number, 0), nil
 }
 
 func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {

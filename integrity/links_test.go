@@ -115,8 +115,11 @@ func TestWithheldEventsMayBeOnRecordTwice(t *testing.T) {
 				for i := range ws {
 					w := &ws[i]
 					w.Reason, w.Hash = "rejected", h.items[w.To-1].Chain
-					if w.From == w.To {
+					switch {
+					case w.From == w.To:
 						w.Hash = h.items[w.To-1].Digest
+					default:
+						w.Before = h.items[w.From-2].Chain
 					}
 					for n := w.From; n <= w.To; n++ {
 						held[n] = true
@@ -148,12 +151,17 @@ func TestContradictingWithheldEventsAreTwoStories(t *testing.T) {
 	if r := check(t, Options{}, h.received(), h, &other); findings(r) != "forked number 3" {
 		t.Errorf("another event with the number: %s", findings(r))
 	}
-	other.checkpoints[0].Withheld = []Withheld{{From: 2, To: 4, Hash: Hash{1}, Reason: "rejected"}}
 	run := other
 	run.checkpoints = slices.Clone(other.checkpoints)
-	run.checkpoints[0].Withheld = []Withheld{{From: 2, To: 4, Hash: h.items[3].Chain, Reason: "rejected"}}
-	if r := check(t, Options{}, []Item{h.items[0], h.items[4]}, &run, &other); r.Verdict != Tampered || !strings.Contains(findings(r), "forked number 4") {
-		t.Errorf("the same run with another end: %s", findings(r))
+	run.checkpoints[0].Withheld = []Withheld{{From: 2, To: 4, Before: h.items[0].Chain, Hash: h.items[3].Chain, Reason: "rejected"}}
+	for what, w := range map[string]Withheld{
+		"number 4": {From: 2, To: 4, Before: h.items[0].Chain, Hash: Hash{1}, Reason: "rejected"},
+		"number 1": {From: 2, To: 4, Before: Hash{1}, Hash: h.items[3].Chain, Reason: "rejected"},
+	} {
+		other.checkpoints[0].Withheld = []Withheld{w}
+		if r := check(t, Options{}, []Item{h.items[0], h.items[4]}, &run, &other); r.Verdict != Tampered || !strings.Contains(findings(r), "forked "+what) {
+			t.Errorf("the same run with another hash at %s: %s", what, findings(r))
+		}
 	}
 }
 

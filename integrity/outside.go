@@ -10,7 +10,7 @@ import (
 // What readers of stores need beside events and checkpoints.
 
 // Vouch takes in that the chain of origin has a head, on the word of whoever has signed more
-// than a checkpoint: a digest.
+// than a checkpoint: a digest. Without a time, that it had it once.
 func (c *Checker) Vouch(origin string, h Head, at time.Time, signed bool) error {
 	f, err := c.named(origin)
 	if err != nil {
@@ -117,10 +117,10 @@ func (f *feed) past(h Head) Head {
 		if !ok {
 			return h
 		}
-		if w := f.held[i]; w.From == w.To {
-			h = h.Next(w.Hash)
-		} else {
-			h = Head{w.To, w.Hash}
+		w := f.held[i]
+		if !w.follows(h.Hash) {
+			return h
 		}
+		h = Head{w.To, w.after(h.Hash)}
 	}
 }

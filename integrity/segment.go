@@ -188,7 +188,9 @@ func (c *Checker) root(f *feed) error {
 	return c.put(f, 0, &segment{first: 1, last: 0, end: Begin(f.origin).Hash, tree: &tracked{}})
 }
 
-// grow lets segment i go on over the events behind it that are on record as withheld.
+// grow lets segment i go on over the events behind it that are on record as withheld. A run
+// that does not go on from it is left alone: that something before the run is wrong shows at
+// the mark there.
 func (f *feed) grow(i int) {
 	s := f.spans[i]
 	for {
@@ -200,17 +202,19 @@ func (f *feed) grow(i int) {
 		if i+1 < len(f.spans) && f.spans[i+1].first <= w.To {
 			return // they are there all the same
 		}
+		if !w.follows(s.end) {
+			return
+		}
 		if s.empty() {
-			s.begin = edge{digest: w.Hash, chain: step(s.end, w.Hash)}
+			s.begin = edge{digest: w.Hash, chain: w.after(s.end)}
 			s.before = new(s.end)
 		}
-		if w.From == w.To {
-			s.end = step(s.end, w.Hash)
+		if w.single() {
 			f.append(s.tree, w.Hash)
 		} else {
-			s.end, s.tree = w.Hash, nil
+			s.tree = nil
 		}
-		s.last, s.lastID = w.To, nil
+		s.last, s.end, s.lastID = w.To, w.after(s.end), nil
 		f.meet(s.last, s.end, s.tree)
 	}
 }
@@ -224,17 +228,14 @@ func (f *feed) withhold(w Withheld) {
 	next, all := w.From, w // first number that is not on record yet; everything together
 	for ; j < len(f.held) && f.held[j].From <= w.To; j++ {
 		x := f.held[j]
-		if x.From == x.To && x.From == w.From && w.From == w.To && x.Hash != w.Hash {
+		if x.single() && x.From == w.From && w.single() && x.Hash != w.Hash {
 			f.find(Finding{Kind: Forked, From: w.From, To: w.To, Detail: "two checkpoints say of different events that they were withheld with this number: whoever signs has told two stories"})
 			return
 		}
 		if x.From <= next {
 			next = max(next, x.To+1)
 		}
-		all.From = min(all.From, x.From)
-		if x.To > all.To {
-			all.To, all.Hash, all.Reason = x.To, x.Hash, x.Reason
-		}
+		all = all.with(x)
 	}
 	if next > w.To {
 		return // read before; of runs the hashes are held against each other as those of checkpoints
@@ -243,6 +244,26 @@ func (f *feed) withhold(w Withheld) {
 	if at := f.place(all.From); at >= 0 && f.spans[at].last+1 == all.From {
 		f.grow(at)
 	}
+}
+
+// with is w and another run that overlaps it as one. The hashes of both were held against each
+// other as those of checkpoints. Of two that begin together one is a run, and has the hash
+// before it.
+func (w Withheld) with(x Withheld) Withheld {
+	all := w
+	if x.From < w.From || x.From == w.From && w.single() {
+		all.From, all.Before = x.From, x.Before
+	}
+	if x.To > w.To || x.To == w.To && w.single() {
+		all.To, all.Hash = x.To, x.Hash
+	}
+	switch {
+	case w.partly() || x.partly():
+		all.Reason = Some
+	case x.To > w.To || w.single():
+		all.Reason = x.Reason
+	}
+	return all
 }
 
 // onRecord says whether e is on record as withheld, and looks at what came all the same: a
@@ -259,7 +280,9 @@ func (f *feed) onRecord(e *Item) bool {
 		return false
 	}
 	switch w := f.held[i]; {
-	case w.From != w.To:
+	case w.partly():
+		// Of these it is said anyway that nobody can tell which should be there.
+	case !w.single():
 		f.unclear++
 	case w.Hash == e.Digest:
 		f.alsoThere++

@@ -121,10 +121,14 @@ func makeVectors(t *testing.T) vectors {
 		}
 		return c
 	}
+	one := Withheld{From: 2, To: 2, Hash: v.Feed.Events[1].Digest, Reason: "rejected"}
+	run := func(reason string) Withheld {
+		return Withheld{From: 4, To: 6, Before: v.Feed.Events[2].Chain, Hash: v.Feed.Events[5].Chain, Reason: reason}
+	}
 	whole := sign(at(7, 4), firstSecret)
 	v.Notes = []noteVector{
 		{sign(at(0, 0), firstSecret), true},
-		{sign(at(4, 0, Withheld{2, 2, v.Feed.Events[1].Digest, "rejected"}), firstSecret), true},
+		{sign(at(4, 0, one), firstSecret), true},
 		{whole, true},
 		{strings.Replace(whole, "\n7\n", "\n6\n", 1), false},
 		{sign(at(7, 4), secondSecret), false},
@@ -168,9 +172,28 @@ func makeVectors(t *testing.T) vectors {
 	check("an event is missing", func(items []itemTuple) []itemTuple { return slices.Delete(items, 2, 3) }, at(4, 0), at(7, 4))
 	check("the last two are missing", func(items []itemTuple) []itemTuple { return items[:5] }, at(7, 0))
 	check("an event was withheld", func(items []itemTuple) []itemTuple { return slices.Delete(items, 1, 2) },
-		at(4, 0, Withheld{2, 2, v.Feed.Events[1].Digest, "rejected"}), at(7, 4))
-	check("three were withheld together", func(items []itemTuple) []itemTuple { return slices.Delete(items, 1, 4) },
-		at(7, 0, Withheld{2, 4, v.Feed.Events[3].Chain, "retention"}))
+		at(4, 0, one), at(7, 4))
+	three := func(items []itemTuple) []itemTuple { return slices.Delete(items, 3, 6) }
+	check("three were withheld together", three, at(7, 0, run("expiring")))
+	check("three were withheld together, and the events before them are others, with hashes made anew", func(items []itemTuple) []itemTuple {
+		items = three(items)
+		at := v.Feed.Begin
+		for i := range 3 {
+			items[i].Digest = Hash{byte(i)}
+			at = step(at, items[i].Digest)
+			items[i].Chain = at
+		}
+		return items
+	}, at(7, 0, run("expiring")))
+	check("three were withheld together, and the one behind them is another", func(items []itemTuple) []itemTuple {
+		items = three(items)
+		items[3].Digest = Hash{1}
+		return items
+	}, at(7, 0, run("expiring")))
+	check("some of three were withheld", func(items []itemTuple) []itemTuple {
+		return slices.Concat(items[:3], items[4:5], items[6:])
+	}, at(7, 0, run("some")))
+	check("some of three were withheld, and the rest was taken out", three, at(7, 0, run("some")))
 	check("an event is another", another, at(7, 0))
 	check("an event is another, and the hashes behind it are made anew", func(items []itemTuple) []itemTuple {
 		items = another(items)

@@ -183,16 +183,19 @@ def checkpoint(body):
             other, size, digest, _ = rest.split(" ")
             c["others"].append((word, other, int(size), base64.b64decode(digest)))
         elif word == "withheld":
-            numbers, digest, _ = rest.split(" ")
+            numbers, *hashes, reason = rest.split(" ")
             first, _, last = numbers.partition("-")
-            c["withheld"].append((int(first), int(last or first), base64.b64decode(digest)))
+            hashes = [base64.b64decode(h) for h in hashes]
+            if len(hashes) != (2 if last else 1):
+                raise ValueError("one event has a digest, and a run the hash before and after it")
+            c["withheld"].append((int(first), int(last or first), hashes, reason))
     return c
 
 
 # The check of feeds: the events of each have to lead to its checkpoints, and to what those of
 # others say of it.
 
-GRAVITY = ["complete", "not_covered", "missing", "altered"]
+GRAVITY = ["complete", "not_covered", "unchecked", "missing", "altered"]
 
 
 def check(feeds, notes, vkey):
@@ -221,12 +224,15 @@ def check(feeds, notes, vkey):
                 if before.setdefault(c["origin"], (other, size, digest)) != (other, size, digest):
                     worse("altered")
         mine = held.setdefault(c["origin"], {})
-        for first, last, digest in c["withheld"]:
+        for first, last, hashes, reason in c["withheld"]:
+            if first != last:
+                head(c["origin"], first - 1, hashes[0])
+                head(c["origin"], last, hashes[1])
             known = mine.get(first)
-            if known and known[0] == last and known[1] != digest:
+            if known and known[0] == last and known[1] != hashes:
                 worse("altered")
             if not known or known[0] < last:
-                mine[first] = (last, digest)
+                mine[first] = (last, hashes, reason)
     for origin in set(heads) | set(feeds):
         worse(check_feed(origin, feeds.get(origin, []), heads.get(origin, {}), held.get(origin, {}), origin in ended))
     return verdict
@@ -240,6 +246,8 @@ def check_feed(origin, items, heads, held, ended):
     if not heads:
         return "not_covered"
     at, n, verdict = sha(origin.encode()), 0, "complete"
+    if heads.get(0, at) != at:
+        verdict = "altered"
     while n < max(heads):
         n += 1
         if n in found:
@@ -248,11 +256,14 @@ def check_feed(origin, items, heads, held, ended):
                 verdict = "altered"
             at = chain
         elif n in held:
-            last, digest = held[n]
+            last, hashes, reason = held[n]
             if last == n:
-                at = at and sha(at + digest)
+                at = at and sha(at + hashes[0])
             else:
-                at, n = digest, last
+                # What stands before the run was held against hashes[0], as a checkpoint's hash.
+                at, n = hashes[1], last
+                if reason == "some" and verdict == "complete":
+                    verdict = "unchecked"
         else:
             at = None  # the next event's hash is all that is known
             if verdict == "complete":
