@@ -96,6 +96,21 @@ func attacksOnTheSIEM() []attack {
 			// is number 5, and a checkpoint says so.
 			remove(w, w.again(), 6, 6)
 		}},
+		{name: "siem-alter-before-withheld-run", view: siem, reach: true, says: "again altered 21-25", do: func(w *world) {
+			c := w.chains[2]
+			head := c.head
+			c.deliver(5).refuseRun(3, "rejected").deliver(2).seal(50, w.second)
+			for n := int64(21); n <= 25; n++ {
+				r := &w.siem[w.row(w.again(), n)]
+				r.event = forge(r.event)
+				head = head.Next(integrity.Digest(r.event))
+				r.chain = head.Hash
+			}
+		}},
+		{name: "siem-delete-among-some-withheld", view: siem, reach: true, says: "again unclear 26-30", do: func(w *world) {
+			w.chains[2].deliver(5).refuseRun(5, integrity.Some).deliver(2).seal(50, w.second)
+			remove(w, w.again(), 28, 28)
+		}},
 		{name: "siem-alter", view: siem, reach: true, says: "acme altered 7", do: func(w *world) {
 			r := &w.siem[w.row(w.acme(), 7)]
 			r.event = forge(r.event)
@@ -185,6 +200,12 @@ func attacksOnTheStore() []attack {
 		{name: "store-alter-line", view: store, reach: true, says: "acme altered 11-20", do: func(w *world) {
 			o := w.object(w.acme(), 11)
 			o.lines[3] = forge(o.lines[3])
+		}},
+		{name: "store-alter-before-withheld-run", view: store, reach: true, says: "again altered 21-25", do: func(w *world) {
+			w.chains[2].deliver(5).refuseRun(3, "rejected").deliver(2).seal(50, w.second)
+			o := w.object(w.again(), 21)
+			o.lines[2] = forge(o.lines[2])
+			o.rehash()
 		}},
 		{name: "store-alter-line-and-metadata", view: store, reach: true, says: "acme altered 11-20", do: func(w *world) {
 			o := w.object(w.acme(), 11)

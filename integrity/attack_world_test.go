@@ -260,6 +260,20 @@ func (c *chain) refuse() *chain {
 	return c
 }
 
+// refuseRun sends n events to the dead letters, which are listed as one run. Of a run of which only
+// some were refused those in the middle are delivered.
+func (c *chain) refuseRun(n int, reason string) *chain {
+	run := integrity.Withheld{From: c.head.Size + 1, Before: c.head.Hash, Reason: reason}
+	for i := range n {
+		if r := c.next(); reason == integrity.Some && i > 0 && i < n-1 {
+			c.w.siem = append(c.w.siem, r)
+		}
+	}
+	run.To, run.Hash = c.head.Size, c.head.Hash
+	c.withheld = append(c.withheld, run)
+	return c
+}
+
 // seal makes a checkpoint, and puts it where checkpoints go.
 func (c *chain) seal(minute int, keys ...key) *chain {
 	s := c.checkpoint(minutes(minute), keys...)
