@@ -45,8 +45,13 @@ type Options struct {
 
 	// From and Until bound what has to be there: from the last checkpoint at or before From to
 	// the first at or after Until. Zero: from the first event of each chain on, and to
-	// its last checkpoint.
+	// its last checkpoint. A feed that goes on and has no checkpoint at or after either time is
+	// not covered.
 	From, Until time.Time
+
+	// Reach is a time that the checkpoints of a feed that goes on have to get to, and nothing
+	// else: for what begins by other rules than From. Zero: none.
+	Reach time.Time
 
 	// Ordered says that events of one feed come in the order in which the feed has them: one
 	// that comes late is then a finding.

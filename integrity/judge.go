@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Finish says what the check has come to. The checker is of no use afterwards.
+// Finish says what the check has come to. Of the checker only Leads is of use afterwards.
 func (c *Checker) Finish() *Report {
 	r := &Report{Verdict: Complete}
 	c.unpaired()
@@ -87,8 +87,8 @@ func (c *Checker) judge(f *feed) FeedReport {
 	sizes := slices.Sorted(maps.Keys(f.marks))
 	b := c.bounds(f, sizes)
 	f.diagnose()
-	f.links(b)
-	f.rewritten(sizes, b)
+	f.links()
+	f.rewritten(sizes)
 	last := b.until
 	if n := len(f.spans); n > 0 && c.options.Until.IsZero() {
 		last = max(last, f.spans[n-1].last)
@@ -130,11 +130,11 @@ func (c *Checker) judge(f *feed) FeedReport {
 	return r
 }
 
-// links holds what begins behind a gap, or behind what was asked for, against what signed
+// links holds what begins behind a gap, or behind what is not here, against what signed
 // statements say of the chain before it.
-func (f *feed) links(b bounds) {
+func (f *feed) links() {
 	for i, s := range f.spans {
-		if s.empty() || s.first-1 < b.after || i > 0 && f.spans[i-1].last+1 == s.first {
+		if s.empty() || i > 0 && f.spans[i-1].last+1 == s.first {
 			continue
 		}
 		if hash, ok := f.signedAt(s.first - 1); ok && !s.follows(hash) {
@@ -172,9 +172,10 @@ func (f *feed) partly(b bounds, last int64) {
 }
 
 // rewritten finds events whose links hold, and lead to another hash than a checkpoint has:
-// whoever altered something has altered all hashes behind it too.
-func (f *feed) rewritten(sizes []int64, b bounds) {
-	good, from, to := b.after, int64(0), int64(0)
+// whoever altered something has altered all hashes behind it too. What lies before all that was
+// asked for is looked at as well: nothing else looks at a link that goes on from a checkpoint.
+func (f *feed) rewritten(sizes []int64) {
+	good, from, to := int64(0), int64(0), int64(0)
 	tell := func() {
 		if to > 0 {
 			f.find(Finding{Kind: Altered, From: from, To: to, Detail: "the events lead to another hash than the checkpoint has: one or more of them were altered, put in, taken out or moved, and the hashes behind made anew"})
@@ -182,16 +183,16 @@ func (f *feed) rewritten(sizes []int64, b bounds) {
 		to = 0
 	}
 	for _, size := range sizes {
-		switch m := f.marks[size]; {
-		case size <= b.after:
-		case m.state == matched:
+		switch m := f.marks[size]; m.state {
+		case matched:
 			tell()
 			good = size
-		case m.state == differed:
+		case differed:
 			if to == 0 {
 				from = max(good+1, min(f.spans[max(f.place(size), 0)].first, size))
 			}
 			to = size
+		case unseen, explained:
 		}
 	}
 	tell()
@@ -330,7 +331,7 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 	default:
 		f.tail = last - covered // those of the last minutes
 	}
-	if until := c.options.Until; !until.IsZero() && b.end != nil && b.end.last.Before(until) && !f.ended() {
+	if b.end != nil && b.end.last.Before(c.options.reach()) && !f.ended() {
 		f.find(Finding{Kind: Uncovered, Detail: fmt.Sprintf("nothing covers what came after %s, the time of the last checkpoint", stamp(b.end.last))})
 	}
 	if f.uncompared > 0 {
@@ -341,6 +342,18 @@ func (c *Checker) uncovered(f *feed, b bounds, last, covered int64) {
 	if f.unclear > 0 {
 		f.find(Finding{Kind: Unclear, Detail: fmt.Sprintf("%s there that %s on record as not delivered, among many: nothing says what they should be", count(f.unclear, "event is", "events are"), "stand")})
 	}
+}
+
+// reach is the time that the checkpoints of each feed have to get to: who asks for what came
+// from a time on is not answered by those from before it.
+func (o *Options) reach() time.Time {
+	reach := o.Reach
+	for _, t := range []time.Time{o.From, o.Until} {
+		if t.After(reach) {
+			reach = t
+		}
+	}
+	return reach
 }
 
 // tampered says whether something graver was found than that checkpoints are missing.

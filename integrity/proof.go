@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -198,11 +199,23 @@ func (f *feed) prove(size int64, m *mark, tree *tracked) {
 	f.proof = &Proof{Number: f.wantedAt, Path: tree.proof(), Checkpoint: m.note}
 }
 
-// Led says whether the events lead to a size of a feed as a checkpoint has it.
-func (c *Checker) Led(origin string, size int64) bool {
+// Leads says whether the events lead from one size of a feed to another, as checkpoints have
+// the two: all of them are there between, or on record as withheld, and nothing was found about
+// them. Ask when the check is finished.
+func (c *Checker) Leads(origin string, from, to int64) bool {
 	f := c.feeds[FeedID(origin)]
-	if f == nil || f.marks[size] == nil {
+	if f == nil || f.unkept.gravity() > NotCovered.gravity() {
 		return false
 	}
-	return f.marks[size].state == matched || size == 0
+	for _, size := range []int64{from, to} {
+		if m := f.marks[size]; m == nil || m.state != matched && size > 0 {
+			return false
+		}
+	}
+	if slices.ContainsFunc(f.kept, func(x Finding) bool {
+		return x.Kind.verdict().gravity() > NotCovered.gravity() && (x.To == 0 && x.About == "" || x.From <= to && x.To >= max(from, 1))
+	}) {
+		return false
+	}
+	return from == to || slices.ContainsFunc(f.spans, func(s *segment) bool { return s.first <= from+1 && s.last >= to })
 }

@@ -254,7 +254,7 @@ func (f *verifyFlags) topic(cmd *cobra.Command, o verify.Options) error {
 		if err != nil {
 			return err
 		}
-		o.Keys, o.From = keys, time.Time{} // where each chain begins is found out by its offsets
+		o.Keys, o.From, o.Reach = keys, time.Time{}, o.From // where each chain begins is found out by its offsets
 		return f.check(cmd, o, []verify.Source{feed})
 	})
 }

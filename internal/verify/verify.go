@@ -80,10 +80,10 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 			r.Proof.Event = s.wanted
 		}
 	}
-	if p := o.Pair; p != nil {
-		r.Consistent = new(s.checker.Led(p.Origin, p.From) && s.checker.Led(p.Origin, p.To))
-	}
 	r.Report = *s.checker.Finish()
+	if p := o.Pair; p != nil {
+		r.Consistent = new(s.checker.Leads(p.Origin, p.From, p.To))
+	}
 	if r.Consistent != nil {
 		if *r.Consistent {
 			r.Sentence += fmt.Sprintf(" The two checkpoints are consistent: the events lead from size %d to size %d.", o.Pair.From, o.Pair.To)
@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options, sources ...Source) (*Report, error) {
 			if r.Verdict == integrity.Complete || r.Verdict == integrity.NotCovered {
 				r.Verdict = integrity.Unchecked
 			}
-			r.Sentence += " The events do not lead to both checkpoints: they are not shown to be consistent."
+			r.Sentence += " The events do not lead from the one checkpoint to the other without a fault: they are not shown to be consistent."
 		}
 	}
 	r.Checkpoints = s.checkpoints
