@@ -251,6 +251,30 @@ func TestCheckerKnowsWhatWasWithheld(t *testing.T) {
 	}
 }
 
+// Who has a part of a feed has nothing before it that its first event could go on from, if one
+// was withheld between the checkpoint and that.
+func TestWhatStandsBehindAWithheldEventIsHeldAgainstIt(t *testing.T) {
+	h := newHonest(40).add(10).seal().withhold(1).add(9).seal()
+	o := Options{From: noon}
+	if r := check(t, o, h.items[11:], h); r.Verdict != Complete || r.Feeds[0].First != 11 {
+		t.Errorf("as it was delivered: %s", r.Feeds[0].Sentence)
+	}
+	got := slices.Clone(h.items[11:])
+	got[0].Digest = Digest([]byte("forged"))
+	if r := check(t, o, got, h); findings(r) != "altered number 12 00012" {
+		t.Errorf("with another event there: %s", findings(r))
+	}
+}
+
+// A run within a checkpoint says nothing about how far the feed was at a time.
+func TestARunDoesNotCutShortWhatIsAskedFor(t *testing.T) {
+	h := newHonest(40).add(5).seal().withhold(3).add(5).seal()
+	o := Options{Until: noon.Add(5 * time.Minute)}
+	if r := check(t, o, h.received()[:5], h); findings(r) != "missing numbers 9 to 13" {
+		t.Errorf("what the checkpoint at or behind the time covers is gone: %s", findings(r))
+	}
+}
+
 // Events may be delivered behind one that was withheld before a checkpoint says that it was: an
 // honest feed, looked at then, must not look as if somebody had taken it out.
 func TestCheckerMissesNothingBehindTheLastCheckpoint(t *testing.T) {

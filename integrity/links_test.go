@@ -115,10 +115,9 @@ func TestWithheldEventsMayBeOnRecordTwice(t *testing.T) {
 				for i := range ws {
 					w := &ws[i]
 					w.Reason, w.Hash = "rejected", h.items[w.To-1].Chain
-					switch {
-					case w.From == w.To:
+					if w.From == w.To {
 						w.Hash = h.items[w.To-1].Digest
-					default:
+					} else {
 						w.Before = h.items[w.From-2].Chain
 					}
 					for n := w.From; n <= w.To; n++ {
