@@ -11,7 +11,7 @@ import (
 
 // Finish says what the check has come to. Of the checker only Leads is of use afterwards.
 func (c *Checker) Finish() *Report {
-	r := &Report{Verdict: Complete}
+	r := &Report{Verdict: Complete, Feeds: []FeedReport{}}
 	c.unpaired()
 	for _, f := range c.feeds {
 		if f.events == 0 && f.unclear == 0 && len(f.marks) == 0 {
