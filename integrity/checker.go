@@ -53,6 +53,9 @@ type Options struct {
 	// else: for what begins by other rules than From. Zero: none.
 	Reach time.Time
 
+	// Found is about no feed, and known before anything was read: of the statements of Keys.
+	Found []Finding
+
 	// Ordered says that events of one feed come in the order in which the feed has them: one
 	// that comes late is then a finding.
 	Ordered bool

@@ -39,7 +39,7 @@ func (c *Checker) Finish() *Report {
 
 // general are the findings about no feed.
 func (c *Checker) general() []Finding {
-	var found []Finding
+	found := slices.Clone(c.options.Found)
 	if c.untrusted > 0 {
 		found = append(found, Finding{Kind: Uncovered, Detail: fmt.Sprintf("%s for nothing; of the first: %s", count(c.untrusted, "checkpoint counts", "checkpoints count"), c.why)})
 	}

@@ -44,6 +44,9 @@ func NewKeys(public ...string) (*Keys, error) {
 // One that is read later may change that; see [Keys.AddAll].
 var ErrUnknownKey = errors.New("it is about keys of which none is trusted here")
 
+// ErrTwoHeirs says that a key was replaced by two others. Its owner hands it on once.
+var ErrTwoHeirs = errors.New("whoever has the old key has forged one of the two")
+
 // Add takes a signed statement in: the new key is trusted from its time on, the old one
 // until the end that the statement sets.
 func (k *Keys) Add(signed []byte) error {
@@ -58,7 +61,7 @@ func (k *Keys) Add(signed []byte) error {
 	case old == nil:
 		return fmt.Errorf("key statement: %w", ErrUnknownKey)
 	case old.next != "" && old.next != s.New:
-		return fmt.Errorf("key statement: %s was replaced by %s and by %s: whoever has the old key has forged one of the two", s.Old, old.next, s.New)
+		return fmt.Errorf("key statement: %s was replaced by %s and by %s: %w", s.Old, old.next, s.New, ErrTwoHeirs)
 	case old.next == s.New:
 		return nil // read before
 	case s.Time.Before(old.from) || !old.until.IsZero() && s.Time.After(old.until):

@@ -81,12 +81,15 @@ func ParseProof(text []byte) (*Proof, error) {
 	return p, nil
 }
 
+// ErrNotVouched says that no trusted key vouches for a proof's checkpoint: it shows nothing.
+var ErrNotVouched = errors.New("no trusted key vouches for its checkpoint")
+
 // Check says whether the event is in the feed at its number, by the checkpoint that it
-// returns, which one of keys has signed.
+// returns, which one of keys has signed; else ErrNotVouched.
 func (p *Proof) Check(keys *Keys) (*Checkpoint, error) {
 	c, err := keys.Open(p.Checkpoint)
 	if err != nil {
-		return nil, fmt.Errorf("proof: %w", err)
+		return nil, fmt.Errorf("proof: %w: %w", ErrNotVouched, err)
 	}
 	digest, err := DigestOf(p.Event)
 	if err != nil {

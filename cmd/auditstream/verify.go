@@ -175,7 +175,10 @@ func (f *verifyFlags) options() (verify.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("--keys: %w", err)
 		}
-		if err := o.Keys.AddAll(statements); err != nil {
+		switch err := o.Keys.AddAll(statements); {
+		case errors.Is(err, integrity.ErrTwoHeirs):
+			o.Found = append(o.Found, integrity.Finding{Kind: integrity.Forked, Where: path, Detail: err.Error()})
+		case err != nil:
 			return o, fmt.Errorf("--keys: %s: %w", path, err)
 		}
 	}
@@ -254,6 +257,9 @@ func (f *verifyFlags) topic(cmd *cobra.Command, o verify.Options) error {
 		if err != nil {
 			return err
 		}
+		if feed.Forged != nil {
+			o.Found = append(o.Found, integrity.Finding{Kind: integrity.Forked, Detail: feed.Forged.Error()})
+		}
 		o.Keys, o.From, o.Reach = keys, time.Time{}, o.From // where each chain begins is found out by its offsets
 		return f.check(cmd, o, []verify.Source{feed})
 	})
@@ -287,7 +293,7 @@ func (f *verifyFlags) check(cmd *cobra.Command, o verify.Options, sources []veri
 			return err
 		}
 	}
-	return errors.Join(printVerification(cmd.OutOrStdout(), report, f.output), verdictError(report))
+	return errors.Join(printVerification(cmd.OutOrStdout(), report, f.output), verdictError(report.Verdict))
 }
 
 // stopped says what it means when a check was ended from outside: what was not read may be
@@ -331,29 +337,46 @@ func (f *verifyFlags) withoutSource(out io.Writer, o verify.Options) error {
 	if err != nil {
 		return usageError(err)
 	}
-	c, err := p.Check(o.Keys)
-	if err != nil {
-		return &exitError{exitAltered, err}
+	shown := showProof(p, o)
+	switch {
+	case f.output == outputJSON:
+		err = printJSON(out, shown)
+	case f.output == outputYAML:
+		err = printYAML(out, shown)
+	case shown.Verdict == integrity.Complete:
+		_, err = fmt.Fprintf(out, "%s\n%s\n", printable(shown.Sentence), printable(shown.Event))
+	default:
+		_, err = fmt.Fprintln(out, printable(shown.Sentence))
 	}
-	shown := proofShown{c.Origin, p.Number, c.Size, c.Time, string(p.Event)}
-	switch f.output {
-	case outputJSON:
-		return printJSON(out, shown)
-	case outputYAML:
-		return printYAML(out, shown)
-	}
-	_, err = fmt.Fprintf(out, "The event is number %d of the feed %s, as the checkpoint of %s over %d events vouches:\n%s\n",
-		shown.Number, printable(shown.Origin), shown.Time.Format(time.RFC3339), shown.Size, printable(shown.Event))
-	return err
+	return errors.Join(err, verdictError(shown.Verdict))
 }
 
 // proofShown is what a proof has shown.
 type proofShown struct {
-	Origin string    `json:"origin"`
-	Number int64     `json:"number"`
-	Size   int64     `json:"size"`
-	Time   time.Time `json:"time"`
-	Event  string    `json:"event"`
+	Verdict  integrity.Verdict `json:"verdict"` // complete, not_covered or altered
+	Sentence string            `json:"sentence"`
+	Origin   string            `json:"origin,omitempty"`
+	Number   int64             `json:"number,omitempty"`
+	Size     int64             `json:"size,omitempty"`
+	Time     *time.Time        `json:"time,omitempty"`
+	Event    string            `json:"event,omitempty"`
+}
+
+// showProof checks a proof.
+func showProof(p *integrity.Proof, o verify.Options) proofShown {
+	c, err := p.Check(o.Keys)
+	switch {
+	case len(o.Found) > 0: // two have the trust of one key: neither can vouch for anything
+		return proofShown{Verdict: integrity.Tampered, Sentence: o.Found[0].String()}
+	case errors.Is(err, integrity.ErrNotVouched):
+		return proofShown{Verdict: integrity.NotCovered, Sentence: err.Error()}
+	case err != nil:
+		return proofShown{Verdict: integrity.Tampered, Sentence: err.Error()}
+	}
+	return proofShown{
+		integrity.Complete, fmt.Sprintf("The event is number %d of the feed %s, as the checkpoint of %s over %d events vouches.", p.Number, c.Origin, c.Time.Format(time.RFC3339), c.Size),
+		c.Origin, p.Number, c.Size, &c.Time, string(p.Event),
+	}
 }
 
 func printVerification(out io.Writer, r *verify.Report, output string) error {
@@ -376,11 +399,11 @@ func printVerification(out io.Writer, r *verify.Report, output string) error {
 }
 
 // verdictError is the exit code of what was found; the sentences say it already.
-func verdictError(r *verify.Report) error {
+func verdictError(v integrity.Verdict) error {
 	code, ok := map[integrity.Verdict]int{
 		integrity.NotCovered: exitNotCovered, integrity.Unchecked: exitFailed, integrity.Shuffled: exitReordered,
 		integrity.Lacking: exitMissing, integrity.Tampered: exitAltered,
-	}[r.Verdict]
+	}[v]
 	if !ok {
 		return nil
 	}

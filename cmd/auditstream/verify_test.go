@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/auditstream/auditstream/admin"
+	"github.com/auditstream/auditstream/integrity"
 	"github.com/auditstream/auditstream/internal/verify"
 )
 
@@ -87,4 +88,45 @@ func members(of reflect.Type) []string {
 		out = append(append(out, name), members(f.Type)...)
 	}
 	return out
+}
+
+// Two statements that hand on the trust of one key are a finding: the exit code and the answer
+// for programs say so, and no proof counts.
+func TestVerifyTellsThatAKeyWasHandedOnTwice(t *testing.T) {
+	secrets, public := make([]string, 3), make([]string, 3)
+	for i := range secrets {
+		var err error
+		if secrets[i], public[i], err = integrity.GenerateKey("audit.example.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var statements []byte
+	for _, heir := range []int{1, 2} {
+		at := time.Date(2026, 1, heir, 0, 0, 0, 0, time.UTC)
+		s := integrity.KeyStatement{New: public[heir], Old: public[0], Time: at, Until: at.AddDate(0, 0, 7)}
+		signed, err := s.Sign(secrets[heir], secrets[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, signed...)
+	}
+	path := filepath.Join(t.TempDir(), "statements")
+	if err := os.WriteFile(path, statements, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := verifyFlags{keys: public[:1], statements: []string{path}}
+	o, err := f.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := verify.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != integrity.Tampered || len(r.Findings) != 1 || r.Findings[0].Kind != integrity.Forked || r.Findings[0].Where != path {
+		t.Errorf("verify says %q: %v", r.Verdict, r.Findings)
+	}
+	if shown := showProof(&integrity.Proof{}, o); shown.Verdict != integrity.Tampered {
+		t.Errorf("a proof counts: %+v", shown)
+	}
 }

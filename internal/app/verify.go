@@ -34,6 +34,7 @@ type TopicFeed struct {
 	chains []*topicChain
 	size   int64
 
+	Forged    error  // statements in Kafka that contradict each other; nil: none do
 	untrusted int64  // checkpoints of the stream that count for nothing
 	why       string // the first of them does
 }
@@ -81,11 +82,16 @@ func (o *Operator) OpenTopicFeed(ctx context.Context, id string, from time.Time,
 	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return nil, nil, err
 	}
-	if keys == nil {
-		if keys, err = checkpoints.Trusted(statements); keys == nil {
-			return nil, nil, fmt.Errorf("keys of checkpoints: %w", err)
-		}
-	} else if err := checkpoints.Follow(keys, statements); err != nil {
+	given := keys != nil
+	if given {
+		err = checkpoints.Follow(keys, statements)
+	} else {
+		keys, err = checkpoints.Trusted(statements)
+	}
+	switch {
+	case errors.Is(err, integrity.ErrTwoHeirs):
+		f.Forged = err
+	case err != nil && (given || keys == nil):
 		return nil, nil, fmt.Errorf("keys of checkpoints, in %s: %w", o.topics.Checkpoints(), err)
 	}
 	if err := f.readCheckpoints(ctx, keys); err != nil {
