@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unique"
 )
 
 // The events of a job name those that they were at first. What a checkpoint of the job says of
@@ -65,6 +66,7 @@ func (c *Checker) repeated(f *feed, list []Again) error {
 		if c.marks++; c.marks > maxMarks {
 			return fmt.Errorf("%w: checkpoints", ErrTooMany)
 		}
+		a.Feed, a.Reason = unique.Make(a.Feed).Value(), unique.Make(a.Reason).Value() // the checkpoint's text is not kept for them
 		f.runs = slices.Insert(f.runs, i, a)
 		if a.Feed == "" {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unique"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -31,6 +32,7 @@ type Checker struct {
 	strays      int64  // events that carry no place in a chain
 	strayIDs    []string
 	marks       int   // of all feeds
+	held        int   // of all feeds, on record as withheld
 	memory      int   // slots of all feeds
 	segments    int   // of all feeds
 	unreadable  int64 // see Unreadable
@@ -92,6 +94,7 @@ func (e *Item) at() string {
 const (
 	maxFeeds    = 100_000
 	maxMarks    = 1_000_000
+	maxHeld     = 500_000 // withheld events, or runs of them
 	maxSegments = 100_000
 	maxSlots    = 1 << 20
 )
@@ -278,7 +281,12 @@ func (c *Checker) Trust(p *Checkpoint, signed bool) error {
 				}
 			}
 		}
+		w.Reason = unique.Make(w.Reason).Value() // of few: the checkpoint's text is not kept for it
+		before := len(f.held)
 		f.withhold(w)
+		if c.held += len(f.held) - before; c.held > maxHeld {
+			return fmt.Errorf("%w: withheld events", ErrTooMany)
+		}
 	}
 	if len(p.Gaps) > 0 {
 		f.gaps = p.Gaps

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// Bounds of the findings that are kept: of a feed, and of all feeds together, of which each has
-// one at least.
+// Bounds of the findings that are kept, and of the events that become some: of a feed, and of
+// all feeds together, of which each has one at least.
 const (
 	maxFindings    = 1000
 	maxAllFindings = 20_000
+	maxAllOdd      = 100_000
 )
 
 // found is what was found about one feed. Of many the gravest are kept; what all of them
@@ -28,6 +29,7 @@ type found struct {
 // room is what all feeds share of bounded things.
 type room struct {
 	findings int
+	odd      int
 }
 
 // full says whether a finding can only be kept in place of another.

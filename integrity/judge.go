@@ -213,9 +213,9 @@ func (f *feed) gone(sizes []int64, b bounds, last int64, goesOn bool) {
 		f.await(max(from, sure+1), to)
 	}
 	missing := func(to int64, behind string) {
-		for _, w := range f.held {
-			if w.To < next || w.From > to {
-				continue
+		for _, w := range f.held[f.heldFrom(next):] {
+			if w.From > to {
+				break
 			}
 			absent(next, w.From-1, behind)
 			next = w.To + 1

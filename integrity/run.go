@@ -61,12 +61,8 @@ func (c *Checker) Begin(r Run) (*Piece, error) {
 
 // overlapsHeld says whether events of r are on record as withheld.
 func (f *feed) overlapsHeld(r *Run) bool {
-	for _, w := range f.held {
-		if w.From <= r.Last && w.To >= r.First {
-			return true
-		}
-	}
-	return false
+	i := f.heldFrom(r.First)
+	return i < len(f.held) && f.held[i].From <= r.Last
 }
 
 // Event takes in the run's next event: its digest, and its id, for findings.

@@ -223,7 +223,7 @@ func (f *feed) grow(i int) {
 // twice: a checkpoint that was made, and not taken down as made, is made again, and what has
 // grown together since is one run then.
 func (f *feed) withhold(w Withheld) {
-	i, _ := slices.BinarySearchFunc(f.held, w.From, func(x Withheld, n int64) int { return cmp.Compare(x.To, n) })
+	i := f.heldFrom(w.From)
 	j := i
 	next, all := w.From, w // first number that is not on record yet; everything together
 	for ; j < len(f.held) && f.held[j].From <= w.To; j++ {
@@ -244,6 +244,12 @@ func (f *feed) withhold(w Withheld) {
 	if at := f.place(all.From); at >= 0 && f.spans[at].last+1 == all.From {
 		f.grow(at)
 	}
+}
+
+// heldFrom is the index of the first run on record as withheld that reaches a number.
+func (f *feed) heldFrom(number int64) int {
+	i, _ := slices.BinarySearchFunc(f.held, number, func(w Withheld, n int64) int { return cmp.Compare(w.To, n) })
+	return i
 }
 
 // with is w and another run that overlaps it as one. The hashes of both were held against each
@@ -317,10 +323,11 @@ func (f *feed) oddly(e *Item) {
 			return
 		}
 	}
-	if len(f.odd) >= maxFindings {
+	if len(f.odd) >= maxFindings || len(f.odd) > 0 && f.room.odd >= maxAllOdd {
 		f.more++
 		return
 	}
+	f.room.odd++
 	f.odd = append(f.odd, oddity{number: e.Number, digest: e.Digest, chain: e.Chain, id: string(e.ID), where: e.at()})
 }
 

@@ -166,6 +166,28 @@ func TestVerifyKeepsWithinItsMemory(t *testing.T) {
 				c.Withheld = []integrity.Withheld{{From: 102, To: integrity.MaxNumber, Hash: c.Chain, Reason: "some"}}
 			}))
 		}},
+		{"more withheld events than are kept", most, 1, "withheld events", func(e *exported) error {
+			const each = 250
+			for n := int64(0); n < 600_000*2; n += each * 2 {
+				if err := e.checkpoint(func(c *integrity.Checkpoint) {
+					c.Size = n + each*2
+					for i := range int64(each) {
+						c.Withheld = append(c.Withheld, integrity.Withheld{From: n + 2*i + 1, To: n + 2*i + 1, Reason: "rejected"})
+					}
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"hundreds of feeds with a thousand rivals each", most, 5, "altered", func(e *exported) error {
+			for i := range 500_000 {
+				if _, err := fmt.Fprintf(e.out, `{"id":"audit_event_%026d","integrity":{"feed":"%016d","seq":1,"chain":%q}}`+"\n", i, i/1000, integrity.Hash{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 		{"numbers without end", most, 1, "is no number of an event", func(e *exported) error {
 			for _, n := range []int64{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
 				if _, err := fmt.Fprintf(e.out, `{"id":"x","integrity":{"feed":%q,"seq":%d,"chain":%q}}`+"\n", integrity.FeedID(e.origin), n, integrity.Hash{}); err != nil {
