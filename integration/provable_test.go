@@ -82,9 +82,9 @@ func (p *provable) export(t *testing.T, name string, content []byte) string {
 }
 
 // verify runs the command on what was exported.
-func (p *provable) verify(t *testing.T, path string) (report integrity.Report, code int) {
+func (p *provable) verify(t *testing.T, args ...string) (report integrity.Report, code int) {
 	t.Helper()
-	return judged[integrity.Report](t, exec.CommandContext(t.Context(), p.run.binary, "verify", "--key", p.public, "-o", "json", path))
+	return judged[integrity.Report](t, exec.CommandContext(t.Context(), p.run.binary, append([]string{"verify", "--key", p.public, "-o", "json"}, args...)...))
 }
 
 // report has a stream accounted for.
