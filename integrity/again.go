@@ -59,15 +59,10 @@ type stretch struct{ first, last int64 }
 // repeated takes in what a checkpoint says of a job's events.
 func (c *Checker) repeated(f *feed, list []Again) error {
 	for _, a := range list {
-		i, found := slices.BinarySearchFunc(f.runs, a.From, func(x Again, n int64) int { return cmp.Compare(x.From, n) })
-		if found || i > 0 && f.runs[i-1].To >= a.From || i < len(f.runs) && f.runs[i].From <= a.To {
-			continue // read before
-		}
-		if c.marks++; c.marks > maxMarks {
-			return fmt.Errorf("%w: checkpoints", ErrTooMany)
-		}
 		a.Feed, a.Reason = unique.Make(a.Feed).Value(), unique.Make(a.Reason).Value() // the checkpoint's text is not kept for them
-		f.runs = slices.Insert(f.runs, i, a)
+		if err := c.runs(f, a); err != nil {
+			return err
+		}
 		if a.Feed == "" {
 			continue
 		}
@@ -78,6 +73,43 @@ func (c *Checker) repeated(f *feed, list []Again) error {
 		of.name(stretch{a.First, a.Last})
 	}
 	return nil
+}
+
+// runs adds what of a run no checkpoint has said yet: one that was made, and not taken down as
+// made, is made again, and what has grown together since is one run then.
+func (c *Checker) runs(f *feed, a Again) error {
+	for a.From <= a.To {
+		i, _ := slices.BinarySearchFunc(f.runs, a.From, func(x Again, n int64) int { return cmp.Compare(x.To, n) })
+		if i < len(f.runs) && f.runs[i].From <= a.From {
+			a = a.behind(f.runs[i].To)
+			continue
+		}
+		part := a
+		if i < len(f.runs) && f.runs[i].From <= a.To {
+			part.To = f.runs[i].From - 1
+			if part.exact() {
+				part.Last = part.First + part.To - part.From
+			}
+		}
+		if c.marks++; c.marks > maxMarks {
+			return fmt.Errorf("%w: checkpoints", ErrTooMany)
+		}
+		f.runs = slices.Insert(f.runs, i, part)
+		a = a.behind(part.To)
+	}
+	return nil
+}
+
+// exact says whether it is known of each event which one it was.
+func (a Again) exact() bool { return a.Feed != "" && !a.Among }
+
+// behind is what of a stands behind a number.
+func (a Again) behind(number int64) Again {
+	if a.exact() {
+		a.First += number + 1 - a.From
+	}
+	a.From = number + 1
+	return a
 }
 
 // name notes that jobs speak of some numbers.
